@@ -1,0 +1,110 @@
+//! A counter as its callers see it.
+
+use std::time::Duration;
+
+use counter_actor::{CounterArguments, CounterError, CounterHandle};
+use counter_protocol::{CounterMessage, CounterStats, Rate};
+use tokio::time::advance;
+
+async fn counter(initial_value: i64, initial_operations: u64) -> CounterHandle {
+    let arguments =
+        CounterArguments { initial_value, initial_operations, ..CounterArguments::new("under test") };
+    CounterHandle::spawn(arguments).await.expect("the counter starts")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_reads_its_own_writes() {
+    let counter = counter(0, 0).await;
+    for _ in 0..1_000 {
+        counter.increment(3).unwrap();
+        counter.decrement(1).unwrap();
+    }
+    assert_eq!(counter.value().await.unwrap(), 2_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_from_where_its_arguments_say() {
+    let counter = counter(40, 8).await;
+    counter.increment(2).unwrap();
+    advance(Duration::from_secs(4)).await;
+    assert_eq!(
+        counter.stats().await.unwrap(),
+        CounterStats {
+            current_value: 42,
+            total_operations: 9,
+            refused_operations: 0,
+            operations_per_second: Rate::from(0.25),
+        }
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_operation_leaves_the_counter_running() {
+    let counter = counter(i64::MAX, 0).await;
+    counter.increment(1).unwrap();
+    counter.increment(i64::MIN).unwrap();
+    let stats = counter.stats().await.unwrap();
+    assert_eq!((stats.current_value, stats.total_operations, stats.refused_operations), (-1, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_casts_to_the_actor_work_beside_the_handle() {
+    let counter = counter(0, 0).await;
+    counter.actor().cast(CounterMessage::Decrement { amount: 5 }).unwrap();
+    counter.increment(1).unwrap();
+    assert_eq!(counter.value().await.unwrap(), -4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_applies_what_was_sent_before_and_refuses_what_comes_after() {
+    let counter = counter(0, 0).await;
+    for _ in 0..100 {
+        counter.increment(1).unwrap();
+    }
+    let (last_value, ()) = tokio::join!(counter.value(), counter.shutdown());
+    assert_eq!(last_value.unwrap(), 100);
+    assert!(matches!(counter.increment(1), Err(CounterError::Stopped { .. })));
+    assert!(matches!(counter.value().await, Err(CounterError::Stopped { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_shutdowns_are_as_good_as_one() {
+    let counter = counter(0, 0).await;
+    tokio::join!(counter.shutdown(), counter.shutdown());
+    counter.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_dies_with_the_counter_is_an_error() {
+    let counter = counter(0, 0).await;
+    // The question is in the mailbox when the kill overtakes it.
+    let (answer, ()) = tokio::join!(counter.value(), async { counter.actor().kill() });
+    assert!(matches!(answer, Err(CounterError::Unanswered { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_task_outlives_a_counter() {
+    let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let counter = counter(0, 0).await;
+    counter.increment(1).unwrap();
+    counter.shutdown().await;
+    let gone = async {
+        while tokio::runtime::Handle::current().metrics().num_alive_tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(1), gone).await.expect("the counter's task ends");
+}
+
+#[test]
+fn errors_complete_the_sentence_failed_to() {
+    let name = || "hits".into();
+    assert_eq!(
+        CounterError::Stopped { name: name() }.to_string(),
+        "reach counter `hits`: it has stopped; start it again"
+    );
+    assert_eq!(
+        CounterError::Unanswered { name: name() }.to_string(),
+        "get an answer from counter `hits`: it stopped first; start it again"
+    );
+}

@@ -1,0 +1,18 @@
+//! What the actors of the counter system say to each other: names, statistics and messages.
+//!
+//! Start at [`CounterMessage`] for one counter, [`AggregatorMessage`] for statistics across many. This crate
+//! holds data only; `counter-actor` and `aggregator-actor` hold the actors that understand it.
+//!
+//! Everything that is not a reply port or an actor reference can be written down with `serde`.
+
+mod aggregator;
+mod counter;
+mod name;
+mod rate;
+mod stats;
+
+pub use aggregator::{AggregatorMessage, Answer};
+pub use counter::CounterMessage;
+pub use name::CounterName;
+pub use rate::Rate;
+pub use stats::{AggregatedStats, CounterStats};

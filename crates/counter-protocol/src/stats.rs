@@ -1,0 +1,175 @@
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CounterName, Rate};
+
+/// The statistics of one counter, cumulative since it was first started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterStats {
+    /// Applied increments minus applied decrements, plus the initial value.
+    pub current_value: i64,
+    /// How many operations were applied; never goes down.
+    pub total_operations: u64,
+    /// How many operations were refused, because they would have left the range of `i64`.
+    pub refused_operations: u64,
+    /// Mean rate of applied operations since this actor started.
+    pub operations_per_second: Rate,
+}
+
+/// The statistics of any number of counters.
+///
+/// A commutative monoid: [`merge`](Self::merge) is associative and commutative, and the default value (no
+/// counters) is its identity. So aggregators nest, and it does not matter who adds up what first. Counters that
+/// are merged must differ in name; who merges across several namespaces qualifies the names first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AggregatedStats {
+    /// Sum of the counters' values. Exact: 2⁶⁴ counters cannot overflow it.
+    pub total_value: i128,
+    /// Sum of the counters' applied operations.
+    pub total_operations: u128,
+    /// Sum of the counters' refused operations.
+    pub refused_operations: u128,
+    /// How many counters there are, those that did not answer included.
+    pub num_counters: u64,
+    /// Sum of the counters' mean rates since each started.
+    pub operations_per_second: Rate,
+    /// Sum of the counters' rates between their last two answers.
+    pub recent_operations_per_second: Rate,
+    /// Counters that did not answer the last collection: too slow, dead, or not asked yet. What they answered last
+    /// is in the sums above.
+    pub unanswered: BTreeSet<CounterName>,
+}
+
+impl AggregatedStats {
+    /// The statistics of one counter that has answered.
+    #[must_use]
+    pub fn of_answered(stats: &CounterStats, recent: Rate) -> Self {
+        Self {
+            total_value: stats.current_value.into(),
+            total_operations: stats.total_operations.into(),
+            refused_operations: stats.refused_operations.into(),
+            num_counters: 1,
+            operations_per_second: stats.operations_per_second,
+            recent_operations_per_second: recent,
+            unanswered: BTreeSet::new(),
+        }
+    }
+
+    /// The statistics of one counter that has not answered, with what was last known of it.
+    #[must_use]
+    pub fn of_unanswered(name: CounterName, last_known: &CounterStats) -> Self {
+        Self { unanswered: BTreeSet::from([name]), ..Self::of_answered(last_known, Rate::ZERO) }
+    }
+
+    /// Adds up two sets of counters.
+    ///
+    /// ```
+    /// use counter_protocol::{AggregatedStats, CounterStats, Rate};
+    ///
+    /// let five = CounterStats { current_value: 5, total_operations: 1, ..Default::default() };
+    /// let one = AggregatedStats::of_answered(&five, Rate::ZERO);
+    /// let two = one.clone().merge(one);
+    /// assert_eq!((two.total_value, two.total_operations, two.num_counters), (10, 2, 2));
+    /// ```
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.unanswered.extend(other.unanswered);
+        Self {
+            total_value: self.total_value + other.total_value,
+            total_operations: self.total_operations + other.total_operations,
+            refused_operations: self.refused_operations + other.refused_operations,
+            num_counters: self.num_counters + other.num_counters,
+            operations_per_second: self.operations_per_second + other.operations_per_second,
+            recent_operations_per_second: self.recent_operations_per_second
+                + other.recent_operations_per_second,
+            unanswered: self.unanswered,
+        }
+    }
+
+    /// Mean of the counters' mean rates; 0 without counters.
+    #[must_use]
+    pub fn avg_ops_per_second(&self) -> f64 {
+        self.operations_per_second.per_second() / self.num_counters.max(1) as f64
+    }
+}
+
+impl FromIterator<Self> for AggregatedStats {
+    fn from_iter<I: IntoIterator<Item = Self>>(parts: I) -> Self {
+        parts.into_iter().fold(Self::default(), Self::merge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn one_counter()(
+            current_value: i64, total_operations: u64, refused_operations: u64,
+            rate: f64, recent: f64, silent: Option<u8>,
+        ) -> AggregatedStats {
+            let stats = CounterStats {
+                current_value, total_operations, refused_operations, operations_per_second: rate.into(),
+            };
+            match silent {
+                Some(n) => AggregatedStats::of_unanswered(n.to_string().into(), &stats),
+                None => AggregatedStats::of_answered(&stats, recent.into()),
+            }
+        }
+    }
+
+    fn some_counters() -> impl Strategy<Value = AggregatedStats> {
+        prop::collection::vec(one_counter(), 0..5).prop_map(AggregatedStats::from_iter)
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_associative(a in some_counters(), b in some_counters(), c in some_counters()) {
+            prop_assert_eq!(
+                a.clone().merge(b.clone()).merge(c.clone()),
+                a.merge(b.merge(c)),
+            );
+        }
+
+        #[test]
+        fn merging_is_commutative(a in some_counters(), b in some_counters()) {
+            prop_assert_eq!(a.clone().merge(b.clone()), b.merge(a));
+        }
+
+        #[test]
+        fn no_counters_is_the_identity(a in some_counters()) {
+            prop_assert_eq!(a.clone().merge(AggregatedStats::default()), a.clone());
+            prop_assert_eq!(AggregatedStats::default().merge(a.clone()), a);
+        }
+
+        #[test]
+        fn totals_are_exact_beyond_64_bits(values: Vec<i64>) {
+            let total: AggregatedStats = values
+                .iter()
+                .map(|&current_value| CounterStats { current_value, ..CounterStats::default() })
+                .map(|stats| AggregatedStats::of_answered(&stats, Rate::ZERO))
+                .collect();
+            prop_assert_eq!(total.total_value, values.iter().copied().map(i128::from).sum::<i128>());
+        }
+
+        #[test]
+        fn statistics_survive_json(a in some_counters()) {
+            let read: AggregatedStats = serde_json::from_str(&serde_json::to_string(&a).unwrap()).unwrap();
+            prop_assert_eq!(read.unanswered, a.unanswered);
+            prop_assert_eq!((read.total_value, read.num_counters), (a.total_value, a.num_counters));
+        }
+    }
+
+    #[test]
+    fn the_average_rate_is_per_counter() {
+        let rate = |per_second: f64| {
+            let stats = CounterStats { operations_per_second: per_second.into(), ..CounterStats::default() };
+            AggregatedStats::of_answered(&stats, Rate::ZERO)
+        };
+        assert_eq!(rate(10.0).merge(rate(20.0)).avg_ops_per_second(), 15.0);
+        assert_eq!(AggregatedStats::default().avg_ops_per_second(), 0.0);
+    }
+}
