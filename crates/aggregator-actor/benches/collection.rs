@@ -1,0 +1,35 @@
+//! One collection over 10, 1,000 and 10,000 counters. The goal for 10,000 is at most 50 ms.
+
+use aggregator_actor::{AggregatorArguments, AggregatorHandle};
+use counter_actor::{CounterArguments, CounterHandle};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use tokio::runtime::Runtime;
+
+async fn start(counters: u64) -> AggregatorHandle {
+    let arguments = AggregatorArguments { collect_every: None, ..AggregatorArguments::default() };
+    let aggregator = AggregatorHandle::spawn(arguments).await.expect("the aggregator starts");
+    for n in 0..counters {
+        let counter =
+            CounterHandle::spawn(CounterArguments::new(n.to_string())).await.expect("a counter starts");
+        aggregator.register(counter.name().clone(), counter.actor().clone()).expect("the aggregator runs");
+    }
+    aggregator
+}
+
+fn collection(c: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let mut group = c.benchmark_group("collection");
+    for counters in [10, 1_000, 10_000] {
+        let aggregator = runtime.block_on(start(counters));
+        group.bench_function(BenchmarkId::from_parameter(counters), |b| {
+            b.to_async(&runtime).iter(async || {
+                let totals = aggregator.collect().await.expect("the aggregator runs");
+                assert!(totals.unanswered.is_empty());
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, collection);
+criterion_main!(benches);

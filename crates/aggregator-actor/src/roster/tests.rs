@@ -1,0 +1,155 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const fn said(current_value: i64, total_operations: u64) -> CounterStats {
+    CounterStats { current_value, total_operations, refused_operations: 0, operations_per_second: Rate::ZERO }
+}
+
+/// (name, value last heard) of every counter, and the names of those that did not answer.
+fn contents(roster: &Roster<u8>) -> (Vec<(String, i64)>, Vec<String>) {
+    let values = roster.counter_stats().map(|(name, stats)| (name.to_string(), stats.current_value));
+    let unanswered = roster.totals().unanswered;
+    (values.collect(), unanswered.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_counter_registered_twice_is_counted_once() {
+    let mut roster = Roster::default();
+    assert_eq!(roster.register("a".into(), 1), None);
+    roster.hear(&1, said(5, 1), seconds(1));
+    assert_eq!(roster.register("a".into(), 1), None);
+    assert_eq!(contents(&roster), (vec![("a".into(), 5)], vec![]));
+}
+
+#[test]
+fn a_counter_registered_under_another_name_moves_with_what_it_said() {
+    let mut roster = Roster::default();
+    roster.register("a".into(), 1);
+    roster.register("b".into(), 2);
+    roster.hear(&1, said(5, 1), seconds(1));
+    assert_eq!(roster.register("b".into(), 1), Some(2));
+    assert_eq!(contents(&roster), (vec![("b".into(), 5)], vec![]));
+    assert_eq!(roster.counters().collect::<Vec<_>>(), [&1]);
+}
+
+#[test]
+fn a_successor_inherits_what_was_known_until_it_answers() {
+    let mut roster = Roster::default();
+    roster.register("a".into(), 1);
+    roster.hear(&1, said(5, 9), seconds(1));
+    assert_eq!(roster.register("a".into(), 2), Some(1));
+    assert_eq!(contents(&roster), (vec![("a".into(), 5)], vec!["a".into()]));
+
+    roster.hear(&1, said(6, 10), seconds(2));
+    assert_eq!(contents(&roster).0, [("a".into(), 5)], "the predecessor speaks for nobody");
+
+    roster.hear(&2, said(0, 0), seconds(2));
+    assert_eq!(contents(&roster), (vec![("a".into(), 0)], vec![]));
+    assert_eq!(roster.totals().recent_operations_per_second, Rate::ZERO);
+}
+
+#[test]
+fn one_that_leaves_is_gone_and_one_that_is_lost_is_named() {
+    let mut roster = Roster::default();
+    for (name, counter) in [("a", 1), ("b", 2)] {
+        roster.register(name.into(), counter);
+        roster.hear(&counter, said(5, 1), seconds(1));
+    }
+    assert_eq!(roster.leave(&1), Some("a".into()));
+    assert_eq!(roster.lose(&2), Some(&"b".into()));
+    assert_eq!(contents(&roster), (vec![("b".into(), 5)], vec!["b".into()]));
+    assert_eq!(roster.leave(&1), None);
+    assert_eq!(roster.forget(&"b".into()), Some(2));
+    assert_eq!(roster.totals(), AggregatedStats::default());
+}
+
+#[test]
+fn the_recent_rate_is_between_two_answers() {
+    let mut roster = Roster::default();
+    roster.register("a".into(), 1);
+    roster.hear(&1, said(0, 100), seconds(10));
+    assert_eq!(roster.totals().recent_operations_per_second, Rate::ZERO, "nothing to compare with yet");
+    roster.hear(&1, said(0, 160), seconds(13));
+    assert_eq!(roster.totals().recent_operations_per_second, Rate::from(20.0));
+    roster.lose(&1);
+    assert_eq!(roster.totals().recent_operations_per_second, Rate::ZERO);
+    roster.hear(&1, said(0, 180), seconds(17));
+    assert_eq!(roster.totals().recent_operations_per_second, Rate::from(5.0), "over the gap as well");
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Register(u8, u8),
+    Forget(u8),
+    Leave(u8),
+    Lose(u8),
+    Hear(u8, i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (name, counter) = (0..4_u8, 0..4_u8);
+    prop_oneof![
+        3 => (name.clone(), counter.clone()).prop_map(|(name, counter)| Step::Register(name, counter)),
+        1 => name.prop_map(Step::Forget),
+        1 => counter.clone().prop_map(Step::Leave),
+        1 => counter.clone().prop_map(Step::Lose),
+        3 => (counter, any::<i64>()).prop_map(|(counter, value)| Step::Hear(counter, value)),
+    ]
+}
+
+/// A list of (name, counter, value, answered), searched from end to end.
+#[derive(Default)]
+struct Model(Vec<(u8, u8, i64, bool)>);
+
+impl Model {
+    fn apply(&mut self, step: &Step) {
+        match *step {
+            Step::Register(name, counter) => {
+                if self.0.iter().any(|e| e.0 == name && e.1 == counter) {
+                    return;
+                }
+                let inherited = self.0.iter().find(|e| e.0 == name).map_or(0, |e| e.2);
+                let moved = self.0.iter().find(|e| e.1 == counter).copied();
+                self.0.retain(|e| e.0 != name && e.1 != counter);
+                let (value, answered) = moved.map_or((inherited, false), |e| (e.2, e.3));
+                self.0.push((name, counter, value, answered));
+            }
+            Step::Forget(name) => self.0.retain(|e| e.0 != name),
+            Step::Leave(counter) => self.0.retain(|e| e.1 != counter),
+            Step::Lose(counter) => self.0.iter_mut().filter(|e| e.1 == counter).for_each(|e| e.3 = false),
+            Step::Hear(counter, value) => {
+                self.0.iter_mut().filter(|e| e.1 == counter).for_each(|e| (e.2, e.3) = (value, true));
+            }
+        }
+        self.0.sort_unstable();
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_agrees_with_a_list(steps in prop::collection::vec(step(), 0..40)) {
+        let (mut roster, mut model) = (Roster::default(), Model::default());
+        for step in &steps {
+            model.apply(step);
+            match *step {
+                Step::Register(name, counter) => drop(roster.register(name.to_string().into(), counter)),
+                Step::Forget(name) => drop(roster.forget(&name.to_string().into())),
+                Step::Leave(counter) => drop(roster.leave(&counter)),
+                Step::Lose(counter) => drop(roster.lose(&counter).cloned()),
+                Step::Hear(counter, value) => roster.hear(&counter, said(value, 0), seconds(0)),
+            }
+            let (values, unanswered) = contents(&roster);
+            let expected: Vec<_> = model.0.iter().map(|e| (e.0.to_string(), e.2)).collect();
+            prop_assert_eq!(values, expected);
+            let expected: Vec<_> = model.0.iter().filter(|e| !e.3).map(|e| e.0.to_string()).collect();
+            prop_assert_eq!(unanswered, expected);
+            let counters: Vec<_> = model.0.iter().map(|e| e.1).collect();
+            prop_assert_eq!(roster.counters().copied().collect::<Vec<_>>(), counters);
+        }
+    }
+}
