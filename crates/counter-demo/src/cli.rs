@@ -1,0 +1,147 @@
+//! What can be asked for on the command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// One actor costs 7 to 10 KB, so this many cost about 1 GB.
+pub(crate) const MAX_COUNTERS: usize = 100_000;
+
+/// Exact counting with actors.
+///
+/// Without a command it simulates: clients bump counters, an aggregator collects from them, and the final
+/// statistics are checked against what the clients sent.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) simulate: SimulateArguments,
+
+    /// How log lines on standard error look; RUST_LOG says which there are (default: warn).
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) log: LogFormat,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0    done
+  1    the result is not exact, or could not be written
+  2    bad arguments or bad input
+  130  interrupted by SIGINT: what was counted so far is printed
+  143  ended by SIGTERM: what was counted so far is printed";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Clients bump counters; the result is checked (the default command).
+    Simulate(SimulateArguments),
+    /// Counts lines by name, like `sort | uniq -c` without the sort.
+    Count(CountArguments),
+    /// Prints a completion script for a shell.
+    Completions {
+        /// The shell to complete in.
+        shell: Shell,
+    },
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SimulateArguments {
+    /// How many counters there are; number k moves by k.
+    #[arg(long, value_name = "N", default_value = "4", value_parser = up_to_max)]
+    pub(crate) counters: usize,
+
+    /// How many clients send at the same time.
+    #[arg(long, value_name = "N", default_value = "4", value_parser = up_to_max)]
+    pub(crate) clients: usize,
+
+    /// How many operations each client sends; every third is a decrement, beginning with the first.
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub(crate) operations: u32,
+
+    /// The pause of a client between two operations, such as 10ms; 0s for none.
+    #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = humantime::parse_duration)]
+    pub(crate) delay: Duration,
+
+    /// The time from one collection to the next, more than zero.
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = positive_duration)]
+    pub(crate) collect_every: Duration,
+
+    /// How to print: a table, or JSON Lines (one object per collection, then the result).
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: SimulateFormat,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CountArguments {
+    /// What to read; `-` or nothing for the standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The last tab-separated field of a line is a signed amount, what comes before it is the name.
+    #[arg(long)]
+    pub(crate) amounts: bool,
+
+    /// How many names to print, those with the largest values first.
+    #[arg(long, value_name = "N", default_value = "20", conflicts_with = "all")]
+    pub(crate) top: NonZeroUsize,
+
+    /// Prints every name.
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// How to print: `tsv` is VALUE, OPERATIONS and NAME as it came in, tab-separated [default: table on a
+    /// terminal, else tsv]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<CountFormat>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum SimulateFormat {
+    #[default]
+    Table,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CountFormat {
+    Table,
+    Tsv,
+    Json,
+}
+
+fn up_to_max(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=MAX_COUNTERS) => Ok(n),
+        _ => Err(format!("expected a whole number from 1 to {MAX_COUNTERS}")),
+    }
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("expected a duration above zero".into()),
+        other => other.map_err(|error| error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,52 @@
+use std::time::Duration;
+
+use super::*;
+use crate::cli::SimulateFormat;
+use crate::signals;
+
+async fn outcome_of(counters: usize, clients: usize, operations: u32, delay: Duration) -> Outcome {
+    let arguments = SimulateArguments {
+        counters,
+        clients,
+        operations,
+        delay,
+        collect_every: Duration::from_millis(100),
+        format: SimulateFormat::Table,
+    };
+    simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| Ok(())).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_articles_scenario_totals_160_after_200_operations() {
+    let outcome = outcome_of(4, 4, 50, Duration::from_millis(10)).await;
+    assert_eq!(outcome.sent, Sent { value: 160, operations: 200 });
+    assert!(outcome.is_exact(), "{:?}", outcome.totals);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_over_shared_and_over_many_counters_is_exact() {
+    for (counters, clients) in [(1, 7), (3, 2), (50, 3)] {
+        let outcome = outcome_of(counters, clients, 5_000, Duration::ZERO).await;
+        assert_eq!(outcome.sent.operations, clients as u64 * 5_000);
+        assert!(outcome.is_exact(), "{:?}", outcome.totals);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn collections_are_shown_as_they_happen() {
+    let arguments = SimulateArguments {
+        counters: 1,
+        clients: 1,
+        operations: 11,
+        delay: Duration::from_millis(100),
+        collect_every: Duration::from_millis(240),
+        format: SimulateFormat::Table,
+    };
+    let mut seen = Vec::new();
+    let show = |collection: &Collection| {
+        seen.push((collection.number, collection.stats.total_operations));
+        Ok(())
+    };
+    simulate(&arguments, &ProgressBar::hidden(), &signals::never(), show).await.unwrap();
+    assert_eq!(seen[..3], [(1, 3), (2, 5), (3, 8)]);
+}

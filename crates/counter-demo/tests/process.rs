@@ -1,0 +1,134 @@
+//! The program among other processes: signals, closed pipes, full disks.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Output, Stdio};
+
+fn demo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_counter-demo"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("RUST_LOG", "warn").env("NO_COLOR", "1");
+    command
+}
+
+fn send(signal: &str, child: &Child) {
+    // The shell's own `kill`: a program of that name is not on every machine.
+    let kill = format!("kill -{signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell").success());
+}
+
+/// Starts a count, gives it lines, and returns once it has sent the last of them to its counter.
+fn counting(lines: &str, last_name: &str) -> (Child, BufReader<impl Read + use<>>) {
+    let mut child = demo(&["count", "--format", "json"]).env("RUST_LOG", "debug").spawn().expect("it starts");
+    child.stdin.as_mut().expect("a pipe").write_all(lines.as_bytes()).expect("it reads");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains(&format!("counter started counter={last_name}")) {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).expect("it logs"), 0, "the log ended early");
+    }
+    (child, log)
+}
+
+fn assert_partial(signal: &str, word: &str, code: i32) {
+    let (child, mut log) = counting("a\nb\na\nlast\n", "last");
+    send(signal, &child);
+    let Output { status, stdout, .. } = {
+        // Its standard input stays open: the signal alone must end it.
+        let mut child = child;
+        let stdin = child.stdin.take();
+        let output = child.wait_with_output().expect("it ends");
+        drop(stdin);
+        output
+    };
+    assert_eq!(status.code(), Some(code));
+    let result = String::from_utf8(stdout).expect("JSON");
+    assert!(
+        result.starts_with(r#"{"partial":true,"names":3,"total_value":4,"total_operations":4,"#),
+        "{result}"
+    );
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).expect("a log");
+    let last = format!("counter-demo: {word}: the result is of the first 4 lines\n");
+    assert!(rest.ends_with(&last), "{rest}");
+}
+
+#[test]
+fn an_interrupted_count_prints_what_it_has_and_exits_130() {
+    assert_partial("INT", "interrupted", 130);
+}
+
+#[test]
+fn a_terminated_count_prints_what_it_has_and_exits_143() {
+    assert_partial("TERM", "terminated", 143);
+}
+
+#[test]
+fn an_interrupted_simulation_is_partial_and_exact() {
+    let arguments = [
+        "simulate",
+        "--operations",
+        "1000000",
+        "--delay",
+        "1ms",
+        "--collect-every",
+        "5ms",
+        "--format",
+        "json",
+    ];
+    let mut child = demo(&arguments).spawn().expect("it starts");
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("a collection");
+    send("INT", &child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    out.read_to_string(&mut line).expect("the result");
+    let result = line.lines().last().expect("a line");
+    assert!(result.starts_with(r#"{"event":"result","exact":true,"partial":true,"#), "{result}");
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let mut child = demo(&["count", "--all"]).spawn().expect("it starts");
+    drop(child.stdout.take());
+    child.stdin.take().expect("a pipe").write_all(b"a\nb\n").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_in_one_line() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has one");
+    let mut child = demo(&["count"]).stdout(full).spawn().expect("it starts");
+    child.stdin.take().expect("a pipe").write_all(b"a\n").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    let line = "counter-demo: failed to write the result: No space left on device (os error 28)\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_bad_input() {
+    let output = demo(&["count"]).env("RUST_LOG", "counter=loud").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert!(line.starts_with("counter-demo: cannot read RUST_LOG; try RUST_LOG=info: "), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+}
+
+#[test]
+fn every_shell_has_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = demo(&["completions", shell]).output().expect("it runs");
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("counter-demo"), "{shell}");
+    }
+}
+
+#[test]
+fn the_standard_input_can_be_named() {
+    let mut child = demo(&["count", "-"]).spawn().expect("it starts");
+    child.stdin.take().expect("a pipe").write_all(b"a\nno newline at the end").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1\t1\ta\n1\t1\tno newline at the end\n");
+}
