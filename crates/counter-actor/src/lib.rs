@@ -27,3 +27,8 @@ mod state;
 pub use actor::{CounterActor, CounterArguments, CounterState};
 pub use handle::{CounterError, CounterHandle};
 pub use state::{Counter, Refused};
+
+/// The README's example has to compile with this crate and `counter-protocol` alone.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

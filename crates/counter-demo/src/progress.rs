@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// Operations out of a known number.
 pub(crate) fn operations(total: u64) -> ProgressBar {
-    ProgressBar::new(total).with_style(style("{bar:32} {human_pos}/{human_len} operations, {per_sec:.0}"))
+    ProgressBar::new(total).with_style(style("{bar:32} {human_pos}/{human_len} operations"))
 }
 
 /// Bytes out of a known number; without one, just how many.
