@@ -2,6 +2,7 @@
 
 use counter_actor::{CounterArguments, CounterHandle};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::future::try_join_all;
 use tokio::runtime::Runtime;
 
 const OPERATIONS: u64 = 100_000;
@@ -27,9 +28,7 @@ fn casts(c: &mut Criterion) {
                 for (_, handle) in (0..OPERATIONS).zip(handles.iter().cycle()) {
                     handle.increment(1).expect("the counter runs");
                 }
-                for handle in &handles {
-                    handle.value().await.expect("the counter answers");
-                }
+                try_join_all(handles.iter().map(CounterHandle::value)).await.expect("the counters answer");
             });
         });
     }
