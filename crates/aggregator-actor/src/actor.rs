@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use counter_protocol::{AggregatedStats, AggregatorMessage, Answer, CounterMessage, CounterName};
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
+use ractor_supervision::OwnedTask;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::collect::collect;
-use crate::task::OwnedTask;
 use crate::{Roster, Schedule};
 
 /// The actor around a [`Roster`] and a [`Schedule`]. It publishes each collection to its subscribers.

@@ -35,7 +35,6 @@ mod collect;
 mod handle;
 mod roster;
 mod schedule;
-mod task;
 
 pub use actor::{AggregatorActor, AggregatorArguments, AggregatorState, Collection};
 pub use handle::{AggregatorError, AggregatorHandle};

@@ -1,8 +1,8 @@
 use tokio::task::JoinHandle;
 
-/// A task that ends with its owner, however that ends.
+/// A task that ends with its owner, however that ends: keep a timer, or work beside the mailbox, in an actor's state.
 #[derive(Debug)]
-pub(crate) struct OwnedTask(JoinHandle<()>);
+pub struct OwnedTask(JoinHandle<()>);
 
 impl From<JoinHandle<()>> for OwnedTask {
     fn from(task: JoinHandle<()>) -> Self {

@@ -1,0 +1,96 @@
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+
+/// What is inside an outbox: how items join it, and when it is full.
+///
+/// A batch is pure, and an empty one has room for at least one item.
+pub trait Batch: Send + 'static {
+    /// What senders put in.
+    type Item: Send;
+
+    /// Puts an item in, alone or combined with others.
+    ///
+    /// # Errors
+    /// Gives the item back if there is no room for it; nothing has changed then.
+    fn push(&mut self, item: Self::Item) -> Result<(), Self::Item>;
+
+    /// How many items are inside; each of those that were combined counts.
+    fn len(&self) -> u64;
+
+    /// Whether nothing is inside.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// An empty batch with the same bound.
+    #[must_use]
+    fn empty(&self) -> Self;
+
+    /// Puts what was taken and not applied back, before what has come since. This may go beyond the bound.
+    fn put_back(&mut self, older: Self);
+}
+
+/// Items in the order of their arrival, up to a capacity.
+#[derive(Clone, Debug)]
+pub struct Fifo<T> {
+    items: VecDeque<T>,
+    capacity: NonZeroUsize,
+}
+
+impl<T> Fifo<T> {
+    /// An empty queue for so many items.
+    #[must_use]
+    pub const fn bounded(capacity: NonZeroUsize) -> Self {
+        Self { items: VecDeque::new(), capacity }
+    }
+
+    /// Takes the oldest item out.
+    pub fn pop(&mut self) -> Option<T> {
+        self.items.pop_front()
+    }
+}
+
+impl<T: Send + 'static> Batch for Fifo<T> {
+    type Item = T;
+
+    fn push(&mut self, item: T) -> Result<(), T> {
+        if self.items.len() >= self.capacity.get() {
+            return Err(item);
+        }
+        self.items.push_back(item);
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.items.len() as u64
+    }
+
+    fn empty(&self) -> Self {
+        Self::bounded(self.capacity)
+    }
+
+    fn put_back(&mut self, mut older: Self) {
+        older.items.append(&mut self.items);
+        self.items = older.items;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_back_comes_before_what_has_come_since() {
+        let mut fifo = Fifo::bounded(NonZeroUsize::new(2).unwrap());
+        for item in [1, 2] {
+            fifo.push(item).unwrap();
+        }
+        assert_eq!(fifo.push(3), Err(3));
+        let empty = fifo.empty();
+        let mut taken = std::mem::replace(&mut fifo, empty);
+        assert_eq!(taken.pop(), Some(1));
+        fifo.push(3).unwrap();
+        fifo.put_back(taken);
+        assert_eq!((fifo.pop(), fifo.pop(), fifo.pop()), (Some(2), Some(3), None));
+    }
+}

@@ -1,0 +1,159 @@
+//! Where an actor is, through its restarts, and the lines that lead to it.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Weak};
+
+use ractor::{ActorRef, Message, MessagingErr};
+use tokio::sync::Notify;
+
+use crate::Batch;
+use crate::line::{Line, Parcel, Route, Undelivered};
+use crate::sync::{Mutex, lock};
+
+/// What all outboxes on one actor share.
+///
+/// *Invariant:* a line's lock is never waited for with the hub's lock held; the other way round is how parcels are
+/// sent.
+pub(crate) struct Hub<B: Batch, M> {
+    state: Mutex<State<B, M>>,
+    /// Whether a dead actor is expected back.
+    supervised: bool,
+    /// Tells those who wait for the actor's successor.
+    moved: Notify,
+}
+
+struct State<B: Batch, M> {
+    /// Its latest incarnation; none before the first.
+    actor: Option<ActorRef<M>>,
+    /// It will not come back.
+    closed: bool,
+    /// Counts redirections.
+    incarnation: u64,
+    lines: HashMap<u64, Arc<Line<B>>>,
+    next_line: u64,
+}
+
+impl<B: Batch, M: Message + From<Parcel<B>>> Hub<B, M> {
+    /// A hub for an actor that nobody restarts.
+    pub(crate) fn fixed(actor: ActorRef<M>) -> Arc<Self> {
+        Self::new(Some(actor), false)
+    }
+
+    /// A hub for an actor that is still to be started, and will be restarted.
+    pub(crate) fn supervised() -> Arc<Self> {
+        Self::new(None, true)
+    }
+
+    fn new(actor: Option<ActorRef<M>>, supervised: bool) -> Arc<Self> {
+        let state = State { actor, closed: false, incarnation: 0, lines: HashMap::new(), next_line: 0 };
+        Arc::new(Self { state: Mutex::new(state), supervised, moved: Notify::new() })
+    }
+
+    /// A new line to the actor.
+    pub(crate) fn line(self: &Arc<Self>, empty: B) -> Arc<Line<B>> {
+        let route: Weak<Self> = Arc::downgrade(self);
+        let mut state = lock(&self.state);
+        let id = state.next_line;
+        state.next_line += 1;
+        let line = Arc::new(Line::new(id, empty, route));
+        state.lines.insert(id, line.clone());
+        let closed = state.closed;
+        drop(state);
+        if closed {
+            line.close();
+        }
+        line
+    }
+
+    pub(crate) fn redirect(&self, actor: ActorRef<M>) {
+        let (incarnation, lines): (_, Vec<_>) = {
+            let mut state = lock(&self.state);
+            if state.closed {
+                return;
+            }
+            state.actor = Some(actor);
+            state.incarnation += 1;
+            (state.incarnation, state.lines.values().cloned().collect())
+        };
+        for line in lines {
+            line.forward(incarnation);
+        }
+        self.moved.notify_waiters();
+    }
+
+    pub(crate) fn close(&self) {
+        let lines: Vec<_> = {
+            let mut state = lock(&self.state);
+            state.closed = true;
+            state.lines.values().cloned().collect()
+        };
+        for line in lines {
+            line.close();
+        }
+        self.moved.notify_waiters();
+    }
+
+    /// The actor's latest incarnation.
+    pub(crate) fn actor(&self) -> Option<ActorRef<M>> {
+        lock(&self.state).actor.clone()
+    }
+
+    /// Waits for an incarnation of the actor other than this one, and returns its number. `None` if there will be none.
+    pub(crate) async fn incarnation_after(&self, last: Option<u64>) -> Option<(u64, ActorRef<M>)> {
+        loop {
+            let moved = self.moved.notified();
+            {
+                let state = lock(&self.state);
+                if state.closed {
+                    return None;
+                }
+                if let Some(actor) = &state.actor
+                    && last != Some(state.incarnation)
+                {
+                    return Some((state.incarnation, actor.clone()));
+                }
+            }
+            if !self.supervised {
+                return None;
+            }
+            moved.await;
+        }
+    }
+}
+
+impl<B: Batch, M: Message + From<Parcel<B>>> Route<B> for Hub<B, M> {
+    fn post(&self, parcel: Parcel<B>) -> Result<u64, Undelivered> {
+        let (closed, incarnation, actor) = {
+            let state = lock(&self.state);
+            (state.closed, state.incarnation, state.actor.clone())
+        };
+        let Some(actor) = actor.filter(|_| !closed) else {
+            return Err(Undelivered { closed, _message: Box::new(parcel) });
+        };
+        // ractor drops a message of the wrong type or for a remote actor, and here a parcel must not be dropped.
+        if actor.is_message_type_of::<M>() != Some(true) {
+            return Err(Undelivered { closed: true, _message: Box::new(parcel) });
+        }
+        actor.cast(parcel.into()).map(|()| incarnation).map_err(|error| Undelivered {
+            closed: !self.supervised,
+            _message: match error {
+                MessagingErr::SendErr(message) => Box::new(message),
+                MessagingErr::ChannelClosed | MessagingErr::InvalidActorType => Box::new(()),
+            },
+        })
+    }
+
+    fn forget(&self, line: u64) {
+        let line = lock(&self.state).lines.remove(&line);
+        drop(line);
+    }
+}
+
+impl<B: Batch, M> Drop for Hub<B, M> {
+    /// Nobody can redirect any more: lines without a parcel under way end here.
+    fn drop(&mut self) {
+        let lines = mem::take(&mut lock(&self.state).lines);
+        drop(lines);
+    }
+}

@@ -1,0 +1,335 @@
+//! The protocol between one sender and one actor. The model checker runs this file.
+//!
+//! A line is in one of two states: nothing under way, or one parcel under way, which has the line's current ticket.
+//! A parcel with an older ticket is void: opening or dropping it changes nothing.
+
+use std::any::Any;
+use std::fmt;
+use std::mem;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Weak};
+
+use tokio::sync::Notify;
+
+use crate::sync::{Mutex, lock};
+use crate::{Batch, Metrics};
+
+/// Takes parcels to wherever the actor is now.
+pub(crate) trait Route<B: Batch>: Send + Sync {
+    /// Sends a parcel, without waiting and without dropping it, for this is called with the line locked. Says which
+    /// incarnation of the actor it has gone to.
+    fn post(&self, parcel: Parcel<B>) -> Result<u64, Undelivered>;
+
+    /// Nobody will put anything into this line any more, and nothing is inside.
+    fn forget(&self, line: u64);
+}
+
+/// A parcel that could not be sent. Dropped when the line is no longer locked.
+pub(crate) struct Undelivered {
+    /// Whether the actor will not come back.
+    pub(crate) closed: bool,
+    /// The message with the parcel inside.
+    pub(crate) _message: Box<dyn Any + Send>,
+}
+
+/// Why an item did not go in.
+pub(crate) enum NotPushed<T> {
+    Full(T),
+    Closed(T),
+}
+
+/// One sender's side of an outbox.
+pub(crate) struct Line<B: Batch> {
+    id: u64,
+    inner: Mutex<Inner<B>>,
+    route: Weak<dyn Route<B>>,
+    /// Tells the first of those who wait that there may be room.
+    pub(crate) room: Notify,
+    /// Keeps those who wait in order.
+    pub(crate) queue: tokio::sync::Mutex<()>,
+}
+
+struct Inner<B> {
+    batch: B,
+    /// A parcel is under way, the actor may come back and nobody waits: an item can join without further ado.
+    simple: bool,
+    under_way: bool,
+    /// The ticket of the latest parcel.
+    ticket: u64,
+    /// Where the latest parcel went.
+    incarnation: u64,
+    closed: bool,
+    /// Its outbox is gone.
+    abandoned: bool,
+    /// How many senders wait for room.
+    waiting: usize,
+    metrics: Metrics,
+}
+
+impl<B> Inner<B> {
+    fn settle(&mut self) {
+        self.simple = self.under_way && !self.closed && self.waiting == 0;
+    }
+}
+
+impl<B: Batch> Line<B> {
+    pub(crate) fn new(id: u64, batch: B, route: Weak<dyn Route<B>>) -> Self {
+        let inner = Inner {
+            batch,
+            simple: false,
+            under_way: false,
+            ticket: 0,
+            incarnation: 0,
+            closed: false,
+            abandoned: false,
+            waiting: 0,
+            metrics: Metrics::default(),
+        };
+        Self { id, inner: Mutex::new(inner), route, room: Notify::new(), queue: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Puts an item in, unless others wait for room before it.
+    #[inline]
+    pub(crate) fn push(self: &Arc<Self>, item: B::Item) -> Result<(), NotPushed<B::Item>> {
+        let mut inner = lock(&self.inner);
+        if inner.simple {
+            inner.batch.push(item).map_err(NotPushed::Full)
+        } else {
+            drop(inner);
+            self.push_slowly(item, false)
+        }
+    }
+
+    /// Puts an item in for the first of those who wait.
+    pub(crate) fn push_in_turn(self: &Arc<Self>, item: B::Item) -> Result<(), NotPushed<B::Item>> {
+        self.push_slowly(item, true)
+    }
+
+    /// Sends a parcel first if none is under way: if the actor is gone for good, the item has not been mixed with
+    /// others yet and can be given back.
+    #[cold]
+    fn push_slowly(self: &Arc<Self>, item: B::Item, in_turn: bool) -> Result<(), NotPushed<B::Item>> {
+        let mut inner = lock(&self.inner);
+        let undelivered = if inner.closed || inner.under_way { None } else { self.post(&mut inner) };
+        let pushed = if inner.closed {
+            Err(NotPushed::Closed(item))
+        } else if inner.waiting > 0 && !in_turn {
+            Err(NotPushed::Full(item))
+        } else {
+            inner.batch.push(item).map_err(NotPushed::Full)
+        };
+        drop(inner);
+        drop(undelivered);
+        pushed
+    }
+
+    /// Sees to it that what is inside is under way to this incarnation of the actor or a later one. A parcel that is
+    /// under way to an earlier one becomes void.
+    pub(crate) fn forward(self: &Arc<Self>, incarnation: u64) {
+        let mut inner = lock(&self.inner);
+        if inner.under_way && inner.incarnation >= incarnation {
+            return;
+        }
+        inner.under_way = false;
+        inner.settle();
+        let undelivered = if inner.batch.is_empty() { None } else { self.post(&mut inner) };
+        drop(inner);
+        drop(undelivered);
+    }
+
+    /// Refuses all that comes from now on. What is inside is still delivered if a parcel is under way.
+    pub(crate) fn close(&self) {
+        let mut inner = lock(&self.inner);
+        inner.closed = true;
+        inner.settle();
+        drop(inner);
+        self.room.notify_one();
+    }
+
+    /// The outbox is gone: the route may forget the line as soon as nothing is inside.
+    pub(crate) fn abandon(&self) {
+        let mut inner = lock(&self.inner);
+        inner.abandoned = true;
+        let done = inner.batch.is_empty();
+        drop(inner);
+        if done {
+            self.forget();
+        }
+    }
+
+    pub(crate) fn empty_batch(&self) -> B {
+        lock(&self.inner).batch.empty()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.inner).closed
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let inner = lock(&self.inner);
+        Metrics { waiting: inner.batch.len(), ..inner.metrics }
+    }
+
+    pub(crate) fn count(&self, count: impl FnOnce(&mut Metrics)) {
+        count(&mut lock(&self.inner).metrics);
+    }
+
+    /// One more sender waits for room, until the result is dropped.
+    pub(crate) fn wait(&self) -> Waiting<'_, B> {
+        let mut inner = lock(&self.inner);
+        inner.waiting += 1;
+        inner.settle();
+        Waiting(self)
+    }
+
+    fn post(self: &Arc<Self>, inner: &mut Inner<B>) -> Option<Undelivered> {
+        inner.ticket += 1;
+        let parcel = Parcel { line: self.clone(), ticket: inner.ticket };
+        let posted = match self.route.upgrade() {
+            Some(route) => route.post(parcel),
+            None => Err(Undelivered { closed: true, _message: Box::new(parcel) }),
+        };
+        let undelivered = match posted {
+            Ok(incarnation) => {
+                inner.under_way = true;
+                inner.incarnation = incarnation;
+                inner.metrics.parcels += 1;
+                None
+            }
+            Err(undelivered) => {
+                inner.under_way = false;
+                inner.closed |= undelivered.closed;
+                Some(undelivered)
+            }
+        };
+        inner.settle();
+        undelivered
+    }
+
+    fn forget(&self) {
+        if let Some(route) = self.route.upgrade() {
+            route.forget(self.id);
+        }
+    }
+}
+
+impl<B: Batch> Drop for Line<B> {
+    fn drop(&mut self) {
+        let items = lock(&self.inner).batch.len();
+        if items > 0 {
+            tracing::warn!(items, "the actor is gone, and so are these undelivered items");
+        }
+    }
+}
+
+/// Somebody waits for room.
+pub(crate) struct Waiting<'a, B: Batch>(&'a Line<B>);
+
+impl<B: Batch> Drop for Waiting<'_, B> {
+    fn drop(&mut self) {
+        let mut inner = lock(&self.0.inner);
+        inner.waiting -= 1;
+        inner.settle();
+    }
+}
+
+/// The message that an outbox sends: a reference to what is inside by the time the actor opens it.
+///
+/// A parcel that is dropped unopened, because its actor has died for instance, leaves everything in the outbox, and
+/// the next item sends a new one.
+pub struct Parcel<B: Batch> {
+    line: Arc<Line<B>>,
+    ticket: u64,
+}
+
+impl<B: Batch> Parcel<B> {
+    /// Takes everything out of the outbox. `None` if a later parcel has taken this one's place, which happens when
+    /// the outbox was redirected meanwhile.
+    #[must_use]
+    pub fn open(self) -> Option<Opened<B>> {
+        let mut inner = lock(&self.line.inner);
+        if !inner.under_way || inner.ticket != self.ticket {
+            return None;
+        }
+        inner.under_way = false;
+        inner.settle();
+        let empty = inner.batch.empty();
+        let batch = mem::replace(&mut inner.batch, empty);
+        drop(inner);
+        self.line.room.notify_one();
+        Some(Opened { taken: batch.len(), batch: Some(batch), line: self.line.clone() })
+    }
+}
+
+impl<B: Batch> Drop for Parcel<B> {
+    fn drop(&mut self) {
+        let mut inner = lock(&self.line.inner);
+        if inner.under_way && inner.ticket == self.ticket {
+            inner.under_way = false;
+            inner.settle();
+            drop(inner);
+            // Whoever waits for room tries again, and learns whether the actor is there.
+            self.line.room.notify_one();
+        }
+    }
+}
+
+impl<B: Batch> fmt::Debug for Parcel<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parcel").field("ticket", &self.ticket).finish_non_exhaustive()
+    }
+}
+
+/// What was in a parcel. Empty it as you apply it: what is left when this is dropped, for instance because applying an
+/// item panics or the actor is killed, goes back into the outbox and is delivered again.
+pub struct Opened<B: Batch> {
+    line: Arc<Line<B>>,
+    /// There until this is dropped.
+    batch: Option<B>,
+    taken: u64,
+}
+
+impl<B: Batch> Deref for Opened<B> {
+    type Target = B;
+
+    fn deref(&self) -> &B {
+        self.batch.as_ref().expect("the batch is there until this is dropped")
+    }
+}
+
+impl<B: Batch> DerefMut for Opened<B> {
+    fn deref_mut(&mut self) -> &mut B {
+        self.batch.as_mut().expect("the batch is there until this is dropped")
+    }
+}
+
+impl<B: Batch> Drop for Opened<B> {
+    fn drop(&mut self) {
+        let Some(rest) = self.batch.take() else { return };
+        let left = rest.len();
+        let mut inner = lock(&self.line.inner);
+        inner.metrics.delivered += self.taken - left;
+        let mut undelivered = None;
+        if left > 0 {
+            inner.batch.put_back(rest);
+            if !inner.under_way {
+                undelivered = self.line.post(&mut inner);
+            }
+        }
+        let done = inner.abandoned && inner.batch.is_empty();
+        drop(inner);
+        drop(undelivered);
+        if done {
+            self.line.forget();
+        }
+    }
+}
+
+impl<B: Batch + fmt::Debug> fmt::Debug for Opened<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("batch", &self.batch).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, model))]
+mod model;

@@ -1,0 +1,119 @@
+use std::sync::Arc;
+
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr};
+use tokio::sync::broadcast;
+
+use crate::{ChildSpec, ChildStatus, Event, Options, Supervisor, SupervisorMessage};
+
+/// What callers hold of a supervisor. Clones speak to the same supervisor.
+///
+/// Dropping handles does not stop the supervisor: [`shutdown`](Self::shutdown) does.
+#[derive(Clone, Debug)]
+pub struct SupervisorHandle {
+    actor: ActorRef<SupervisorMessage>,
+    supervisor: Supervisor,
+}
+
+/// Why a supervisor could not do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// The supervisor did not start, for instance because one of its first children did not.
+    #[error("start the supervisor")]
+    Start(#[source] SpawnErr),
+    /// The child did not start, or its name is taken. It is not among the children.
+    #[error("start child {id}")]
+    StartChild {
+        /// Its name.
+        id: Arc<str>,
+        /// What it says.
+        #[source]
+        source: ActorProcessingErr,
+    },
+    /// The supervisor has stopped or given up.
+    #[error("reach the supervisor: it has stopped or given up")]
+    Stopped,
+}
+
+impl SupervisorHandle {
+    /// Starts a supervisor and its first children, in order.
+    ///
+    /// # Errors
+    /// [`SupervisorError::Start`] if a child does not start; those before it are stopped again.
+    pub async fn spawn(options: Options, children: Vec<ChildSpec>) -> Result<Self, SupervisorError> {
+        let supervisor = Supervisor::default();
+        let spawned = Actor::spawn(None, supervisor.clone(), (options, children)).await;
+        let (actor, _task) = spawned.map_err(SupervisorError::Start)?;
+        Ok(Self { actor, supervisor })
+    }
+
+    /// The same under a supervisor of its own, for which giving up is a failure like any other.
+    ///
+    /// # Errors
+    /// [`SupervisorError::Start`] if a child does not start; those before it are stopped again.
+    pub async fn spawn_linked(
+        options: Options,
+        children: Vec<ChildSpec>,
+        parent: ActorCell,
+    ) -> Result<Self, SupervisorError> {
+        let supervisor = Supervisor::default();
+        let spawned = Actor::spawn_linked(None, supervisor.clone(), (options, children), parent).await;
+        let (actor, _task) = spawned.map_err(SupervisorError::Start)?;
+        Ok(Self { actor, supervisor })
+    }
+
+    /// Starts one more child, after the others.
+    ///
+    /// # Errors
+    /// [`SupervisorError::StartChild`], [`SupervisorError::Stopped`].
+    pub async fn start_child(&self, spec: ChildSpec) -> Result<(), SupervisorError> {
+        let id = Arc::clone(&spec.id);
+        let started = self.call(|reply| SupervisorMessage::StartChild(spec, reply)).await?;
+        started.map_err(|source| SupervisorError::StartChild { id, source })
+    }
+
+    /// Stops a child in order and forgets it. False if there is none of this name.
+    ///
+    /// # Errors
+    /// [`SupervisorError::Stopped`].
+    pub async fn remove_child(&self, id: impl Into<Arc<str>>) -> Result<bool, SupervisorError> {
+        let id = id.into();
+        self.call(|reply| SupervisorMessage::RemoveChild(id, reply)).await
+    }
+
+    /// All children, in order of start.
+    ///
+    /// # Errors
+    /// [`SupervisorError::Stopped`].
+    pub async fn children(&self) -> Result<Vec<ChildStatus>, SupervisorError> {
+        self.call(SupervisorMessage::GetChildren).await
+    }
+
+    /// What happens to the children from now on. A subscriber that falls far behind is told how much it has missed.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.supervisor.subscribe()
+    }
+
+    /// Stops all children, the last started first, then the supervisor, and waits until all are gone.
+    pub async fn shutdown(&self) {
+        self.actor.stop(None);
+        let _ = self.actor.wait(None).await;
+    }
+
+    /// The actor itself, to link or monitor.
+    #[must_use]
+    pub const fn actor(&self) -> &ActorRef<SupervisorMessage> {
+        &self.actor
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(RpcReplyPort<T>) -> SupervisorMessage,
+    ) -> Result<T, SupervisorError> {
+        match self.actor.call(question, None).await {
+            Ok(CallResult::Success(answer)) => Ok(answer),
+            Ok(CallResult::SenderError | CallResult::Timeout) | Err(_) => Err(SupervisorError::Stopped),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Where a value is while no actor holds it. Clones are the same home.
+#[derive(Debug)]
+pub struct Home<T>(Arc<Slot<T>>);
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// Locked only for as long as the value moves in or out.
+    value: Mutex<Option<T>>,
+    back: Notify,
+}
+
+impl<T> Home<T> {
+    /// A home with the value in it.
+    pub fn new(value: T) -> Self {
+        Self(Arc::new(Slot { value: Mutex::new(Some(value)), back: Notify::new() }))
+    }
+
+    /// Takes the value, and waits for it if somebody else has it.
+    ///
+    /// An actor that was stopped or killed leaves its state inside the supervision event that tells of its end: drop
+    /// that event before you wait here.
+    pub async fn lease(&self) -> Lease<T> {
+        loop {
+            match self.try_lease() {
+                Some(lease) => return lease,
+                None => self.0.back.notified().await,
+            }
+        }
+    }
+
+    /// Takes the value, if nobody else has it.
+    #[must_use]
+    pub fn try_lease(&self) -> Option<Lease<T>> {
+        let value = self.0.value.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(Lease { value: Some(value), home: Arc::clone(&self.0) })
+    }
+}
+
+impl<T> Clone for Home<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// A value on loan from its [`Home`]. It is owned like any other, and goes home when this is dropped, also while a
+/// panic unwinds.
+#[derive(Debug)]
+pub struct Lease<T> {
+    /// There until this is dropped.
+    value: Option<T>,
+    home: Arc<Slot<T>>,
+}
+
+impl<T> From<T> for Lease<T> {
+    /// A lease from a home that nobody else knows: the value ends with it.
+    fn from(value: T) -> Self {
+        Self { value: Some(value), home: Arc::new(Slot { value: Mutex::new(None), back: Notify::new() }) }
+    }
+}
+
+impl<T> Deref for Lease<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("the value is there until this is dropped")
+    }
+}
+
+impl<T> DerefMut for Lease<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("the value is there until this is dropped")
+    }
+}
+
+impl<T> Drop for Lease<T> {
+    fn drop(&mut self) {
+        *self.home.value.lock().unwrap_or_else(PoisonError::into_inner) = self.value.take();
+        self.home.back.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_gets_the_value_as_it_was_left() {
+        let home = Home::new(1);
+        let mut lease = home.lease().await;
+        assert!(home.try_lease().is_none());
+        let waiting = tokio::spawn({
+            let home = home.clone();
+            async move { *home.lease().await }
+        });
+        tokio::task::yield_now().await;
+        *lease += 1;
+        drop(lease);
+        assert_eq!(waiting.await.unwrap(), 2);
+    }
+
+    #[test]
+    fn a_panic_sends_the_value_home() {
+        let home = Home::new(vec![1]);
+        let mut lease = home.try_lease().unwrap();
+        let crash = std::panic::AssertUnwindSafe(move || {
+            lease.push(2);
+            panic!("on purpose");
+        });
+        assert!(std::panic::catch_unwind(crash).is_err());
+        assert_eq!(*home.try_lease().unwrap(), [1, 2]);
+    }
+}
