@@ -1,17 +1,18 @@
 //! One collection over 10, 1,000 and 10,000 counters. The goal for 10,000 is at most 50 ms.
 
-use aggregator_actor::{AggregatorArguments, AggregatorHandle};
+use aggregator_actor::{AggregatorHandle, AggregatorOptions};
 use counter_actor::{CounterArguments, CounterHandle};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 
 async fn start(counters: u64) -> AggregatorHandle {
-    let arguments = AggregatorArguments { collect_every: None, ..AggregatorArguments::default() };
+    let arguments = AggregatorOptions { collect_every: None, ..AggregatorOptions::default() };
     let aggregator = AggregatorHandle::spawn(arguments).await.expect("the aggregator starts");
     for n in 0..counters {
         let counter =
             CounterHandle::spawn(CounterArguments::new(n.to_string())).await.expect("a counter starts");
-        aggregator.register(counter.name().clone(), counter.actor().clone()).expect("the aggregator runs");
+        let actor = counter.actor().expect("it has started");
+        aggregator.register(counter.name().clone(), actor).await.expect("the aggregator runs");
     }
     aggregator
 }

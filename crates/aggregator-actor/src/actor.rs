@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use counter_protocol::{AggregatedStats, AggregatorMessage, Answer, CounterMessage, CounterName};
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
-use ractor_supervision::OwnedTask;
+use ractor_supervision::{Lease, OwnedTask};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -18,18 +18,36 @@ pub struct AggregatorActor {
 
 /// When and how an aggregator collects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AggregatorArguments {
+pub struct AggregatorOptions {
     /// The time from one periodic collection to the next, more than zero; `None` to collect on request only.
     pub collect_every: Option<Duration>,
     /// How long one collection waits for the counters' answers.
     pub deadline: Duration,
 }
 
-impl Default for AggregatorArguments {
+impl Default for AggregatorOptions {
     /// Every 2 seconds, with a deadline of 1 second.
     fn default() -> Self {
         Self { collect_every: Some(Duration::from_secs(2)), deadline: Duration::from_secs(1) }
     }
+}
+
+/// What an aggregator starts from.
+#[derive(Debug)]
+pub struct AggregatorArguments {
+    /// When and how it collects.
+    pub options: AggregatorOptions,
+    /// The counters it knows, on loan from where its next incarnation will find them.
+    pub life: Lease<AggregatorLife>,
+}
+
+/// What an aggregator takes along through restarts.
+#[derive(Debug, Default)]
+pub struct AggregatorLife {
+    roster: Roster<ActorRef<CounterMessage>>,
+    schedule: Schedule,
+    /// When its first incarnation started.
+    started: Option<Instant>,
 }
 
 /// What one collection found.
@@ -44,10 +62,9 @@ pub struct Collection {
 /// A running aggregator.
 #[derive(Debug)]
 pub struct AggregatorState {
-    roster: Roster<ActorRef<CounterMessage>>,
-    schedule: Schedule,
-    deadline: Duration,
+    life: Lease<AggregatorLife>,
     started: Instant,
+    deadline: Duration,
     _timer: Option<OwnedTask>,
     collection: Option<OwnedTask>,
 }
@@ -57,6 +74,47 @@ impl AggregatorActor {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Collection> {
         self.collections.subscribe()
+    }
+
+    fn apply(
+        &self,
+        myself: &ActorRef<AggregatorMessage>,
+        message: AggregatorMessage,
+        state: &mut AggregatorState,
+    ) {
+        // A reply that nobody waits for any more is not an error.
+        match message {
+            AggregatorMessage::RegisterCounter { name, counter } => state.register(myself, name, counter),
+            AggregatorMessage::ForgetCounter { name } => state.forget(myself, &name),
+            AggregatorMessage::Parcel(parcel) => {
+                let Some(mut opened) = parcel.open() else { return };
+                while let Some(message) = opened.pop() {
+                    self.apply(myself, message, state);
+                }
+            }
+            AggregatorMessage::CollectStats => {
+                if state.life.schedule.begin_unless_running() {
+                    state.begin_collection(myself);
+                }
+            }
+            AggregatorMessage::RequestCollection(reply) => {
+                let (number, begin) = state.life.schedule.request();
+                if begin {
+                    state.begin_collection(myself);
+                }
+                let _ = reply.send(number);
+            }
+            AggregatorMessage::GetTotalStats(reply) => {
+                let _ = reply.send(state.life.roster.totals());
+            }
+            AggregatorMessage::GetCounterStats(reply) => {
+                let stats = state.life.roster.counter_stats().map(|(name, stats)| (name.clone(), stats));
+                let _ = reply.send(stats.collect());
+            }
+            AggregatorMessage::CollectionEnded { answers } => {
+                self.collections.send_replace(state.end_collection(myself, answers));
+            }
+        }
     }
 }
 
@@ -74,20 +132,34 @@ impl AggregatorState {
             return;
         }
         debug!(counter = %name, "counter registered");
-        if let Some(displaced) = self.roster.register(name, counter) {
+        if let Some(displaced) = self.life.roster.register(name, counter) {
             myself.unmonitor(displaced.get_cell());
         }
     }
 
+    /// A new incarnation watches the counters that the last one knew, and makes good the collection that it lost.
+    fn resume(&mut self, myself: &ActorRef<AggregatorMessage>) {
+        let counters: Vec<_> = self.life.roster.counters().cloned().collect();
+        for counter in counters {
+            myself.monitor(counter.get_cell());
+            if counter.get_status() >= ActorStatus::Stopping {
+                self.life.roster.lose(&counter);
+            }
+        }
+        if self.life.schedule.resume() {
+            self.begin_collection(myself);
+        }
+    }
+
     fn forget(&mut self, myself: &ActorRef<AggregatorMessage>, name: &CounterName) {
-        if let Some(counter) = self.roster.forget(name) {
+        if let Some(counter) = self.life.roster.forget(name) {
             myself.unmonitor(counter.get_cell());
         }
     }
 
     /// Collects beside the mailbox; the answers come back as a message.
     fn begin_collection(&mut self, myself: &ActorRef<AggregatorMessage>) {
-        let counters = self.roster.counters().cloned().collect();
+        let counters = self.life.roster.counters().cloned().collect();
         let deadline = Instant::now() + self.deadline;
         let myself = myself.clone();
         let task = tokio::spawn(async move {
@@ -102,15 +174,15 @@ impl AggregatorState {
         let now = self.started.elapsed();
         for Answer { counter, stats } in answers {
             match stats {
-                Some(stats) => self.roster.hear(&counter, stats, now),
-                None => _ = self.roster.lose(&counter),
+                Some(stats) => self.life.roster.hear(&counter, stats, now),
+                None => _ = self.life.roster.lose(&counter),
             }
         }
-        let (number, begin_next) = self.schedule.end();
+        let (number, begin_next) = self.life.schedule.end();
         if begin_next {
             self.begin_collection(myself);
         }
-        Collection { number, stats: self.roster.totals() }
+        Collection { number, stats: self.life.roster.totals() }
     }
 }
 
@@ -122,22 +194,20 @@ impl Actor for AggregatorActor {
     async fn pre_start(
         &self,
         myself: ActorRef<AggregatorMessage>,
-        AggregatorArguments { collect_every, deadline }: AggregatorArguments,
+        AggregatorArguments { options, mut life }: AggregatorArguments,
     ) -> Result<AggregatorState, ActorProcessingErr> {
+        let AggregatorOptions { collect_every, deadline } = options;
         if collect_every == Some(Duration::ZERO) {
             return Err("the time between two collections is zero: give a positive one, or none".into());
         }
         info!(?collect_every, ?deadline, "aggregator started");
         let timer =
             collect_every.map(|period| myself.send_interval(period, || AggregatorMessage::CollectStats));
-        Ok(AggregatorState {
-            roster: Roster::default(),
-            schedule: Schedule::default(),
-            deadline,
-            started: Instant::now(),
-            _timer: timer.map(OwnedTask::from),
-            collection: None,
-        })
+        let started = *life.started.get_or_insert_with(Instant::now);
+        let timer = timer.map(OwnedTask::from);
+        let mut state = AggregatorState { life, started, deadline, _timer: timer, collection: None };
+        state.resume(&myself);
+        Ok(state)
     }
 
     async fn handle(
@@ -146,33 +216,7 @@ impl Actor for AggregatorActor {
         message: AggregatorMessage,
         state: &mut AggregatorState,
     ) -> Result<(), ActorProcessingErr> {
-        // A reply that nobody waits for any more is not an error.
-        match message {
-            AggregatorMessage::RegisterCounter { name, counter } => state.register(&myself, name, counter),
-            AggregatorMessage::ForgetCounter { name } => state.forget(&myself, &name),
-            AggregatorMessage::CollectStats => {
-                if state.schedule.begin_unless_running() {
-                    state.begin_collection(&myself);
-                }
-            }
-            AggregatorMessage::RequestCollection(reply) => {
-                let (number, begin) = state.schedule.request();
-                if begin {
-                    state.begin_collection(&myself);
-                }
-                let _ = reply.send(number);
-            }
-            AggregatorMessage::GetTotalStats(reply) => {
-                let _ = reply.send(state.roster.totals());
-            }
-            AggregatorMessage::GetCounterStats(reply) => {
-                let stats = state.roster.counter_stats().map(|(name, stats)| (name.clone(), stats));
-                let _ = reply.send(stats.collect());
-            }
-            AggregatorMessage::CollectionEnded { answers } => {
-                self.collections.send_replace(state.end_collection(&myself, answers));
-            }
-        }
+        self.apply(&myself, message, state);
         Ok(())
     }
 
@@ -185,17 +229,17 @@ impl Actor for AggregatorActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorTerminated(who, _, reason) if !died(reason.as_deref()) => {
-                if let Some(name) = state.roster.leave(&who.into()) {
+                if let Some(name) = state.life.roster.leave(&who.into()) {
                     debug!(counter = %name, "counter left");
                 }
             }
             SupervisionEvent::ActorTerminated(who, _, reason) => {
-                if let Some(name) = state.roster.lose(&who.into()) {
+                if let Some(name) = state.life.roster.lose(&who.into()) {
                     warn!(counter = %name, reason, "counter lost; its last known statistics are kept");
                 }
             }
             SupervisionEvent::ActorFailed(who, error) => {
-                if let Some(name) = state.roster.lose(&who.into()) {
+                if let Some(name) = state.life.roster.lose(&who.into()) {
                     warn!(counter = %name, error, "counter lost; its last known statistics are kept");
                 }
             }
@@ -211,7 +255,7 @@ impl Actor for AggregatorActor {
         myself: ActorRef<AggregatorMessage>,
         state: &mut AggregatorState,
     ) -> Result<(), ActorProcessingErr> {
-        for counter in state.roster.counters() {
+        for counter in state.life.roster.counters() {
             myself.unmonitor(counter.get_cell());
         }
         info!("aggregator stopped");

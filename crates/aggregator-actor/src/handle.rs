@@ -1,16 +1,24 @@
 use counter_protocol::{AggregatedStats, AggregatorMessage, CounterMessage, CounterName, CounterStats};
-use ractor::rpc::CallResult;
+use std::num::NonZeroUsize;
+
 use ractor::{Actor, ActorRef, RpcReplyPort, SpawnErr};
+use ractor_outbox::{Fifo, Outbox};
+use ractor_supervision::Lease;
 use tokio::sync::watch;
 
-use crate::{AggregatorActor, AggregatorArguments, Collection};
+use crate::{AggregatorActor, AggregatorArguments, AggregatorLife, AggregatorOptions, Collection};
+
+/// How many registrations of one handle wait for the aggregator; then the caller waits.
+const REGISTRATIONS: NonZeroUsize = NonZeroUsize::new(1_024).expect("1024 is not zero");
 
 /// What callers hold of an aggregator. Clones speak to the same aggregator.
+///
+/// Registrations go through an [`Outbox`], so a supervised aggregator that crashes loses none.
 ///
 /// Dropping handles does not stop the aggregator: [`shutdown`](Self::shutdown) does.
 #[derive(Clone, Debug)]
 pub struct AggregatorHandle {
-    actor: ActorRef<AggregatorMessage>,
+    outbox: Outbox<Fifo<AggregatorMessage>, AggregatorMessage>,
     collections: watch::Receiver<Collection>,
 }
 
@@ -20,7 +28,7 @@ pub enum AggregatorError {
     /// The actor did not start, for instance because the time between two collections is zero.
     #[error("start the aggregator")]
     Start(#[source] SpawnErr),
-    /// The aggregator has stopped, before or while it was asked.
+    /// The aggregator has stopped for good, before or while it was asked.
     #[error("reach the aggregator: it has stopped; start it again and register the counters")]
     Stopped,
 }
@@ -30,12 +38,22 @@ impl AggregatorHandle {
     ///
     /// # Errors
     /// [`AggregatorError::Start`] if the arguments are out of range or the actor does not start.
-    pub async fn spawn(arguments: AggregatorArguments) -> Result<Self, AggregatorError> {
+    pub async fn spawn(options: AggregatorOptions) -> Result<Self, AggregatorError> {
         let aggregator = AggregatorActor::default();
         let collections = aggregator.subscribe();
+        let arguments = AggregatorArguments { options, life: Lease::from(AggregatorLife::default()) };
         let (actor, _task) =
             Actor::spawn(None, aggregator, arguments).await.map_err(AggregatorError::Start)?;
-        Ok(Self { actor, collections })
+        Ok(Self { outbox: Outbox::new(Fifo::bounded(REGISTRATIONS), actor), collections })
+    }
+
+    /// A handle on an aggregator that somebody supervises; the outbox that somebody directs to it comes along.
+    #[must_use]
+    pub fn supervised(
+        aggregator: &AggregatorActor,
+    ) -> (Self, Outbox<Fifo<AggregatorMessage>, AggregatorMessage>) {
+        let outbox = Outbox::supervised(Fifo::bounded(REGISTRATIONS));
+        (Self { outbox: outbox.clone(), collections: aggregator.subscribe() }, outbox)
     }
 
     /// Watches a counter under a name. The same again changes nothing; another counter under a name that is taken
@@ -43,20 +61,20 @@ impl AggregatorHandle {
     ///
     /// # Errors
     /// [`AggregatorError::Stopped`].
-    pub fn register(
+    pub async fn register(
         &self,
         name: CounterName,
         counter: ActorRef<CounterMessage>,
     ) -> Result<(), AggregatorError> {
-        self.cast(AggregatorMessage::RegisterCounter { name, counter })
+        self.send(AggregatorMessage::RegisterCounter { name, counter }).await
     }
 
     /// Stops watching the counter of this name, if there is one, and drops its statistics.
     ///
     /// # Errors
     /// [`AggregatorError::Stopped`].
-    pub fn forget(&self, name: CounterName) -> Result<(), AggregatorError> {
-        self.cast(AggregatorMessage::ForgetCounter { name })
+    pub async fn forget(&self, name: CounterName) -> Result<(), AggregatorError> {
+        self.send(AggregatorMessage::ForgetCounter { name }).await
     }
 
     /// The totals as of the last collection, at once.
@@ -94,31 +112,34 @@ impl AggregatorHandle {
         self.collections.clone()
     }
 
-    /// Lets the aggregator finish what is in its mailbox, and waits until it is gone. A running collection is
+    /// Lets the aggregator finish what has been sent to it, and waits until it is gone. A running collection is
     /// abandoned.
+    ///
+    /// A supervised aggregator is restarted: its supervisor is what to shut down.
     pub async fn shutdown(&self) {
-        // An error means that it has stopped or is about to.
-        let _ = self.actor.drain();
-        let _ = self.actor.wait(None).await;
+        if let Some(actor) = self.outbox.actor() {
+            // An error means that it has stopped or is about to.
+            let _ = actor.drain();
+            let _ = actor.wait(None).await;
+        }
     }
 
-    /// The actor itself.
-    #[must_use]
-    pub const fn actor(&self) -> &ActorRef<AggregatorMessage> {
-        &self.actor
+    /// The actor itself; of a supervised aggregator, its latest incarnation.
+    ///
+    /// # Errors
+    /// [`AggregatorError::Stopped`] if a supervised aggregator has not started yet.
+    pub fn actor(&self) -> Result<ActorRef<AggregatorMessage>, AggregatorError> {
+        self.outbox.actor().ok_or(AggregatorError::Stopped)
     }
 
-    fn cast(&self, message: AggregatorMessage) -> Result<(), AggregatorError> {
-        self.actor.cast(message).map_err(|_| AggregatorError::Stopped)
+    async fn send(&self, message: AggregatorMessage) -> Result<(), AggregatorError> {
+        self.outbox.send(message).await.map_err(|_| AggregatorError::Stopped)
     }
 
     async fn call<T: Send + 'static>(
         &self,
         question: fn(RpcReplyPort<T>) -> AggregatorMessage,
     ) -> Result<T, AggregatorError> {
-        match self.actor.call(question, None).await {
-            Ok(CallResult::Success(answer)) => Ok(answer),
-            Ok(CallResult::SenderError | CallResult::Timeout) | Err(_) => Err(AggregatorError::Stopped),
-        }
+        self.outbox.call(question).await.map_err(|_| AggregatorError::Stopped)
     }
 }

@@ -13,15 +13,15 @@
 //! The aggregator does not start, restart or stop counters.
 //!
 //! ```
-//! use aggregator_actor::{AggregatorArguments, AggregatorHandle};
+//! use aggregator_actor::{AggregatorHandle, AggregatorOptions};
 //! use counter_actor::{CounterArguments, CounterHandle};
 //!
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
 //! # runtime.block_on(async {
-//! let aggregator = AggregatorHandle::spawn(AggregatorArguments::default()).await?;
+//! let aggregator = AggregatorHandle::spawn(AggregatorOptions::default()).await?;
 //! for name in ["hits", "misses"] {
 //!     let counter = CounterHandle::spawn(CounterArguments::new(name)).await?;
-//!     aggregator.register(counter.name().clone(), counter.actor().clone())?;
+//!     aggregator.register(counter.name().clone(), counter.actor()?).await?;
 //!     counter.increment(21)?;
 //! }
 //! let totals = aggregator.collect().await?;
@@ -36,7 +36,9 @@ mod handle;
 mod roster;
 mod schedule;
 
-pub use actor::{AggregatorActor, AggregatorArguments, AggregatorState, Collection};
+pub use actor::{
+    AggregatorActor, AggregatorArguments, AggregatorLife, AggregatorOptions, AggregatorState, Collection,
+};
 pub use handle::{AggregatorError, AggregatorHandle};
 pub use roster::Roster;
 pub use schedule::Schedule;

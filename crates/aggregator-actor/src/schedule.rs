@@ -31,6 +31,14 @@ impl Schedule {
         }
     }
 
+    /// The running collection, if there is one, was lost with the actor: whether another has to begin in its place.
+    #[must_use]
+    pub const fn resume(&mut self) -> bool {
+        let lost = self.begun != self.ended;
+        self.ended = self.begun;
+        lost && self.begin_unless_running()
+    }
+
     /// The running collection has ended: its number, and whether the next one has to begin now.
     #[must_use]
     pub const fn end(&mut self) -> (u64, bool) {
@@ -61,6 +69,16 @@ mod tests {
         assert_eq!(schedule.request(), (2, false));
         assert_eq!(schedule.end(), (1, true));
         assert_eq!(schedule.end(), (2, false));
+    }
+
+    #[test]
+    fn a_lost_collection_is_made_good_by_the_next() {
+        let mut schedule = Schedule::default();
+        assert!(!schedule.resume());
+        assert_eq!(schedule.request(), (1, true));
+        assert_eq!(schedule.request(), (2, false));
+        assert!(schedule.resume());
+        assert_eq!(schedule.end(), (2, false), "good for those who wait for 1 and for 2");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aggregator_actor::{AggregatorArguments, AggregatorError, AggregatorHandle};
+use aggregator_actor::{AggregatorError, AggregatorHandle, AggregatorOptions};
 use counter_actor::{CounterArguments, CounterHandle};
 use counter_protocol::{AggregatorMessage, CounterMessage, CounterStats, Rate};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -14,13 +14,14 @@ const PERIOD: Duration = Duration::from_secs(2);
 const DEADLINE: Duration = Duration::from_secs(1);
 
 async fn aggregator(collect_every: Option<Duration>) -> AggregatorHandle {
-    let arguments = AggregatorArguments { collect_every, deadline: DEADLINE };
+    let arguments = AggregatorOptions { collect_every, deadline: DEADLINE };
     AggregatorHandle::spawn(arguments).await.expect("the aggregator starts")
 }
 
 async fn counter(aggregator: &AggregatorHandle, name: &str) -> CounterHandle {
     let counter = CounterHandle::spawn(CounterArguments::new(name)).await.expect("the counter starts");
-    aggregator.register(name.into(), counter.actor().clone()).expect("the aggregator runs");
+    let actor = counter.actor().expect("it has started");
+    aggregator.register(name.into(), actor).await.expect("the aggregator runs");
     counter
 }
 
@@ -69,7 +70,7 @@ async fn probe(
     let asked = Arc::new(AtomicU64::new(0));
     let (probe, _task) =
         Actor::spawn(None, Probe { asked: asked.clone(), hung }, ()).await.expect("the probe starts");
-    aggregator.register(name.into(), probe.clone()).expect("the aggregator runs");
+    aggregator.register(name.into(), probe.clone()).await.expect("the aggregator runs");
     (probe, asked)
 }
 
@@ -124,7 +125,7 @@ async fn hung_counters_cost_one_deadline_together_and_are_named() {
 async fn totals_are_answered_at_once_while_a_collection_runs() {
     let aggregator = aggregator(None).await;
     probe(&aggregator, "hung", true).await;
-    aggregator.actor().cast(AggregatorMessage::CollectStats).unwrap();
+    aggregator.actor().unwrap().cast(AggregatorMessage::CollectStats).unwrap();
     let begun = Instant::now();
     let totals = aggregator.total_stats().await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
@@ -136,7 +137,7 @@ async fn extra_collections_neither_overlap_nor_multiply_the_timer() {
     let aggregator = aggregator(Some(PERIOD)).await;
     let (_probe, asked) = probe(&aggregator, "hung", true).await;
     for _ in 0..100 {
-        aggregator.actor().cast(AggregatorMessage::CollectStats).unwrap();
+        aggregator.actor().unwrap().cast(AggregatorMessage::CollectStats).unwrap();
     }
     aggregator.total_stats().await.unwrap();
     sleep(DEADLINE + DEADLINE / 2).await;
@@ -149,7 +150,7 @@ async fn extra_collections_neither_overlap_nor_multiply_the_timer() {
 async fn a_counter_registered_twice_is_asked_once() {
     let aggregator = aggregator(None).await;
     let (probe, asked) = probe(&aggregator, "twice", false).await;
-    aggregator.register("twice".into(), probe).unwrap();
+    aggregator.register("twice".into(), probe).await.unwrap();
     assert_eq!(aggregator.collect().await.unwrap().num_counters, 1);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
@@ -164,7 +165,7 @@ async fn a_counter_that_stops_leaves_by_itself() {
     leaves.shutdown().await;
     let totals = aggregator.total_stats().await.unwrap();
     assert_eq!((totals.total_value, totals.num_counters), (0, 1));
-    aggregator.register("late".into(), leaves.actor().clone()).unwrap();
+    aggregator.register("late".into(), leaves.actor().unwrap()).await.unwrap();
     assert_eq!(aggregator.total_stats().await.unwrap().num_counters, 1, "too late to register");
 }
 
@@ -176,7 +177,7 @@ async fn a_counter_that_dies_is_named_and_what_it_said_is_kept_until_another_tak
     let (failing, _asked) = probe(&aggregator, "failed", false).await;
     assert!(aggregator.collect().await.unwrap().unanswered.is_empty());
 
-    killed.actor().kill_and_wait(None).await.unwrap();
+    killed.actor().unwrap().kill_and_wait(None).await.unwrap();
     failing.cast(CounterMessage::Increment { amount: 1 }).unwrap();
     failing.wait(None).await.unwrap();
     for totals in [aggregator.total_stats().await.unwrap(), aggregator.collect().await.unwrap()] {
@@ -184,10 +185,10 @@ async fn a_counter_that_dies_is_named_and_what_it_said_is_kept_until_another_tak
         assert_eq!(totals.unanswered, ["killed", "failed"].map(Into::into).into());
     }
 
-    let arguments = CounterArguments { initial_value: 5, ..CounterArguments::new("killed") };
+    let arguments = CounterArguments::resuming("killed", 5, 1);
     let successor = CounterHandle::spawn(arguments).await.unwrap();
-    aggregator.register("killed".into(), successor.actor().clone()).unwrap();
-    aggregator.forget("failed".into()).unwrap();
+    aggregator.register("killed".into(), successor.actor().unwrap()).await.unwrap();
+    aggregator.forget("failed".into()).await.unwrap();
     let totals = aggregator.collect().await.unwrap();
     assert_eq!((totals.total_value, totals.num_counters, totals.unanswered.len()), (5, 1, 0));
 }
@@ -245,7 +246,7 @@ async fn no_task_outlives_an_aggregator_and_whoever_waits_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_period_of_zero_is_refused_with_the_reason() {
-    let arguments = AggregatorArguments { collect_every: Some(Duration::ZERO), deadline: DEADLINE };
+    let arguments = AggregatorOptions { collect_every: Some(Duration::ZERO), deadline: DEADLINE };
     let error = AggregatorHandle::spawn(arguments).await.unwrap_err();
     let source = std::error::Error::source(&error).expect("a source").to_string();
     assert!(source.contains("the time between two collections is zero"), "{source}");

@@ -1,52 +1,74 @@
+use std::mem;
+
 use counter_protocol::{CounterMessage, CounterName, CounterStats};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor_supervision::Lease;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::{Counter, Refused};
 
-/// The actor around a [`Counter`]. Its mailbox is `ractor`'s and has no bound: who may flood it should wait for a
-/// [`GetValue`](CounterMessage::GetValue) now and then.
+/// The actor around a [`Counter`].
 #[derive(Clone, Copy, Debug)]
 pub struct CounterActor;
 
 /// What a counter starts from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct CounterArguments {
     /// What logs and errors call it. It need not be unique.
     pub name: CounterName,
-    /// The value to go on from.
-    pub initial_value: i64,
-    /// How many operations have led to that value.
-    pub initial_operations: u64,
+    /// The counter, on loan from where its next incarnation will find it.
+    pub life: Lease<CounterLife>,
+}
+
+/// What a counter takes along through restarts.
+#[derive(Debug)]
+pub struct CounterLife {
+    counter: Counter,
+    /// When its first incarnation started.
+    started: Option<Instant>,
 }
 
 impl CounterArguments {
     /// A new counter, at 0 after no operations.
     pub fn new(name: impl Into<CounterName>) -> Self {
-        Self { name: name.into(), initial_value: 0, initial_operations: 0 }
+        Self::resuming(name, 0, 0)
+    }
+
+    /// A counter that goes on from a value, and from the number of operations that have led to it.
+    pub fn resuming(name: impl Into<CounterName>, value: i64, operations: u64) -> Self {
+        Self { name: name.into(), life: CounterLife::from(Counter::new(value, operations)).into() }
     }
 }
 
-/// A running counter: the pure state, and when it started.
+impl From<Counter> for CounterLife {
+    /// Before the first incarnation.
+    fn from(counter: Counter) -> Self {
+        Self { counter, started: None }
+    }
+}
+
+/// A running counter.
 #[derive(Debug)]
 pub struct CounterState {
     name: CounterName,
-    counter: Counter,
+    life: Lease<CounterLife>,
     started: Instant,
 }
 
 impl CounterState {
     fn stats(&self) -> CounterStats {
-        self.counter.stats(self.started.elapsed())
+        self.life.counter.stats(self.started.elapsed())
     }
 
-    /// The first refusal is worth a line; a flood of them is in the statistics.
-    fn warn_of_first(&self, outcome: Result<(), Refused>) {
-        if outcome.is_err() && self.counter.refused() == 1 {
+    /// Warns of the counter's first refusal. That is worth a line; a flood of them is in the statistics.
+    fn change(&mut self, change: impl FnOnce(&mut Counter) -> Result<(), Refused>) {
+        let counter = &mut self.life.counter;
+        let refused_before = counter.refused();
+        if change(counter).is_err() && refused_before == 0 {
             warn!(
                 counter = %self.name,
-                value = self.counter.value(),
+                value = counter.value(),
                 "refused an operation that would overflow the counter; further refusals are only counted"
             );
         }
@@ -61,11 +83,25 @@ impl Actor for CounterActor {
     async fn pre_start(
         &self,
         _myself: ActorRef<CounterMessage>,
-        CounterArguments { name, initial_value, initial_operations }: CounterArguments,
+        CounterArguments { name, mut life }: CounterArguments,
     ) -> Result<CounterState, ActorProcessingErr> {
-        debug!(counter = %name, initial_value, initial_operations, "counter started");
-        let counter = Counter::new(initial_value, initial_operations);
-        Ok(CounterState { name, counter, started: Instant::now() })
+        let started = match life.started {
+            None => *life.started.insert(Instant::now()),
+            Some(started) => {
+                life.counter.restarted();
+                started
+            }
+        };
+        let state = CounterState { name, life, started };
+        let stats = state.stats();
+        debug!(
+            counter = %state.name,
+            value = stats.current_value,
+            operations = stats.total_operations,
+            restarts = stats.restarts,
+            "counter started"
+        );
+        Ok(state)
     }
 
     async fn handle(
@@ -76,16 +112,15 @@ impl Actor for CounterActor {
     ) -> Result<(), ActorProcessingErr> {
         // A reply that nobody waits for any more is not an error.
         match message {
-            CounterMessage::Increment { amount } => {
-                let outcome = state.counter.increment(amount);
-                state.warn_of_first(outcome);
-            }
-            CounterMessage::Decrement { amount } => {
-                let outcome = state.counter.decrement(amount);
-                state.warn_of_first(outcome);
+            CounterMessage::Increment { amount } => state.change(|counter| counter.increment(amount)),
+            CounterMessage::Decrement { amount } => state.change(|counter| counter.decrement(amount)),
+            CounterMessage::Parcel(parcel) => {
+                if let Some(mut opened) = parcel.open() {
+                    state.change(|counter| counter.apply(mem::take(&mut *opened)));
+                }
             }
             CounterMessage::GetValue(reply) => {
-                let _ = reply.send(state.counter.value());
+                let _ = reply.send(state.life.counter.value());
             }
             CounterMessage::GetStats(reply) => {
                 let _ = reply.send(state.stats());

@@ -1,16 +1,21 @@
-use counter_protocol::{CounterMessage, CounterName, CounterStats};
-use ractor::rpc::CallResult;
+use counter_protocol::{CounterMessage, CounterName, CounterStats, Delta};
 use ractor::{Actor, ActorRef, RpcReplyPort, SpawnErr};
+use ractor_outbox::{CallError, Metrics, Outbox};
 
 use crate::{CounterActor, CounterArguments};
 
-/// What callers hold of a counter. Clones speak to the same counter.
+/// What callers hold of a counter. Clones speak to the same counter; give each sender its own, for then they do not
+/// contend.
+///
+/// Operations go through an [`Outbox`]: while they wait for the counter they are folded into one, so any number of them
+/// takes no more memory than one, and a supervised counter that crashes loses none. Operations that were folded are
+/// refused together, if their sum would overflow the counter.
 ///
 /// Dropping handles does not stop the counter: [`shutdown`](Self::shutdown) does.
 #[derive(Clone, Debug)]
 pub struct CounterHandle {
     name: CounterName,
-    actor: ActorRef<CounterMessage>,
+    outbox: Outbox<Delta, CounterMessage>,
 }
 
 /// Why a counter could not do what was asked of it.
@@ -25,14 +30,14 @@ pub enum CounterError {
         #[source]
         source: SpawnErr,
     },
-    /// The counter had stopped before: the operation was not and will not be applied.
+    /// The counter has stopped for good: the operation was not and will not be applied, the question not answered.
     #[error("reach counter `{name}`: it has stopped; start it again")]
     Stopped {
         /// The counter.
         name: CounterName,
     },
-    /// The counter stopped with the question in its mailbox.
-    #[error("get an answer from counter `{name}`: it stopped first; start it again")]
+    /// The actor dropped the question. [`CounterActor`] never does; one of your own might.
+    #[error("get an answer from counter `{name}`: it dropped the question")]
     Unanswered {
         /// The counter.
         name: CounterName,
@@ -47,25 +52,33 @@ impl CounterHandle {
     pub async fn spawn(arguments: CounterArguments) -> Result<Self, CounterError> {
         let name = arguments.name.clone();
         match Actor::spawn(None, CounterActor, arguments).await {
-            Ok((actor, _task)) => Ok(Self { name, actor }),
+            Ok((actor, _task)) => Ok(Self { name, outbox: Outbox::new(Delta::default(), actor) }),
             Err(source) => Err(CounterError::Start { name, source }),
         }
+    }
+
+    /// A handle on a counter that somebody supervises, and directs the outbox to.
+    #[must_use]
+    pub const fn supervised(name: CounterName, outbox: Outbox<Delta, CounterMessage>) -> Self {
+        Self { name, outbox }
     }
 
     /// Adds `amount`, which may be negative. Fire and forget: a refusal shows in the statistics.
     ///
     /// # Errors
     /// [`CounterError::Stopped`].
+    #[inline]
     pub fn increment(&self, amount: i64) -> Result<(), CounterError> {
-        self.cast(CounterMessage::Increment { amount })
+        self.send(amount.into())
     }
 
     /// Subtracts `amount`, which may be negative. Fire and forget: a refusal shows in the statistics.
     ///
     /// # Errors
     /// [`CounterError::Stopped`].
+    #[inline]
     pub fn decrement(&self, amount: i64) -> Result<(), CounterError> {
-        self.cast(CounterMessage::Decrement { amount })
+        self.send(-i128::from(amount))
     }
 
     /// The value, after everything that this caller has sent before. Waits for as long as the counter takes.
@@ -84,11 +97,15 @@ impl CounterHandle {
         self.call(CounterMessage::GetStats).await
     }
 
-    /// Lets the counter finish what is in its mailbox, and waits until it is gone. Later operations are errors.
+    /// Lets the counter finish what has been sent to it, and waits until it is gone. Later operations are errors.
+    ///
+    /// A supervised counter is restarted: its supervisor is what to shut down.
     pub async fn shutdown(&self) {
-        // An error means that it has stopped or is about to.
-        let _ = self.actor.drain();
-        let _ = self.actor.wait(None).await;
+        if let Some(actor) = self.outbox.actor() {
+            // An error means that it has stopped or is about to.
+            let _ = actor.drain();
+            let _ = actor.wait(None).await;
+        }
     }
 
     /// What logs and errors call it.
@@ -97,26 +114,39 @@ impl CounterHandle {
         &self.name
     }
 
-    /// The actor itself, to register with an aggregator, monitor or kill.
-    #[must_use]
-    pub const fn actor(&self) -> &ActorRef<CounterMessage> {
-        &self.actor
+    /// The actor itself, to register with an aggregator, monitor or kill; of a supervised counter, its latest
+    /// incarnation. A message that is cast to it may overtake what waits in the outbox.
+    ///
+    /// # Errors
+    /// [`CounterError::Stopped`] if a supervised counter has not started yet.
+    pub fn actor(&self) -> Result<ActorRef<CounterMessage>, CounterError> {
+        self.outbox.actor().ok_or_else(|| self.stopped())
     }
 
-    fn cast(&self, message: CounterMessage) -> Result<(), CounterError> {
-        self.actor.cast(message).map_err(|_| CounterError::Stopped { name: self.name.clone() })
+    /// What has become of this handle's operations. Clones have their own.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.outbox.metrics()
+    }
+
+    #[inline]
+    fn send(&self, amount: i128) -> Result<(), CounterError> {
+        // A delta is never full.
+        self.outbox.try_send(amount).map_err(|_| self.stopped())
     }
 
     async fn call<T: Send + 'static>(
         &self,
         question: fn(RpcReplyPort<T>) -> CounterMessage,
     ) -> Result<T, CounterError> {
-        match self.actor.call(question, None).await {
-            Ok(CallResult::Success(answer)) => Ok(answer),
-            Ok(CallResult::SenderError | CallResult::Timeout) => {
-                Err(CounterError::Unanswered { name: self.name.clone() })
-            }
-            Err(_) => Err(CounterError::Stopped { name: self.name.clone() }),
-        }
+        self.outbox.call(question).await.map_err(|error| match error {
+            CallError::Closed => self.stopped(),
+            CallError::Unanswered => CounterError::Unanswered { name: self.name.clone() },
+        })
+    }
+
+    #[cold]
+    fn stopped(&self) -> CounterError {
+        CounterError::Stopped { name: self.name.clone() }
     }
 }

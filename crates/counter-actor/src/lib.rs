@@ -4,8 +4,8 @@
 //! [`CounterActor`] is the actor itself, for those who spawn and supervise it with `ractor`. [`Counter`] is the
 //! arithmetic alone: no actor, no clock, no async.
 //!
-//! A counter lives in one process and forgets its value when it stops, unless whoever starts it again passes the
-//! old value on in [`CounterArguments`].
+//! A counter lives in one process and forgets its value when it stops. One that is supervised (`counter-system`) keeps
+//! it through crashes, because its [`CounterLife`] is on lease.
 //!
 //! ```
 //! use counter_actor::{CounterArguments, CounterHandle};
@@ -24,7 +24,7 @@ mod actor;
 mod handle;
 mod state;
 
-pub use actor::{CounterActor, CounterArguments, CounterState};
+pub use actor::{CounterActor, CounterArguments, CounterLife, CounterState};
 pub use handle::{CounterError, CounterHandle};
 pub use state::{Counter, Refused};
 

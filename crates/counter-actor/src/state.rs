@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use counter_protocol::{CounterStats, Rate};
+use counter_protocol::{CounterStats, Delta, Rate};
 
 /// A counter's arithmetic.
 ///
@@ -19,6 +19,7 @@ pub struct Counter {
     value: i64,
     operations: u64,
     refused: u64,
+    restarts: u64,
     initial_operations: u64,
 }
 
@@ -30,7 +31,7 @@ impl Counter {
     /// A counter that goes on from a value and a number of operations; both are 0 for a new one.
     #[must_use]
     pub const fn new(value: i64, operations: u64) -> Self {
-        Self { value, operations, refused: 0, initial_operations: operations }
+        Self { value, operations, refused: 0, restarts: 0, initial_operations: operations }
     }
 
     /// Adds `amount`.
@@ -38,7 +39,7 @@ impl Counter {
     /// # Errors
     /// [`Refused`]: nothing has changed except the number of refusals.
     pub fn increment(&mut self, amount: i64) -> Result<(), Refused> {
-        self.apply(self.value.checked_add(amount))
+        self.apply(i128::from(amount).into())
     }
 
     /// Subtracts `amount`.
@@ -46,7 +47,28 @@ impl Counter {
     /// # Errors
     /// [`Refused`]: nothing has changed except the number of refusals.
     pub fn decrement(&mut self, amount: i64) -> Result<(), Refused> {
-        self.apply(self.value.checked_sub(amount))
+        self.apply((-i128::from(amount)).into())
+    }
+
+    /// Applies operations that were folded into one, together.
+    ///
+    /// # Errors
+    /// [`Refused`] if their sum does not fit: nothing has changed except the number of refusals, which all of them
+    /// have joined.
+    pub fn apply(&mut self, delta: Delta) -> Result<(), Refused> {
+        let value =
+            i128::from(self.value).checked_add(delta.value).and_then(|value| i64::try_from(value).ok());
+        let (Some(value), Some(operations)) = (value, self.operations.checked_add(delta.operations)) else {
+            self.refused = self.refused.saturating_add(delta.operations);
+            return Err(Refused);
+        };
+        (self.value, self.operations) = (value, operations);
+        Ok(())
+    }
+
+    /// Its actor has been restarted.
+    pub const fn restarted(&mut self) {
+        self.restarts += 1;
     }
 
     /// Applied increments minus applied decrements, plus the initial value.
@@ -68,17 +90,9 @@ impl Counter {
             current_value: self.value,
             total_operations: self.operations,
             refused_operations: self.refused,
+            restarts: self.restarts,
             operations_per_second: Rate::of(self.operations - self.initial_operations, uptime),
         }
-    }
-
-    fn apply(&mut self, value: Option<i64>) -> Result<(), Refused> {
-        let (Some(value), Some(operations)) = (value, self.operations.checked_add(1)) else {
-            self.refused = self.refused.saturating_add(1);
-            return Err(Refused);
-        };
-        (self.value, self.operations) = (value, operations);
-        Ok(())
     }
 }
 
@@ -116,6 +130,16 @@ mod tests {
             prop_assert_eq!(stats.total_operations, applied);
             prop_assert_eq!(stats.refused_operations, operations.len() as u64 - applied);
         }
+    }
+
+    #[test]
+    fn operations_that_were_folded_are_refused_together() {
+        let mut counter = Counter::new(i64::MAX - 5, 1);
+        assert_eq!(counter.apply(Delta { value: 6, operations: 3 }), Err(Refused));
+        assert_eq!(counter.apply(Delta { value: 5, operations: 2 }), Ok(()));
+        let stats = counter.stats(Duration::ZERO);
+        assert_eq!((stats.current_value, stats.total_operations, stats.refused_operations), (i64::MAX, 3, 3));
+        assert_eq!(counter.apply(Delta { value: i128::MAX, operations: 1 }), Err(Refused));
     }
 
     #[test]

@@ -7,8 +7,7 @@ use counter_protocol::{CounterMessage, CounterStats, Rate};
 use tokio::time::advance;
 
 async fn counter(initial_value: i64, initial_operations: u64) -> CounterHandle {
-    let arguments =
-        CounterArguments { initial_value, initial_operations, ..CounterArguments::new("under test") };
+    let arguments = CounterArguments::resuming("under test", initial_value, initial_operations);
     CounterHandle::spawn(arguments).await.expect("the counter starts")
 }
 
@@ -23,6 +22,19 @@ async fn a_sender_reads_its_own_writes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn operations_that_wait_are_one_message_and_one_operation_that_does_not_is_one_too() {
+    let counter = counter(0, 0).await;
+    for _ in 0..1_000 {
+        counter.increment(1).unwrap();
+    }
+    assert_eq!(counter.value().await.unwrap(), 1_000);
+    assert_eq!((counter.metrics().delivered, counter.metrics().parcels), (1_000, 1));
+    counter.increment(1).unwrap();
+    assert_eq!(counter.value().await.unwrap(), 1_001);
+    assert_eq!((counter.metrics().delivered, counter.metrics().parcels), (1_001, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_goes_on_from_where_its_arguments_say() {
     let counter = counter(40, 8).await;
     counter.increment(2).unwrap();
@@ -33,6 +45,7 @@ async fn it_goes_on_from_where_its_arguments_say() {
             current_value: 42,
             total_operations: 9,
             refused_operations: 0,
+            restarts: 0,
             operations_per_second: Rate::from(0.25),
         }
     );
@@ -42,6 +55,8 @@ async fn it_goes_on_from_where_its_arguments_say() {
 async fn a_refused_operation_leaves_the_counter_running() {
     let counter = counter(i64::MAX, 0).await;
     counter.increment(1).unwrap();
+    // Not folded into the one before, which the counter has got by then.
+    assert_eq!(counter.value().await.unwrap(), i64::MAX);
     counter.increment(i64::MIN).unwrap();
     let stats = counter.stats().await.unwrap();
     assert_eq!((stats.current_value, stats.total_operations, stats.refused_operations), (-1, 1, 1));
@@ -50,7 +65,7 @@ async fn a_refused_operation_leaves_the_counter_running() {
 #[tokio::test(start_paused = true)]
 async fn plain_casts_to_the_actor_work_beside_the_handle() {
     let counter = counter(0, 0).await;
-    counter.actor().cast(CounterMessage::Decrement { amount: 5 }).unwrap();
+    counter.actor().unwrap().cast(CounterMessage::Decrement { amount: 5 }).unwrap();
     counter.increment(1).unwrap();
     assert_eq!(counter.value().await.unwrap(), -4);
 }
@@ -78,8 +93,8 @@ async fn two_shutdowns_are_as_good_as_one() {
 async fn a_question_that_dies_with_the_counter_is_an_error() {
     let counter = counter(0, 0).await;
     // The question is in the mailbox when the kill overtakes it.
-    let (answer, ()) = tokio::join!(counter.value(), async { counter.actor().kill() });
-    assert!(matches!(answer, Err(CounterError::Unanswered { .. })));
+    let (answer, ()) = tokio::join!(counter.value(), async { counter.actor().unwrap().kill() });
+    assert!(matches!(answer, Err(CounterError::Stopped { .. })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,6 +120,6 @@ fn errors_complete_the_sentence_failed_to() {
     );
     assert_eq!(
         CounterError::Unanswered { name: name() }.to_string(),
-        "get an answer from counter `hits`: it stopped first; start it again"
+        "get an answer from counter `hits`: it dropped the question"
     );
 }

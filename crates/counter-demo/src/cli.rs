@@ -28,6 +28,17 @@ pub(crate) struct Cli {
     pub(crate) log: LogFormat,
 }
 
+impl Cli {
+    /// Whether counters are made to crash.
+    pub(crate) const fn crashes(&self) -> bool {
+        let simulate = match &self.command {
+            Some(Command::Simulate(arguments)) => arguments,
+            Some(Command::Count(_) | Command::Completions { .. }) | None => &self.simulate,
+        };
+        simulate.crash_every.is_some()
+    }
+}
+
 const EXIT_CODES: &str = "Exit codes:
   0    done
   1    the result is not exact, or could not be written
@@ -69,6 +80,10 @@ pub(crate) struct SimulateArguments {
     /// The time from one collection to the next, more than zero.
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = positive_duration)]
     pub(crate) collect_every: Duration,
+
+    /// Crashes a random counter again and again, by a panic, an error or a kill, with so much time in between.
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
+    pub(crate) crash_every: Option<Duration>,
 
     /// How to print: a table, or JSON Lines (one object per collection, then the result).
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]

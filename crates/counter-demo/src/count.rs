@@ -1,7 +1,7 @@
 //! Counts real input: each line names a counter to increment.
 //!
 //! A thread reads chunks of whole lines; the tally looks up or starts each line's counter and sends it the
-//! operation. It waits for the counters again and again, so what lies in their mailboxes has a bound.
+//! operation. What waits for a counter is folded into one operation, so it needs no bound of its own.
 
 mod input;
 mod record;

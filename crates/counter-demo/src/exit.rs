@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use aggregator_actor::AggregatorError;
 use anyhow::anyhow;
 use counter_actor::CounterError;
+use counter_system::SystemError;
 
 use crate::signals::Interrupt;
 
@@ -47,6 +48,12 @@ impl From<CounterError> for Failure {
 
 impl From<AggregatorError> for Failure {
     fn from(error: AggregatorError) -> Self {
+        failed_to(error)
+    }
+}
+
+impl From<SystemError> for Failure {
+    fn from(error: SystemError) -> Self {
         failed_to(error)
     }
 }

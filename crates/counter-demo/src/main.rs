@@ -5,7 +5,6 @@
 mod cli;
 mod count;
 mod exit;
-mod flow;
 mod logging;
 mod progress;
 mod signals;
@@ -23,7 +22,7 @@ use crate::exit::{Ended, Failure};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = logging::init(cli.log).and_then(|()| start(cli));
+    let outcome = logging::init(&cli).and_then(|()| start(cli));
     exit::report(outcome)
 }
 

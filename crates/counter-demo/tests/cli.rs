@@ -2,5 +2,5 @@
 
 #[test]
 fn command_lines_print_what_they_printed_before() {
-    trycmd::TestCases::new().env("RUST_LOG", "warn").env("NO_COLOR", "1").case("tests/cmd/*.trycmd");
+    trycmd::TestCases::new().env("RUST_LOG", "").env("NO_COLOR", "1").case("tests/cmd/*.trycmd");
 }

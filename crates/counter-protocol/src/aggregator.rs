@@ -1,4 +1,5 @@
 use ractor::{ActorRef, Message, RpcReplyPort};
+use ractor_outbox::{Fifo, Parcel};
 use serde::{Deserialize, Serialize};
 
 use crate::{AggregatedStats, CounterMessage, CounterName, CounterStats};
@@ -22,6 +23,9 @@ pub enum AggregatorMessage {
         /// The name it was registered under.
         name: CounterName,
     },
+    /// Handles what waits in a sender's outbox.
+    #[serde(skip)]
+    Parcel(Parcel<Fifo<Self>>),
     /// Starts a collection, unless one is running.
     CollectStats,
     /// Makes sure that a collection starts from now on, and replies with its number at once. The collection with
@@ -43,6 +47,12 @@ pub enum AggregatorMessage {
 }
 
 impl Message for AggregatorMessage {}
+
+impl From<Parcel<Fifo<Self>>> for AggregatorMessage {
+    fn from(parcel: Parcel<Fifo<Self>>) -> Self {
+        Self::Parcel(parcel)
+    }
+}
 
 /// What became of one question in a collection.
 #[derive(Debug)]

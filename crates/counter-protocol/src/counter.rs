@@ -1,13 +1,15 @@
 use ractor::{Message, RpcReplyPort};
+use ractor_outbox::Parcel;
 use serde::{Deserialize, Serialize};
 
-use crate::CounterStats;
+use crate::{CounterStats, Delta};
 
 /// What a counter actor understands.
 ///
 /// Increments and decrements are fire and forget: the counter applies each exactly once, or refuses it whole if
 /// it would leave the range of `i64` and counts it under
-/// [`refused_operations`](CounterStats::refused_operations). Queries carry the port for their reply; they are
+/// [`refused_operations`](CounterStats::refused_operations). As plain messages they are lost with the mailbox if the
+/// counter dies; what waits in an outbox is not. Queries carry the port for their reply; they are
 /// handled in order with the operations, so a sender sees its own writes.
 ///
 /// With `serde`, operations can be logged and replayed; a query is an error to serialize, since it means nothing
@@ -24,6 +26,10 @@ pub enum CounterMessage {
         /// How much to subtract.
         amount: i64,
     },
+    /// Applies what waits in a sender's outbox, as one operation: if the sum of what was folded there would leave the
+    /// range, all of it is refused together.
+    #[serde(skip)]
+    Parcel(Parcel<Delta>),
     /// Asks for the current value.
     #[serde(skip)]
     GetValue(RpcReplyPort<i64>),
@@ -33,6 +39,12 @@ pub enum CounterMessage {
 }
 
 impl Message for CounterMessage {}
+
+impl From<Parcel<Delta>> for CounterMessage {
+    fn from(parcel: Parcel<Delta>) -> Self {
+        Self::Parcel(parcel)
+    }
+}
 
 #[cfg(test)]
 mod tests {

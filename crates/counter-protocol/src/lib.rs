@@ -7,12 +7,14 @@
 
 mod aggregator;
 mod counter;
+mod delta;
 mod name;
 mod rate;
 mod stats;
 
 pub use aggregator::{AggregatorMessage, Answer};
 pub use counter::CounterMessage;
+pub use delta::Delta;
 pub use name::CounterName;
 pub use rate::Rate;
 pub use stats::{AggregatedStats, CounterStats};

@@ -13,7 +13,9 @@ pub struct CounterStats {
     pub total_operations: u64,
     /// How many operations were refused, because they would have left the range of `i64`.
     pub refused_operations: u64,
-    /// Mean rate of applied operations since this actor started.
+    /// How often its actor has been restarted.
+    pub restarts: u64,
+    /// Mean rate of applied operations since it was first started in this process.
     pub operations_per_second: Rate,
 }
 
@@ -30,6 +32,8 @@ pub struct AggregatedStats {
     pub total_operations: u128,
     /// Sum of the counters' refused operations.
     pub refused_operations: u128,
+    /// Sum of the counters' restarts.
+    pub restarts: u128,
     /// How many counters there are, those that did not answer included.
     pub num_counters: u64,
     /// Sum of the counters' mean rates since each started.
@@ -49,6 +53,7 @@ impl AggregatedStats {
             total_value: stats.current_value.into(),
             total_operations: stats.total_operations.into(),
             refused_operations: stats.refused_operations.into(),
+            restarts: stats.restarts.into(),
             num_counters: 1,
             operations_per_second: stats.operations_per_second,
             recent_operations_per_second: recent,
@@ -79,6 +84,7 @@ impl AggregatedStats {
             total_value: self.total_value + other.total_value,
             total_operations: self.total_operations + other.total_operations,
             refused_operations: self.refused_operations + other.refused_operations,
+            restarts: self.restarts + other.restarts,
             num_counters: self.num_counters + other.num_counters,
             operations_per_second: self.operations_per_second + other.operations_per_second,
             recent_operations_per_second: self.recent_operations_per_second
@@ -108,11 +114,12 @@ mod tests {
 
     prop_compose! {
         fn one_counter()(
-            current_value: i64, total_operations: u64, refused_operations: u64,
+            current_value: i64, total_operations: u64, refused_operations: u64, restarts: u64,
             rate: f64, recent: f64, silent: Option<u8>,
         ) -> AggregatedStats {
             let stats = CounterStats {
-                current_value, total_operations, refused_operations, operations_per_second: rate.into(),
+                current_value, total_operations, refused_operations, restarts,
+                operations_per_second: rate.into(),
             };
             match silent {
                 Some(n) => AggregatedStats::of_unanswered(n.to_string().into(), &stats),

@@ -10,8 +10,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let counter = CounterHandle::spawn(CounterArguments::new("downloads")).await?;
 
     counter.increment(5)?;
-    counter.actor().cast(CounterMessage::Decrement { amount: 2 })?;
-    let value = counter.actor().call(CounterMessage::GetValue, None).await?.unwrap();
+    let actor = counter.actor()?;
+    actor.cast(CounterMessage::Decrement { amount: 2 })?;
+    let value = actor.call(CounterMessage::GetValue, None).await?.unwrap();
     assert_eq!(value, counter.value().await?);
 
     let stats = counter.stats().await?;

@@ -6,8 +6,8 @@ const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-const fn said(current_value: i64, total_operations: u64) -> CounterStats {
-    CounterStats { current_value, total_operations, refused_operations: 0, operations_per_second: Rate::ZERO }
+fn said(current_value: i64, total_operations: u64) -> CounterStats {
+    CounterStats { current_value, total_operations, ..CounterStats::default() }
 }
 
 /// (name, value last heard) of every counter, and the names of those that did not answer.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregator_actor::{AggregatorArguments, AggregatorHandle};
+use aggregator_actor::{AggregatorHandle, AggregatorOptions};
 use anyhow::anyhow;
 use counter_actor::{CounterArguments, CounterHandle};
 use counter_protocol::{AggregatedStats, CounterName, CounterStats};
@@ -14,13 +14,9 @@ use super::input::{Chunk, Source};
 use super::record::{Record, lines};
 use crate::cli::MAX_COUNTERS;
 use crate::exit::Failure;
-use crate::flow::settle;
 
 /// The counters are idle when they are collected, so this only ends a wait that would never end.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// How many operations wait in mailboxes at most.
-const WINDOW: usize = 1 << 16;
 
 /// What has been counted.
 #[derive(Debug)]
@@ -33,39 +29,18 @@ pub(super) struct Counts {
 #[derive(Debug)]
 pub(super) struct Tally {
     aggregator: AggregatorHandle,
-    counters: HashMap<CounterName, Slot>,
+    counters: HashMap<CounterName, CounterHandle>,
     with_amounts: bool,
     /// Where the last line came from, and its number there.
     position: Option<(Arc<Source>, u64)>,
     lines: u64,
-    /// Numbers the windows: stretches of operations between two waits for the counters.
-    window: u64,
-    /// How many operations the counters of this window may still have in their mailboxes.
-    unsettled: usize,
-    touched: Vec<CounterHandle>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    counter: CounterHandle,
-    /// The last window that had this name.
-    touched_in: u64,
 }
 
 impl Tally {
     pub(super) async fn start(with_amounts: bool) -> Result<Self, Failure> {
         let aggregator =
-            AggregatorHandle::spawn(AggregatorArguments { collect_every: None, deadline: DEADLINE }).await?;
-        Ok(Self {
-            aggregator,
-            counters: HashMap::new(),
-            with_amounts,
-            position: None,
-            lines: 0,
-            window: 1,
-            unsettled: 0,
-            touched: Vec::new(),
-        })
+            AggregatorHandle::spawn(AggregatorOptions { collect_every: None, deadline: DEADLINE }).await?;
+        Ok(Self { aggregator, counters: HashMap::new(), with_amounts, position: None, lines: 0 })
     }
 
     /// Counts a chunk's lines.
@@ -93,7 +68,7 @@ impl Tally {
     pub(super) async fn finish(self) -> Result<Counts, Failure> {
         let totals = self.aggregator.collect().await?;
         let counters = self.aggregator.counter_stats().await?;
-        join_all(self.counters.values().map(|slot| slot.counter.shutdown())).await;
+        join_all(self.counters.values().map(CounterHandle::shutdown)).await;
         self.aggregator.shutdown().await;
         let counted = totals.total_operations + totals.refused_operations;
         if counted != u128::from(self.lines) || !totals.unanswered.is_empty() {
@@ -107,30 +82,15 @@ impl Tally {
     }
 
     async fn send(&mut self, Record { name, amount }: Record<'_>) -> Result<(), Failure> {
-        if !self.counters.contains_key(name) {
-            self.start_counter(name.into()).await?;
-        }
-        let slot = self.counters.get_mut(name).expect("the counter has just been started");
-        slot.counter.increment(amount)?;
-        if slot.touched_in != self.window {
-            slot.touched_in = self.window;
-            self.touched.push(slot.counter.clone());
-        }
         self.lines += 1;
-        self.unsettled += 1;
-        if self.unsettled == WINDOW {
-            settle(&self.touched).await?;
-            self.touched.clear();
-            self.unsettled = 0;
-            self.window += 1;
+        if let Some(counter) = self.counters.get(name) {
+            return Ok(counter.increment(amount)?);
         }
-        Ok(())
-    }
-
-    async fn start_counter(&mut self, name: CounterName) -> Result<(), Failure> {
+        let name = CounterName::from(name);
         let counter = CounterHandle::spawn(CounterArguments::new(name.clone())).await?;
-        self.aggregator.register(name.clone(), counter.actor().clone())?;
-        self.counters.insert(name, Slot { counter, touched_in: 0 });
+        self.aggregator.register(name.clone(), counter.actor()?).await?;
+        counter.increment(amount)?;
+        self.counters.insert(name, counter);
         Ok(())
     }
 }
@@ -181,8 +141,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refused_operations_are_part_of_the_count() {
+        // Both are folded into one operation before the counter gets to them, and refused together.
         let counts = count(&[b"a\t9223372036854775807\na\t1\n".to_vec()]).await;
-        assert_eq!((counts.totals.total_operations, counts.totals.refused_operations), (1, 1));
+        assert_eq!((counts.totals.total_operations, counts.totals.refused_operations), (0, 2));
     }
 
     #[tokio::test(start_paused = true)]

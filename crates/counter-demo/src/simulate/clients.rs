@@ -1,7 +1,6 @@
 //! Who sends what to which counter.
 
 use std::ops::AddAssign;
-use std::sync::Arc;
 use std::time::Duration;
 
 use counter_actor::{CounterError, CounterHandle};
@@ -10,11 +9,7 @@ use indicatif::ProgressBar;
 use tokio::task::coop::consume_budget;
 
 use crate::cli::SimulateArguments;
-use crate::flow::settle;
 use crate::signals::Stop;
-
-/// How many operations a client sends before it waits for the counters to catch up.
-const WINDOW: u32 = 1_024;
 
 /// The size of a simulation. Each client goes round its own counters; with fewer counters than clients, they share.
 #[derive(Clone, Copy, Debug)]
@@ -37,18 +32,14 @@ impl Plan {
         self.clients as u64 * self.operations as u64
     }
 
-    /// The index of the counter that a client's nth operation goes to.
-    const fn counter(&self, client: usize, n: u32) -> usize {
-        if self.clients >= self.counters {
-            client % self.counters
+    /// The indices of the counters that a client goes round.
+    pub(crate) fn counters_of(&self, client: usize) -> impl Iterator<Item = usize> {
+        let (first, step) = if self.clients < self.counters {
+            (client, self.clients)
         } else {
-            client + n as usize % self.share(client) * self.clients
-        }
-    }
-
-    /// How many counters a client goes round.
-    const fn share(&self, client: usize) -> usize {
-        if self.clients >= self.counters { 1 } else { (self.counters - client).div_ceil(self.clients) }
+            (client % self.counters, self.counters)
+        };
+        (first..self.counters).step_by(step)
     }
 }
 
@@ -86,13 +77,15 @@ impl AddAssign for Sent {
 pub(crate) async fn run(
     client: usize,
     plan: Plan,
-    counters: Arc<[CounterHandle]>,
+    counters: Vec<CounterHandle>,
     progress: ProgressBar,
     mut stop: Stop,
 ) -> Result<Sent, CounterError> {
     let mut sent = Sent::default();
-    let round = WINDOW.min(u32::try_from(plan.share(client)).unwrap_or(WINDOW));
-    for n in 0..plan.operations {
+    let numbers =
+        plan.counters_of(client).map(|index| i64::try_from(index + 1).expect("counters can be numbered"));
+    let round: Vec<_> = counters.iter().zip(numbers).collect();
+    for (n, (counter, amount)) in (0..plan.operations).zip(round.iter().cycle()) {
         if n > 0 && !plan.delay.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(plan.delay) => {}
@@ -102,23 +95,17 @@ pub(crate) async fn run(
         if stop.requested().is_some() {
             break;
         }
-        let index = plan.counter(client, n);
-        let amount = i64::try_from(index + 1).expect("counters are few enough to number");
-        if is_decrement(n) {
-            counters[index].decrement(amount)?;
-            sent += Sent { value: -i128::from(amount), operations: 1 };
+        let value = if is_decrement(n) {
+            counter.decrement(*amount)?;
+            -i128::from(*amount)
         } else {
-            counters[index].increment(amount)?;
-            sent += Sent { value: amount.into(), operations: 1 };
-        }
+            counter.increment(*amount)?;
+            i128::from(*amount)
+        };
+        sent += Sent { value, operations: 1 };
         progress.inc(1);
-        if (n + 1).is_multiple_of(WINDOW) {
-            settle((n + 1 - round..=n).map(|n| &counters[plan.counter(client, n)])).await?;
-        }
         consume_budget().await;
     }
-    let last = u32::try_from(sent.operations).unwrap_or(plan.operations);
-    settle((last.saturating_sub(round)..last).map(|n| &counters[plan.counter(client, n)])).await?;
     Ok(sent)
 }
 
@@ -134,7 +121,7 @@ mod tests {
     fn as_many_clients_as_counters_keep_one_each() {
         let plan = plan(4, 4, 50);
         for client in 0..4 {
-            assert!((0..50).all(|n| plan.counter(client, n) == client));
+            assert_eq!(plan.counters_of(client).collect::<Vec<_>>(), [client]);
         }
     }
 
@@ -142,13 +129,11 @@ mod tests {
     fn every_counter_is_some_clients() {
         for (counters, clients) in [(10, 3), (3, 10), (7, 7), (1, 5), (5, 1), (10_000, 1_000)] {
             let plan = plan(counters, clients, 0);
-            let mut reached = vec![false; counters];
-            for client in 0..clients {
-                for n in 0..u32::try_from(counters).unwrap() {
-                    reached[plan.counter(client, n)] = true;
-                }
-            }
-            assert!(reached.iter().all(|&reached| reached), "{counters} counters, {clients} clients");
+            let mut reached: Vec<_> = (0..clients).flat_map(|client| plan.counters_of(client)).collect();
+            assert!((0..clients).all(|client| plan.counters_of(client).count() > 0));
+            reached.sort_unstable();
+            reached.dedup();
+            assert!(reached.into_iter().eq(0..counters), "{counters} counters, {clients} clients");
         }
     }
 

@@ -92,10 +92,11 @@ fn result_table(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
             stats.current_value.to_string(),
             stats.total_operations.to_string(),
             format!("{:.1}", stats.operations_per_second),
+            stats.restarts.to_string(),
         ]
     };
     let rows = counter_stats.iter().take(LISTED).map(row);
-    let table = table(["counter", "value", "operations", "ops/s"], 1..4, rows);
+    let table = table(["counter", "value", "operations", "ops/s", "restarts"], 1..5, rows);
     writeln!(out, "\n{table}")?;
     if let Some(more @ 1..) = counter_stats.len().checked_sub(LISTED) {
         writeln!(out, "and {more} more counters")?;
@@ -109,6 +110,7 @@ fn result_table(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     writeln!(out, "total value        {:>12}", totals.total_value)?;
     writeln!(out, "total operations   {:>12}", totals.total_operations)?;
     writeln!(out, "counters           {:>12}", totals.num_counters)?;
+    writeln!(out, "restarts           {:>12}", totals.restarts)?;
     writeln!(out, "ops/s per counter  {:>12.1}", totals.avg_ops_per_second())?;
     writeln!(out, "{verdict}")?;
     if !outcome.is_exact() {

@@ -11,6 +11,7 @@ async fn outcome_of(counters: usize, clients: usize, operations: u32, delay: Dur
         operations,
         delay,
         collect_every: Duration::from_millis(100),
+        crash_every: None,
         format: SimulateFormat::Table,
     };
     simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| Ok(())).await.unwrap()
@@ -40,6 +41,7 @@ async fn collections_are_shown_as_they_happen() {
         operations: 11,
         delay: Duration::from_millis(100),
         collect_every: Duration::from_millis(240),
+        crash_every: None,
         format: SimulateFormat::Table,
     };
     let mut seen = Vec::new();
@@ -49,4 +51,20 @@ async fn collections_are_shown_as_they_happen() {
     };
     simulate(&arguments, &ProgressBar::hidden(), &signals::never(), show).await.unwrap();
     assert_eq!(seen[..3], [(1, 3), (2, 5), (3, 8)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn crashes_are_survived_and_counted() {
+    let arguments = SimulateArguments {
+        counters: 3,
+        clients: 4,
+        operations: 500,
+        delay: Duration::from_millis(10),
+        collect_every: Duration::from_millis(100),
+        crash_every: Some(Duration::from_millis(25)),
+        format: SimulateFormat::Table,
+    };
+    let outcome = simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| Ok(())).await.unwrap();
+    assert!(outcome.is_exact(), "{:?}", outcome.totals);
+    assert!((150..=210).contains(&outcome.totals.restarts), "{}", outcome.totals.restarts);
 }

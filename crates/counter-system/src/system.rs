@@ -1,0 +1,127 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aggregator_actor::{AggregatorActor, AggregatorHandle, AggregatorOptions};
+use counter_actor::{CounterActor, CounterArguments, CounterHandle};
+use counter_protocol::{AggregatorMessage, CounterMessage, CounterName, Delta};
+use ractor::Actor;
+use ractor_outbox::{Fifo, Outbox};
+use ractor_supervision::{Options, OwnedTask, SupervisorError, SupervisorHandle};
+use tokio::sync::Mutex;
+
+use crate::children;
+
+/// Supervised counters and their supervised aggregator.
+///
+/// `A` is the counters' actor: [`CounterActor`], or one of your own that wraps it.
+#[derive(Debug)]
+pub struct CounterSystem<A = CounterActor> {
+    supervisor: SupervisorHandle,
+    aggregator: AggregatorHandle,
+    counters: Arc<Counters>,
+    actor: A,
+    _closer: OwnedTask,
+}
+
+/// How a system collects, and how it restarts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SystemOptions {
+    /// The aggregator's.
+    pub aggregator: AggregatorOptions,
+    /// The supervisor's.
+    pub supervision: Options,
+}
+
+/// Why a system could not do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SystemError(#[from] SupervisorError);
+
+/// The outboxes that all handles are clones of.
+#[derive(Debug)]
+struct Counters {
+    by_name: Mutex<HashMap<CounterName, Outbox<Delta, CounterMessage>>>,
+    aggregator: Outbox<Fifo<AggregatorMessage>, AggregatorMessage>,
+}
+
+impl Counters {
+    /// Nothing will be restarted any more: handles return errors from now on.
+    async fn close(&self) {
+        for outbox in self.by_name.lock().await.values() {
+            outbox.close();
+        }
+        self.aggregator.close();
+    }
+}
+
+impl CounterSystem {
+    /// Starts a system without counters.
+    ///
+    /// # Errors
+    /// [`SystemError`] if the aggregator does not start, for instance because its options are out of range.
+    pub async fn start(options: SystemOptions) -> Result<Self, SystemError> {
+        Self::start_with(options, CounterActor).await
+    }
+}
+
+impl<A> CounterSystem<A>
+where
+    A: Actor<Msg = CounterMessage, Arguments = CounterArguments> + Clone,
+{
+    /// Starts a system whose counters are actors of your own.
+    ///
+    /// # Errors
+    /// [`SystemError`] if the aggregator does not start, for instance because its options are out of range.
+    pub async fn start_with(options: SystemOptions, actor: A) -> Result<Self, SystemError> {
+        let aggregator_actor = AggregatorActor::default();
+        let (aggregator, outbox) = AggregatorHandle::supervised(&aggregator_actor);
+        let counters = Arc::new(Counters { by_name: Mutex::default(), aggregator: outbox.clone() });
+        let spec = children::aggregator(options.aggregator, aggregator_actor, outbox);
+        let supervisor = SupervisorHandle::spawn(options.supervision, vec![spec]).await?;
+        let closer = tokio::spawn({
+            let (supervisor, counters) = (supervisor.actor().clone(), Arc::clone(&counters));
+            async move {
+                let _ = supervisor.wait(None).await;
+                counters.close().await;
+            }
+        });
+        Ok(Self { supervisor, aggregator, counters, actor, _closer: closer.into() })
+    }
+
+    /// A handle on the counter of this name, which is started if there is none yet. It costs 7 to 10 KB.
+    ///
+    /// # Errors
+    /// [`SystemError`] if the counter does not start, or the system has stopped.
+    pub async fn counter(&self, name: impl Into<CounterName>) -> Result<CounterHandle, SystemError> {
+        let name = name.into();
+        let mut counters = self.counters.by_name.lock().await;
+        if let Some(outbox) = counters.get(&name) {
+            return Ok(CounterHandle::supervised(name, outbox.clone()));
+        }
+        let outbox = Outbox::supervised(Delta::default());
+        let (actor, aggregator) = (self.actor.clone(), self.aggregator.clone());
+        let spec = children::counter(name.clone(), actor, outbox.clone(), aggregator);
+        self.supervisor.start_child(spec).await?;
+        counters.insert(name.clone(), outbox.clone());
+        Ok(CounterHandle::supervised(name, outbox))
+    }
+
+    /// The aggregator that knows all counters of this system.
+    #[must_use]
+    pub const fn aggregator(&self) -> &AggregatorHandle {
+        &self.aggregator
+    }
+
+    /// The supervisor, to see its children or to subscribe to restarts.
+    #[must_use]
+    pub const fn supervisor(&self) -> &SupervisorHandle {
+        &self.supervisor
+    }
+
+    /// Stops the counters, the last started first, then the aggregator, and waits until all are gone. Each first
+    /// applies what has been sent to it. Handles return errors from then on.
+    pub async fn shutdown(self) {
+        self.supervisor.shutdown().await;
+        self.counters.close().await;
+    }
+}

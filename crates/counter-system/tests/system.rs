@@ -1,0 +1,122 @@
+//! A system as its callers see it: counters by name, crashes that lose nothing, orderly ends.
+
+use std::time::Duration;
+
+use aggregator_actor::{AggregatorError, AggregatorOptions};
+use counter_actor::CounterError;
+use counter_system::{CounterSystem, SystemOptions};
+use ractor_supervision::{ChildState, Intensity, Options};
+
+async fn system() -> CounterSystem {
+    let aggregator = AggregatorOptions { collect_every: None, ..AggregatorOptions::default() };
+    let options = SystemOptions { aggregator, ..SystemOptions::default() };
+    CounterSystem::start(options).await.expect("it starts")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_name_is_the_same_counter() {
+    let system = system().await;
+    for _ in 0..3 {
+        system.counter("hits").await.unwrap().increment(5).unwrap();
+    }
+    system.counter(&b"\xff"[..]).await.unwrap().increment(1).unwrap();
+    system.counter(r"\xff").await.unwrap().increment(2).unwrap();
+    let totals = system.aggregator().collect().await.unwrap();
+    assert_eq!((totals.total_value, totals.total_operations, totals.num_counters), (18, 5, 3));
+    system.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_counter_keeps_its_value_its_handles_and_its_place_at_the_aggregator() {
+    let system = system().await;
+    let counter = system.counter("killed").await.unwrap();
+    let clone = counter.clone();
+    for kills in 1..=3 {
+        counter.increment(10).unwrap();
+        clone.increment(1).unwrap();
+        counter.actor().unwrap().kill();
+        assert_eq!(clone.value().await.unwrap(), 11 * kills);
+    }
+    let totals = system.aggregator().collect().await.unwrap();
+    assert_eq!((totals.total_value, totals.restarts, totals.unanswered.len()), (33, 3, 0));
+    system.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_aggregator_knows_its_counters_and_finishes_what_was_asked_of_it() {
+    let system = system().await;
+    let counter = system.counter("counter").await.unwrap();
+    counter.increment(7).unwrap();
+    let mut subscriber = system.aggregator().subscribe();
+    let first = system.aggregator().actor().unwrap();
+    let (totals, ()) = tokio::join!(system.aggregator().collect(), async {
+        // The collection has begun.
+        tokio::task::yield_now().await;
+        first.kill();
+        first.wait(None).await.unwrap();
+        system.counter("late").await.unwrap();
+    });
+    assert_eq!(totals.unwrap().total_value, 7);
+    subscriber.changed().await.unwrap();
+    assert_eq!(system.aggregator().collect().await.unwrap().num_counters, 2);
+    counter.shutdown().await;
+    counter.increment(1).unwrap();
+    assert_eq!(
+        counter.value().await.unwrap(),
+        8,
+        "it is a permanent child, and monitored by the new aggregator"
+    );
+    assert_eq!(system.aggregator().collect().await.unwrap().num_counters, 2);
+    system.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_applies_what_was_sent_and_ends_every_handle_and_task() {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let system = system().await;
+    let counter = system.counter("counter").await.unwrap();
+    let aggregator = system.aggregator().clone();
+    counter.increment(7).unwrap();
+    system.shutdown().await;
+    assert_eq!(counter.metrics().delivered, 1);
+    assert!(matches!(counter.increment(1), Err(CounterError::Stopped { .. })));
+    assert!(matches!(counter.value().await, Err(CounterError::Stopped { .. })));
+    assert!(matches!(aggregator.collect().await, Err(AggregatorError::Stopped)));
+    let gone = async {
+        while metrics.num_alive_tasks() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(10), gone).await.expect("all tasks end with the system");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_that_gives_up_tells_those_who_wait() {
+    let intensity = Intensity { restarts: 1, within: Duration::from_secs(60) };
+    let options = SystemOptions {
+        supervision: Options { intensity, ..Options::default() },
+        ..SystemOptions::default()
+    };
+    let system = CounterSystem::start(options).await.unwrap();
+    let counter = system.counter("doomed").await.unwrap();
+    for _ in 0..2 {
+        counter.value().await.unwrap();
+        counter.actor().unwrap().kill();
+    }
+    assert!(matches!(counter.value().await, Err(CounterError::Stopped { .. })));
+    assert!(matches!(counter.increment(1), Err(CounterError::Stopped { .. })));
+    assert!(system.counter("another").await.is_err());
+    system.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_children_can_be_seen() {
+    let system = system().await;
+    let counter = system.counter("a").await.unwrap();
+    counter.actor().unwrap().kill();
+    counter.value().await.unwrap();
+    let children = system.supervisor().children().await.unwrap();
+    let seen: Vec<_> = children.iter().map(|child| (&*child.id, child.state, child.restarts)).collect();
+    assert_eq!(seen, [("aggregator", ChildState::Running, 0), ("counter a", ChildState::Running, 1)]);
+    system.shutdown().await;
+}

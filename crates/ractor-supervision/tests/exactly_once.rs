@@ -1,0 +1,141 @@
+//! A thousand crashes under load, and a bounded queue into the actor that crashes: each message arrives exactly once
+//! and in order. The seed of the crashes is printed; `FAULT_SEED` draws the same again.
+
+#![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
+
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use fastrand::Rng;
+use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
+use ractor_outbox::{Fifo, Outbox, Parcel};
+use ractor_supervision::{Backoff, ChildSpec, Home, Intensity, Lease, Options, SupervisorHandle};
+
+const CRASHES: u64 = 1_000;
+const PRODUCERS: usize = 4;
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
+
+/// A producer and the number of its message.
+type Numbered = (usize, u64);
+
+struct Delivery(Parcel<Fifo<Numbered>>);
+
+impl Message for Delivery {}
+impl From<Parcel<Fifo<Numbered>>> for Delivery {
+    fn from(parcel: Parcel<Fifo<Numbered>>) -> Self {
+        Self(parcel)
+    }
+}
+
+/// What has arrived: the next number expected of each producer, and every message that was not it.
+#[derive(Debug, Default)]
+struct Arrived {
+    next: [u64; PRODUCERS],
+    wrong: Vec<Numbered>,
+}
+
+/// Takes messages in, and crashes in the middle of a batch when its fuse has burnt down.
+#[derive(Clone)]
+struct Receiver {
+    fuse: Arc<AtomicU64>,
+}
+
+impl Actor for Receiver {
+    type Msg = Delivery;
+    type State = Lease<Arrived>;
+    type Arguments = Lease<Arrived>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Delivery>,
+        arrived: Lease<Arrived>,
+    ) -> Result<Lease<Arrived>, ActorProcessingErr> {
+        Ok(arrived)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Delivery>,
+        Delivery(parcel): Delivery,
+        arrived: &mut Lease<Arrived>,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(mut opened) = parcel.open() else { return Ok(()) };
+        while let Some((producer, number)) = opened.pop() {
+            if number == arrived.next[producer] {
+                arrived.next[producer] += 1;
+            } else {
+                arrived.wrong.push((producer, number));
+            }
+            match self.fuse.fetch_sub(1, Ordering::Relaxed) {
+                1 => return Err("injected".into()),
+                2 if number % 2 == 0 => resume_unwind(Box::new("injected")),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn produce(producer: usize, outbox: Outbox<Fifo<Numbered>, Delivery>, calm: Arc<AtomicBool>) -> u64 {
+    let mut number = 0;
+    while !calm.load(Ordering::Relaxed) {
+        outbox.send((producer, number)).await.expect("it is restarted");
+        number += 1;
+    }
+    number
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_message_arrives_exactly_once_and_in_order_through_a_thousand_crashes() {
+    let seed =
+        std::env::var("FAULT_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("FAULT_SEED={seed}");
+    let mut random = Rng::with_seed(seed);
+    let (home, outbox) = (Home::new(Arrived::default()), Outbox::supervised(Fifo::bounded(CAPACITY)));
+    let receiver = Receiver { fuse: Arc::new(AtomicU64::new(u64::MAX)) };
+    let spec = ChildSpec::new("receiver", {
+        let (home, outbox, receiver) = (home.clone(), outbox.clone(), receiver.clone());
+        move |supervisor| {
+            let (home, outbox, receiver) = (home.clone(), outbox.clone(), receiver.clone());
+            async move {
+                let (actor, _task) =
+                    Actor::spawn_linked(None, receiver, home.lease().await, supervisor).await?;
+                outbox.redirect(actor.clone());
+                Ok(actor.get_cell())
+            }
+        }
+    });
+    let intensity = Intensity { restarts: usize::MAX, within: Duration::from_secs(1) };
+    let backoff = Backoff { first: Duration::ZERO, max: Duration::ZERO };
+    let options = Options { intensity, backoff, ..Options::default() };
+    let supervisor = SupervisorHandle::spawn(options, vec![spec]).await.unwrap();
+
+    let calm = Arc::new(AtomicBool::new(false));
+    let producers: Vec<_> =
+        (0..PRODUCERS).map(|n| tokio::spawn(produce(n, outbox.clone(), Arc::clone(&calm)))).collect();
+    let mut incarnation = outbox.actor().unwrap();
+    for _ in 0..CRASHES {
+        if random.u8(0..3) == 0 {
+            incarnation.kill();
+        } else {
+            receiver.fuse.store(random.u64(1..1_000), Ordering::Relaxed);
+        }
+        while outbox.actor().unwrap().get_id() == incarnation.get_id() {
+            tokio::task::yield_now().await;
+        }
+        incarnation = outbox.actor().unwrap();
+    }
+    calm.store(true, Ordering::Relaxed);
+    let mut sent = [0; PRODUCERS];
+    for (sent, producer) in sent.iter_mut().zip(producers) {
+        *sent = producer.await.unwrap();
+    }
+    assert!(supervisor.children().await.unwrap()[0].restarts >= CRASHES);
+    supervisor.shutdown().await;
+    let arrived = home.lease().await;
+    assert_eq!((arrived.next, &arrived.wrong[..]), (sent, &[][..]), "FAULT_SEED={seed}");
+    assert!(sent.iter().sum::<u64>() > 10 * CRASHES, "there was a load: {sent:?}");
+}
