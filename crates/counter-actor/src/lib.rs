@@ -26,7 +26,7 @@ mod state;
 
 pub use actor::{CounterActor, CounterArguments, CounterLife, CounterState};
 pub use handle::{CounterError, CounterHandle};
-pub use state::{Counter, Refused};
+pub use state::{Count, Counter, Refused};
 
 /// The README's example has to compile with this crate and `counter-protocol` alone.
 #[cfg(doctest)]

@@ -16,22 +16,44 @@ use counter_protocol::{CounterStats, Delta, Rate};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
-    value: i64,
-    operations: u64,
+    count: Count,
     refused: u64,
     restarts: u64,
     initial_operations: u64,
+}
+
+/// A value and the number of operations that have led to it: the least that there is of a counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Applied increments minus applied decrements, plus the initial value.
+    pub value: i64,
+    /// How many operations were applied.
+    pub operations: u64,
 }
 
 /// The operation would have taken the value out of the range of `i64`, or the number of operations out of `u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
+impl Count {
+    /// Applies operations that were folded into one, together.
+    ///
+    /// # Errors
+    /// [`Refused`] if their sum does not fit: nothing has changed.
+    pub fn apply(&mut self, delta: Delta) -> Result<(), Refused> {
+        let value = i128::from(self.value).checked_add(delta.value).ok_or(Refused)?;
+        let value = i64::try_from(value).map_err(|_| Refused)?;
+        let operations = self.operations.checked_add(delta.operations).ok_or(Refused)?;
+        *self = Self { value, operations };
+        Ok(())
+    }
+}
+
 impl Counter {
     /// A counter that goes on from a value and a number of operations; both are 0 for a new one.
     #[must_use]
     pub const fn new(value: i64, operations: u64) -> Self {
-        Self { value, operations, refused: 0, restarts: 0, initial_operations: operations }
+        Self { count: Count { value, operations }, refused: 0, restarts: 0, initial_operations: operations }
     }
 
     /// Adds `amount`.
@@ -56,14 +78,11 @@ impl Counter {
     /// [`Refused`] if their sum does not fit: nothing has changed except the number of refusals, which all of them
     /// have joined.
     pub fn apply(&mut self, delta: Delta) -> Result<(), Refused> {
-        let value =
-            i128::from(self.value).checked_add(delta.value).and_then(|value| i64::try_from(value).ok());
-        let (Some(value), Some(operations)) = (value, self.operations.checked_add(delta.operations)) else {
+        let outcome = self.count.apply(delta);
+        if outcome.is_err() {
             self.refused = self.refused.saturating_add(delta.operations);
-            return Err(Refused);
-        };
-        (self.value, self.operations) = (value, operations);
-        Ok(())
+        }
+        outcome
     }
 
     /// Its actor has been restarted.
@@ -74,7 +93,7 @@ impl Counter {
     /// Applied increments minus applied decrements, plus the initial value.
     #[must_use]
     pub const fn value(&self) -> i64 {
-        self.value
+        self.count.value
     }
 
     /// How many operations were refused.
@@ -87,11 +106,11 @@ impl Counter {
     #[must_use]
     pub fn stats(&self, uptime: Duration) -> CounterStats {
         CounterStats {
-            current_value: self.value,
-            total_operations: self.operations,
+            current_value: self.count.value,
+            total_operations: self.count.operations,
             refused_operations: self.refused,
             restarts: self.restarts,
-            operations_per_second: Rate::of(self.operations - self.initial_operations, uptime),
+            operations_per_second: Rate::of(self.count.operations - self.initial_operations, uptime),
         }
     }
 }

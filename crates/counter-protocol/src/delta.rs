@@ -32,10 +32,10 @@ impl From<i128> for Delta {
 }
 
 impl Batch for Delta {
-    type Item = i128;
+    type Item<'a> = i128;
 
     #[inline]
-    fn push(&mut self, amount: i128) -> Result<(), i128> {
+    fn push<'a>(&mut self, amount: Self::Item<'a>) -> Result<(), Self::Item<'a>> {
         self.value += amount;
         self.operations += 1;
         Ok(())

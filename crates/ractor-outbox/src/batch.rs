@@ -5,14 +5,14 @@ use std::num::NonZeroUsize;
 ///
 /// A batch is pure, and an empty one has room for at least one item.
 pub trait Batch: Send + 'static {
-    /// What senders put in.
-    type Item: Send;
+    /// What senders put in. It may borrow, where putting it in copies what it needs.
+    type Item<'a>: Send;
 
     /// Puts an item in, alone or combined with others.
     ///
     /// # Errors
     /// Gives the item back if there is no room for it; nothing has changed then.
-    fn push(&mut self, item: Self::Item) -> Result<(), Self::Item>;
+    fn push<'a>(&mut self, item: Self::Item<'a>) -> Result<(), Self::Item<'a>>;
 
     /// How many items are inside; each of those that were combined counts.
     fn len(&self) -> u64;
@@ -51,9 +51,9 @@ impl<T> Fifo<T> {
 }
 
 impl<T: Send + 'static> Batch for Fifo<T> {
-    type Item = T;
+    type Item<'a> = T;
 
-    fn push(&mut self, item: T) -> Result<(), T> {
+    fn push<'a>(&mut self, item: Self::Item<'a>) -> Result<(), Self::Item<'a>> {
         if self.items.len() >= self.capacity.get() {
             return Err(item);
         }

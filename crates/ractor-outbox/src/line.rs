@@ -90,7 +90,7 @@ impl<B: Batch> Line<B> {
 
     /// Puts an item in, unless others wait for room before it.
     #[inline]
-    pub(crate) fn push(self: &Arc<Self>, item: B::Item) -> Result<(), NotPushed<B::Item>> {
+    pub(crate) fn push<'a>(self: &Arc<Self>, item: B::Item<'a>) -> Result<(), NotPushed<B::Item<'a>>> {
         let mut inner = lock(&self.inner);
         if inner.simple {
             inner.batch.push(item).map_err(NotPushed::Full)
@@ -101,14 +101,21 @@ impl<B: Batch> Line<B> {
     }
 
     /// Puts an item in for the first of those who wait.
-    pub(crate) fn push_in_turn(self: &Arc<Self>, item: B::Item) -> Result<(), NotPushed<B::Item>> {
+    pub(crate) fn push_in_turn<'a>(
+        self: &Arc<Self>,
+        item: B::Item<'a>,
+    ) -> Result<(), NotPushed<B::Item<'a>>> {
         self.push_slowly(item, true)
     }
 
     /// Sends a parcel first if none is under way: if the actor is gone for good, the item has not been mixed with
     /// others yet and can be given back.
     #[cold]
-    fn push_slowly(self: &Arc<Self>, item: B::Item, in_turn: bool) -> Result<(), NotPushed<B::Item>> {
+    fn push_slowly<'a>(
+        self: &Arc<Self>,
+        item: B::Item<'a>,
+        in_turn: bool,
+    ) -> Result<(), NotPushed<B::Item<'a>>> {
         let mut inner = lock(&self.inner);
         let undelivered = if inner.closed || inner.under_way { None } else { self.post(&mut inner) };
         let pushed = if inner.closed {

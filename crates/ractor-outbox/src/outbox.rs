@@ -71,7 +71,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     /// # Errors
     /// [`SendError`]; the outbox is also full for those who come after others that wait for room.
     #[inline]
-    pub fn try_send(&self, item: B::Item) -> Result<(), SendError<B::Item>> {
+    pub fn try_send<'a>(&self, item: B::Item<'a>) -> Result<(), SendError<B::Item<'a>>> {
         match self.line.push(item) {
             Ok(()) => Ok(()),
             Err(NotPushed::Closed(item)) => Err(SendError::Closed(item)),
@@ -88,7 +88,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     ///
     /// # Errors
     /// [`SendError::Closed`], never `Full`.
-    pub async fn send(&self, item: B::Item) -> Result<(), SendError<B::Item>> {
+    pub async fn send<'a>(&self, item: B::Item<'a>) -> Result<(), SendError<B::Item<'a>>> {
         let mut item = match self.line.push(item) {
             Ok(()) => return Ok(()),
             Err(NotPushed::Closed(item)) => return Err(SendError::Closed(item)),
@@ -110,7 +110,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     ///
     /// # Errors
     /// [`SendError::Closed`], never `Full`.
-    pub fn send_or_drop(&self, item: B::Item) -> Result<bool, SendError<B::Item>> {
+    pub fn send_or_drop<'a>(&self, item: B::Item<'a>) -> Result<bool, SendError<B::Item<'a>>> {
         match self.line.push(item) {
             Ok(()) => Ok(true),
             Err(NotPushed::Closed(item)) => Err(SendError::Closed(item)),
@@ -126,9 +126,13 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     ///
     /// # Errors
     /// [`SendError`] of the other outbox.
-    pub fn send_or<B2, M2>(&self, item: B::Item, other: &Outbox<B2, M2>) -> Result<(), SendError<B::Item>>
+    pub fn send_or<'a, B2, M2>(
+        &self,
+        item: B::Item<'a>,
+        other: &Outbox<B2, M2>,
+    ) -> Result<(), SendError<B::Item<'a>>>
     where
-        B2: Batch<Item = B::Item>,
+        B2: Batch<Item<'a> = B::Item<'a>>,
         M2: Message + From<Parcel<B2>>,
     {
         match self.line.push(item) {

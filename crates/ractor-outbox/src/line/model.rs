@@ -17,9 +17,9 @@ use super::*;
 struct Sum(u64);
 
 impl Batch for Sum {
-    type Item = u64;
+    type Item<'a> = u64;
 
-    fn push(&mut self, item: u64) -> Result<(), u64> {
+    fn push<'a>(&mut self, item: Self::Item<'a>) -> Result<(), Self::Item<'a>> {
         self.0 += item;
         Ok(())
     }

@@ -1,0 +1,75 @@
+//! The ways to count that are compared, each in a file of its own.
+
+mod actix;
+mod atomic;
+mod cast;
+mod channel;
+mod handle;
+mod kameo;
+mod mutex;
+
+use self::actix::Actix;
+use self::atomic::Atomic;
+use self::cast::Cast;
+use self::channel::Channel;
+use self::handle::OutboxHandle;
+use self::kameo::Kameo;
+use self::mutex::Locked;
+use crate::produce::Producer;
+use crate::race::Entrant;
+
+/// Others are compared with this one.
+pub(crate) const HANDLE: &str = OutboxHandle::NAME;
+pub(crate) const CAST: &str = Cast::NAME;
+pub(crate) const ATOMIC: &str = Atomic::<true>::NAME;
+
+/// Increments per run of a contestant that takes no more memory for more of them.
+const NO_LIMIT: u64 = 1_000_000_000;
+/// Increments per run of a contestant whose mailboxes have no bound: all of them may wait, at 100 to 200 bytes each,
+/// and that has to stay under 1 GB.
+const MAX_WAITING: u64 = 2_000_000;
+
+/// A way to count: any number of counters, numbered from 0.
+pub(crate) trait Contestant: Sized {
+    const NAME: &'static str;
+    /// How many increments a run can have in all.
+    const MAX_INCREMENTS: u64;
+    type Producer: Producer;
+
+    /// Counters at 0.
+    async fn start(counters: usize) -> Self;
+
+    /// A new producer's end for one of the counters.
+    fn producer(&self, counter: usize) -> Self::Producer;
+
+    /// Each counter's final value, as soon as every increment is applied. The producers have ended.
+    async fn values(&mut self) -> Vec<i64>;
+
+    /// Ends what runs, after the measurement.
+    async fn stop(self) {}
+}
+
+pub(crate) fn with_tasks() -> Vec<Entrant> {
+    vec![
+        Entrant::with_tasks::<OutboxHandle>(),
+        Entrant::with_tasks::<Cast>(),
+        Entrant::with_tasks::<Atomic<true>>(),
+        Entrant::with_tasks::<Atomic<false>>(),
+        Entrant::with_tasks::<Locked>(),
+        Entrant::with_tasks::<Channel>(),
+        Entrant::with_tasks::<Kameo<true>>(),
+        Entrant::with_tasks::<Kameo<false>>(),
+        Entrant::with_tasks::<Actix>(),
+    ]
+}
+
+/// Those whose producers need no runtime.
+pub(crate) fn with_threads() -> Vec<Entrant> {
+    vec![
+        Entrant::with_threads::<OutboxHandle>(),
+        Entrant::with_threads::<Cast>(),
+        Entrant::with_threads::<Atomic<true>>(),
+        Entrant::with_threads::<Atomic<false>>(),
+        Entrant::with_threads::<Locked>(),
+    ]
+}

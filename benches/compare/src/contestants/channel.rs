@@ -1,0 +1,61 @@
+use std::hint::black_box;
+use std::mem;
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::{JoinHandle, coop};
+
+use super::{Contestant, NO_LIMIT};
+use crate::produce::{Producer, bursts};
+
+/// Amounts that wait for a counter at most.
+const CAPACITY: usize = 1024;
+
+/// An actor by hand: a task that owns an integer, behind tokio's bounded channel.
+pub(crate) struct Channel {
+    senders: Vec<Sender<i64>>,
+    tasks: Vec<JoinHandle<i64>>,
+}
+
+impl Contestant for Channel {
+    const NAME: &'static str = "tokio mpsc";
+    const MAX_INCREMENTS: u64 = NO_LIMIT;
+    type Producer = Sender<i64>;
+
+    async fn start(counters: usize) -> Self {
+        let (senders, receivers): (_, Vec<_>) = (0..counters).map(|_| mpsc::channel(CAPACITY)).unzip();
+        Self { senders, tasks: receivers.into_iter().map(|receiver| tokio::spawn(count(receiver))).collect() }
+    }
+
+    fn producer(&self, counter: usize) -> Sender<i64> {
+        self.senders[counter].clone()
+    }
+
+    /// A counter's task ends, and tells its sum, when nobody can send to it any more.
+    async fn values(&mut self) -> Vec<i64> {
+        self.senders.clear();
+        let mut values = Vec::with_capacity(self.tasks.len());
+        for task in mem::take(&mut self.tasks) {
+            values.push(task.await.expect("counters do not panic"));
+        }
+        values
+    }
+}
+
+impl Producer for Sender<i64> {
+    async fn run(self, increments: u64) {
+        for burst in bursts(increments) {
+            for _ in 0..burst {
+                self.send(black_box(1)).await.expect("the counter runs");
+            }
+            coop::consume_budget().await;
+        }
+    }
+}
+
+async fn count(mut amounts: Receiver<i64>) -> i64 {
+    let mut value = 0;
+    while let Some(amount) = amounts.recv().await {
+        value += amount;
+    }
+    value
+}
