@@ -1,0 +1,191 @@
+use std::mem;
+use std::num::NonZeroUsize;
+
+use counter_protocol::Delta;
+use ractor_outbox::Batch;
+
+use crate::name_map::NameMap;
+
+/// What waits for one shard: operations, folded by name.
+///
+/// Bounded by the number of different names. Pure.
+#[derive(Clone, Debug)]
+pub struct Deltas {
+    by_name: NameMap<Delta>,
+    operations: u64,
+    max_names: NonZeroUsize,
+}
+
+/// What can be put into [`Deltas`].
+#[derive(Debug)]
+pub enum Change<'a> {
+    /// One operation.
+    One {
+        /// The name's hash in this keyspace.
+        hash: u64,
+        /// The name.
+        name: &'a [u8],
+        /// The signed amount.
+        amount: i128,
+    },
+    /// Operations that were folded elsewhere. Costs nothing where nothing waits, else one addition for each name.
+    Many(Deltas),
+}
+
+impl Deltas {
+    /// Room for so many names.
+    #[must_use]
+    pub fn bounded(max_names: NonZeroUsize) -> Self {
+        Self { by_name: NameMap::default(), operations: 0, max_names }
+    }
+
+    /// How many names are inside.
+    #[must_use]
+    pub const fn names(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Folds an operation in, bound or no bound.
+    #[inline]
+    pub fn add(&mut self, hash: u64, name: &[u8], amount: i128) {
+        self.fold(hash, name, amount.into());
+    }
+
+    /// Takes the operations on some name out, and shows them. False if there are none.
+    pub fn pop(&mut self, show: impl FnOnce(u64, &[u8], Delta)) -> bool {
+        let operations = &mut self.operations;
+        self.by_name.pop(|hash, name, delta| {
+            *operations -= delta.operations;
+            show(hash, name, delta);
+        })
+    }
+
+    #[inline]
+    fn fold(&mut self, hash: u64, name: &[u8], delta: Delta) {
+        self.operations += delta.operations;
+        let folded = self.by_name.entry(hash, name);
+        folded.value += delta.value;
+        folded.operations += delta.operations;
+    }
+}
+
+impl Batch for Deltas {
+    type Item<'a> = Change<'a>;
+
+    fn push<'a>(&mut self, change: Self::Item<'a>) -> Result<(), Self::Item<'a>> {
+        let room = self.max_names.get().saturating_sub(self.names());
+        match change {
+            Change::One { hash, name, amount } => {
+                if room == 0 && !self.by_name.contains(hash, name) {
+                    return Err(Change::One { hash, name, amount });
+                }
+                self.add(hash, name, amount);
+            }
+            Change::Many(many) if self.is_empty() => {
+                *self = Self { max_names: self.max_names, ..many };
+            }
+            Change::Many(many) if many.names() > room => return Err(Change::Many(many)),
+            Change::Many(many) => self.put_back(many),
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.operations
+    }
+
+    fn empty(&self) -> Self {
+        Self::bounded(self.max_names)
+    }
+
+    fn put_back(&mut self, mut older: Self) {
+        // Nothing can be found any more in what has been popped from, so that is what goes into the other.
+        if self.is_empty() && older.by_name.is_searchable() {
+            mem::swap(self, &mut older);
+        }
+        for (hash, name, delta) in older.by_name.iter() {
+            self.fold(hash, name, delta);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bounded(max_names: usize) -> Deltas {
+        Deltas::bounded(NonZeroUsize::new(max_names).unwrap())
+    }
+
+    fn one(name: &[u8], amount: i128) -> Change<'_> {
+        Change::One { hash: u64::from(name[0]), name, amount }
+    }
+
+    fn drain(deltas: &mut Deltas, into: &mut BTreeMap<Vec<u8>, Delta>, most: usize) {
+        for _ in 0..most {
+            deltas.pop(|_, name, delta| {
+                let sum = into.entry(name.to_vec()).or_default();
+                *sum =
+                    Delta { value: sum.value + delta.value, operations: sum.operations + delta.operations };
+            });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out_also_after_a_crash_in_between(
+            first in prop::collection::vec((0..6_u8, -9..9_i128), 0..40),
+            second in prop::collection::vec((0..6_u8, -9..9_i128), 0..40),
+            applied_before_the_crash in 0..8_usize,
+        ) {
+            let (mut expected, mut came_out) = (BTreeMap::new(), BTreeMap::new());
+            let mut deltas = bounded(6);
+            for (name, amount) in &first {
+                deltas.push(one(&[*name], *amount)).unwrap();
+            }
+            let empty = deltas.empty();
+            let mut taken = mem::replace(&mut deltas, empty);
+            drain(&mut taken, &mut came_out, applied_before_the_crash);
+            for (name, amount) in &second {
+                deltas.push(one(&[*name], *amount)).unwrap();
+            }
+            deltas.put_back(taken);
+            drain(&mut deltas, &mut came_out, 12);
+            for (name, amount) in first.iter().chain(&second) {
+                let sum: &mut Delta = expected.entry(vec![*name]).or_default();
+                *sum = Delta { value: sum.value + amount, operations: sum.operations + 1 };
+            }
+            prop_assert_eq!(came_out, expected);
+            prop_assert!(deltas.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_bound_is_on_names_and_not_on_operations() {
+        let mut deltas = bounded(2);
+        for name in [b"a", b"b", b"a", b"b"] {
+            deltas.push(one(name, 1)).unwrap();
+        }
+        assert!(matches!(deltas.push(one(b"c", 1)), Err(Change::One { name: b"c", .. })));
+        assert_eq!((deltas.names(), deltas.len()), (2, 4));
+    }
+
+    #[test]
+    fn many_at_once_go_in_whole_or_not_at_all() {
+        let mut many = bounded(9);
+        for name in [b"a", b"b", b"c"] {
+            many.push(one(name, 1)).unwrap();
+        }
+        let mut deltas = bounded(2);
+        deltas.push(Change::Many(many.clone())).unwrap();
+        assert!(matches!(deltas.push(Change::Many(many.clone())), Err(Change::Many(_))));
+        let mut wide = bounded(6);
+        wide.push(one(b"a", 1)).unwrap();
+        wide.push(Change::Many(many)).unwrap();
+        assert_eq!((wide.names(), wide.len()), (3, 4));
+    }
+}

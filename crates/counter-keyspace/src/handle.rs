@@ -1,0 +1,232 @@
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use ahash::RandomState;
+use counter_actor::Count;
+use counter_protocol::{AggregatedStats, CounterName};
+use futures_util::future::try_join_all;
+use ractor::RpcReplyPort;
+use ractor_outbox::{CallError, Metrics, Outbox, SendError};
+
+use crate::table::SEGMENTS;
+use crate::{Change, Deltas, MAX_NAME_BYTES, ShardMessage};
+
+/// What callers hold of a keyspace. Clones have outboxes of their own, so give each sender one.
+///
+/// Questions see everything that was sent through the same handle before.
+#[derive(Clone, Debug)]
+pub struct KeyspaceHandle {
+    shards: Vec<Outbox<Deltas, ShardMessage>>,
+    hasher: Arc<RandomState>,
+}
+
+/// Why a keyspace could not do what was asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyspaceError {
+    /// The name is longer than [`MAX_NAME_BYTES`].
+    #[error("count a name of {0} bytes: the most is {MAX_NAME_BYTES}")]
+    NameTooLong(usize),
+    /// Too many different names wait for the shard: the operation has not been counted.
+    #[error("count: too many names wait already; wait, drop it or send it elsewhere")]
+    Full,
+    /// The keyspace has stopped: the operation was not and will not be applied, the question not answered.
+    #[error("reach the keyspace: it has stopped")]
+    Stopped,
+}
+
+/// Counters of one page of a scan, in no order that means anything.
+pub type Page = Vec<(CounterName, Count)>;
+
+/// Where a scan goes on. The default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageToken(usize);
+
+impl From<CallError> for KeyspaceError {
+    fn from(_: CallError) -> Self {
+        Self::Stopped
+    }
+}
+
+impl<T> From<SendError<T>> for KeyspaceError {
+    fn from(error: SendError<T>) -> Self {
+        match error {
+            SendError::Full(_) => Self::Full,
+            SendError::Closed(_) => Self::Stopped,
+        }
+    }
+}
+
+impl KeyspaceHandle {
+    pub(crate) fn new(shards: Vec<Outbox<Deltas, ShardMessage>>, hasher: RandomState) -> Self {
+        Self { shards, hasher: Arc::new(hasher) }
+    }
+
+    pub(crate) fn close(&self) {
+        self.shards.iter().for_each(Outbox::close);
+    }
+
+    /// Adds `amount`, which may be negative, to the counter of this name, which is new if there is none. Fire and
+    /// forget; if too many names wait for its shard, waits for room. A future that is dropped before it is ready has
+    /// counted nothing.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`], but never `Full`.
+    pub async fn increment(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<(), KeyspaceError> {
+        let (shard, change) = self.change(name.as_ref(), amount)?;
+        Ok(shard.send(change).await?)
+    }
+
+    /// The same, but does not wait for room.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`].
+    pub fn try_increment(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<(), KeyspaceError> {
+        let (shard, change) = self.change(name.as_ref(), amount)?;
+        Ok(shard.try_send(change)?)
+    }
+
+    /// The same, but drops and counts the operation if there is no room. True if it went in.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`], but never `Full`.
+    pub fn increment_or_drop(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<bool, KeyspaceError> {
+        let (shard, change) = self.change(name.as_ref(), amount)?;
+        Ok(shard.send_or_drop(change)?)
+    }
+
+    /// The same, but turns to another keyspace if there is no room in this one, or it has stopped.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`] of the other keyspace.
+    pub fn increment_or(
+        &self,
+        name: impl AsRef<[u8]>,
+        amount: i64,
+        other: &Self,
+    ) -> Result<(), KeyspaceError> {
+        match self.try_increment(name.as_ref(), amount) {
+            Err(KeyspaceError::Full | KeyspaceError::Stopped) => other.try_increment(name, amount),
+            done => done,
+        }
+    }
+
+    /// Adds up many operations that were folded beforehand, each [`Deltas`] for the shard of its place in the list. If
+    /// too many names wait, waits for room; more names than ever fit go in when nothing else waits.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`].
+    pub async fn merge(&self, deltas: Vec<Deltas>) -> Result<(), KeyspaceError> {
+        for (shard, deltas) in self.shards.iter().zip(deltas) {
+            if deltas.names() > 0 {
+                shard.send(Change::Many(deltas)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A name's hash in this keyspace. Carry it along where it is needed again.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, name: &[u8]) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    /// The shard that a name with this hash belongs to.
+    #[inline]
+    #[must_use]
+    pub fn shard_of(&self, hash: u64) -> usize {
+        // Multiplied into range, with bits that neither the segments nor the maps look at.
+        (((hash >> 32) & 0xffff) as usize * self.shards.len()) >> 16
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub const fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The value of a counter, if there is one of this name.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`].
+    pub async fn value(&self, name: impl AsRef<[u8]>) -> Result<Option<i64>, KeyspaceError> {
+        let name = name.as_ref();
+        let hash = self.hash(name);
+        let name = CounterName::from(name);
+        let count = self.shard(hash).call(|reply| ShardMessage::Get(hash, name.clone(), reply)).await?;
+        Ok(count.map(|count| count.value))
+    }
+
+    /// Takes a counter out, and returns what it was. After a crash in between it may say `None` of one that was there.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`].
+    pub async fn remove(&self, name: impl AsRef<[u8]>) -> Result<Option<Count>, KeyspaceError> {
+        let name = name.as_ref();
+        let hash = self.hash(name);
+        let name = CounterName::from(name);
+        Ok(self.shard(hash).call(|reply| ShardMessage::Remove(hash, name.clone(), reply)).await?)
+    }
+
+    /// The statistics of all counters together.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`].
+    pub async fn stats(&self) -> Result<AggregatedStats, KeyspaceError> {
+        Ok(self.ask_all(ShardMessage::GetStats).await?.into_iter().collect())
+    }
+
+    /// The counters with the largest values, those of equal value in order of name. Exact, across all shards.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`].
+    pub async fn top(&self, n: usize) -> Result<Vec<(CounterName, Count)>, KeyspaceError> {
+        let tops = self.ask_all(|reply| ShardMessage::GetTop(n, reply)).await?;
+        let mut top: Vec<_> = tops.into_iter().flatten().collect();
+        top.sort_by(|(a, x), (b, y)| Reverse(x.value).cmp(&Reverse(y.value)).then_with(|| a.cmp(b)));
+        top.truncate(n);
+        Ok(top)
+    }
+
+    /// One page of all counters, and where the next begins. A counter that is there throughout a scan is in exactly
+    /// one page, whatever comes and goes meanwhile. A page may be empty.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`].
+    pub async fn scan(&self, PageToken(page): PageToken) -> Result<(Page, Option<PageToken>), KeyspaceError> {
+        let Some(shard) = self.shards.get(page / SEGMENTS) else { return Ok((Page::new(), None)) };
+        let counters = shard.call(|reply| ShardMessage::GetPage(page % SEGMENTS, reply)).await?;
+        let next = page + 1;
+        Ok((counters, (next < self.shards.len() * SEGMENTS).then_some(PageToken(next))))
+    }
+
+    /// What has become of this handle's operations.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.shards.iter().map(Outbox::metrics).fold(Metrics::default(), |sum, metrics| sum + metrics)
+    }
+
+    fn change<'a>(
+        &self,
+        name: &'a [u8],
+        amount: i64,
+    ) -> Result<(&Outbox<Deltas, ShardMessage>, Change<'a>), KeyspaceError> {
+        if name.len() > MAX_NAME_BYTES {
+            return Err(KeyspaceError::NameTooLong(name.len()));
+        }
+        let hash = self.hash(name);
+        Ok((self.shard(hash), Change::One { hash, name, amount: amount.into() }))
+    }
+
+    fn shard(&self, hash: u64) -> &Outbox<Deltas, ShardMessage> {
+        &self.shards[self.shard_of(hash)]
+    }
+
+    /// Asks all shards at once.
+    async fn ask_all<T: Send + 'static>(
+        &self,
+        question: impl Fn(RpcReplyPort<T>) -> ShardMessage + Send + Sync + Copy,
+    ) -> Result<Vec<T>, KeyspaceError> {
+        Ok(try_join_all(self.shards.iter().map(|shard| shard.call(question))).await?)
+    }
+}

@@ -1,0 +1,107 @@
+use std::num::NonZeroUsize;
+
+use ahash::RandomState;
+use ractor::Actor;
+use ractor_outbox::Outbox;
+use ractor_supervision::{ChildSpec, Home, Options, OwnedTask, SupervisorError, SupervisorHandle};
+
+use crate::{Deltas, KeyspaceHandle, ShardActor, ShardArguments, ShardLife, ShardMessage};
+
+/// Named counters over supervised shards.
+#[derive(Debug)]
+pub struct Keyspace {
+    supervisor: SupervisorHandle,
+    handle: KeyspaceHandle,
+    _closer: OwnedTask,
+}
+
+/// The size of a keyspace, and how it restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyspaceOptions {
+    /// How many shards share the names.
+    pub shards: NonZeroUsize,
+    /// How many different names wait for one shard in one handle, at most.
+    pub names_waiting: NonZeroUsize,
+    /// The supervisor's options.
+    pub supervision: Options,
+}
+
+impl Default for KeyspaceOptions {
+    /// As many shards as the machine has cores; 65,536 names waiting.
+    fn default() -> Self {
+        Self {
+            shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            names_waiting: NonZeroUsize::new(1 << 16).expect("it is not zero"),
+            supervision: Options::default(),
+        }
+    }
+}
+
+impl Keyspace {
+    /// Starts an empty keyspace.
+    ///
+    /// # Errors
+    /// [`SupervisorError`] if a shard does not start.
+    pub async fn start(options: KeyspaceOptions) -> Result<Self, SupervisorError> {
+        Self::start_with(options, ShardActor).await
+    }
+
+    /// Starts an empty keyspace whose shards are actors of your own.
+    ///
+    /// # Errors
+    /// [`SupervisorError`] if a shard does not start.
+    pub async fn start_with<A>(options: KeyspaceOptions, actor: A) -> Result<Self, SupervisorError>
+    where
+        A: Actor<Msg = ShardMessage, Arguments = ShardArguments> + Clone,
+    {
+        let empty = Deltas::bounded(options.names_waiting);
+        let shards: Vec<_> = (0..options.shards.get()).map(|_| Outbox::supervised(empty.clone())).collect();
+        let specs = shards.iter().enumerate().map(|(n, outbox)| shard(n, actor.clone(), outbox.clone()));
+        let supervisor = SupervisorHandle::spawn(options.supervision, specs.collect()).await?;
+        let handle = KeyspaceHandle::new(shards, RandomState::new());
+        let closer = tokio::spawn({
+            let (supervisor, handle) = (supervisor.actor().clone(), handle.clone());
+            async move {
+                let _ = supervisor.wait(None).await;
+                handle.close();
+            }
+        });
+        Ok(Self { supervisor, handle, _closer: closer.into() })
+    }
+
+    /// A handle with outboxes of its own.
+    #[must_use]
+    pub fn handle(&self) -> KeyspaceHandle {
+        self.handle.clone()
+    }
+
+    /// The supervisor, to see the shards or to subscribe to restarts.
+    #[must_use]
+    pub const fn supervisor(&self) -> &SupervisorHandle {
+        &self.supervisor
+    }
+
+    /// Stops the shards and waits until all are gone. Each first applies what has been sent to it. Handles return
+    /// errors from then on.
+    pub async fn shutdown(self) {
+        self.supervisor.shutdown().await;
+        self.handle.close();
+    }
+}
+
+/// A shard: its table survives, and its handles' outboxes follow it.
+fn shard<A>(n: usize, actor: A, outbox: Outbox<Deltas, ShardMessage>) -> ChildSpec
+where
+    A: Actor<Msg = ShardMessage, Arguments = ShardArguments> + Clone,
+{
+    let home = Home::new(ShardLife::default());
+    ChildSpec::new(format!("shard {n}"), move |supervisor| {
+        let (home, actor, outbox) = (home.clone(), actor.clone(), outbox.clone());
+        async move {
+            let arguments = ShardArguments { life: home.lease().await };
+            let (incarnation, _task) = Actor::spawn_linked(None, actor, arguments, supervisor).await?;
+            outbox.redirect(incarnation.clone());
+            Ok(incarnation.get_cell())
+        }
+    })
+}

@@ -1,0 +1,41 @@
+//! Millions of named counters, partitioned over supervised shard actors.
+//!
+//! A counter that is an actor costs 7 to 10 KB: right for thousands, wrong for millions. In a [`Keyspace`] a counter is
+//! an entry in a table of at most 64 bytes beside its name. Tables belong to shard actors, by default one for each
+//! core; a name's hash says which. Shards are supervised and their tables leased, so a crash loses nothing.
+//!
+//! A [`KeyspaceHandle`] has an outbox for each shard, in which operations are folded by name. An outbox is bounded by
+//! the number of different names that wait in it; at the bound the sender waits, gets its operation back, drops it, or
+//! turns to another keyspace, as it chooses.
+//!
+//! The hash is keyed at random (aHash), so that names from outside cannot be chosen to collide.
+//!
+//! ```
+//! use counter_keyspace::{Keyspace, KeyspaceOptions};
+//!
+//! # tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap().block_on(async {
+//! let keyspace = Keyspace::start(KeyspaceOptions::default()).await?;
+//! let hits = keyspace.handle();
+//! for page in ["/", "/about", "/"] {
+//!     hits.increment(page, 1).await?;
+//! }
+//! assert_eq!(hits.value("/").await?, Some(2));
+//! assert_eq!(hits.top(1).await?[0].0.as_bytes(), b"/");
+//! assert_eq!(hits.stats().await?.total_operations, 3);
+//! keyspace.shutdown().await;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod deltas;
+mod handle;
+mod keyspace;
+mod name_map;
+mod shard;
+mod table;
+
+pub use deltas::{Change, Deltas};
+pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};
+pub use keyspace::{Keyspace, KeyspaceOptions};
+pub use shard::{ShardActor, ShardArguments, ShardLife, ShardMessage, ShardState};
+pub use table::{MAX_NAME_BYTES, Table};

@@ -1,0 +1,182 @@
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use counter_actor::Count;
+use counter_protocol::{CounterName, Delta};
+
+use crate::name_map::NameMap;
+
+/// The longest name, in bytes.
+pub const MAX_NAME_BYTES: usize = 64 * 1024;
+
+/// How many maps a table is made of. Each grows by itself, so that growing is never a long pause, and is a page of a
+/// scan.
+pub(crate) const SEGMENTS: usize = 256;
+
+/// A shard's counters. Pure.
+///
+/// The same rule as a counter actor's holds for each: a delta is applied exactly or refused whole.
+#[derive(Debug)]
+pub struct Table {
+    segments: Vec<NameMap<Count>>,
+    total_value: i128,
+    total_operations: u128,
+    refused_operations: u128,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let segments = (0..SEGMENTS).map(|_| NameMap::default()).collect();
+        Self { segments, total_value: 0, total_operations: 0, refused_operations: 0 }
+    }
+}
+
+impl Table {
+    /// Applies a delta to the counter of this name, which is new if there is none.
+    #[inline]
+    pub fn apply(&mut self, hash: u64, name: &[u8], delta: Delta) {
+        match self.segments[segment_of(hash)].entry(hash, name).apply(delta) {
+            Ok(()) => {
+                self.total_value += delta.value;
+                self.total_operations += u128::from(delta.operations);
+            }
+            Err(_refused) => self.refused_operations += u128::from(delta.operations),
+        }
+    }
+
+    /// The counter of this name.
+    #[must_use]
+    pub fn get(&self, hash: u64, name: &[u8]) -> Option<Count> {
+        self.segments[segment_of(hash)].get(hash, name)
+    }
+
+    /// Takes a counter out; the totals are without it from then on.
+    pub fn remove(&mut self, hash: u64, name: &[u8]) -> Option<Count> {
+        let count = self.segments[segment_of(hash)].remove(hash, name)?;
+        self.total_value -= i128::from(count.value);
+        self.total_operations -= u128::from(count.operations);
+        Some(count)
+    }
+
+    /// How many counters there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.segments.iter().map(NameMap::len).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sum of the counters' values.
+    #[must_use]
+    pub const fn total_value(&self) -> i128 {
+        self.total_value
+    }
+
+    /// Sum of the counters' operations.
+    #[must_use]
+    pub const fn total_operations(&self) -> u128 {
+        self.total_operations
+    }
+
+    /// How many operations were refused.
+    #[must_use]
+    pub const fn refused_operations(&self) -> u128 {
+        self.refused_operations
+    }
+
+    /// The counters with the largest values, those of equal value in order of name.
+    #[must_use]
+    pub fn top(&self, n: usize) -> Vec<(CounterName, Count)> {
+        // The smallest of the largest is on top, to be replaced.
+        let mut heap = BinaryHeap::new();
+        for (_, name, count) in self.segments.iter().flat_map(NameMap::iter) {
+            let rank = (Reverse(count.value), name, count.operations);
+            if heap.len() < n {
+                heap.push(rank);
+            } else if heap.peek().is_some_and(|smallest| rank < *smallest) {
+                heap.pop();
+                heap.push(rank);
+            }
+        }
+        let counter = |(Reverse(value), name, operations): (Reverse<i64>, &[u8], u64)| {
+            (CounterName::from(name), Count { value, operations })
+        };
+        heap.into_sorted_vec().into_iter().map(counter).collect()
+    }
+
+    /// The counters of one segment, in no order that means anything. Empty beyond the last.
+    #[must_use]
+    pub fn page(&self, segment: usize) -> Vec<(CounterName, Count)> {
+        let counters = self.segments.get(segment).into_iter().flat_map(NameMap::iter);
+        counters.map(|(_, name, count)| (name.into(), count)).collect()
+    }
+}
+
+/// Bits of the hash that neither the shard nor the maps inside look at.
+const fn segment_of(hash: u64) -> usize {
+    (hash >> 24) as usize % SEGMENTS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn hash(name: u8) -> u64 {
+        (name as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Apply(u8, i64),
+        Remove(u8),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let amount = prop_oneof![-9..=9_i64, Just(i64::MAX), Just(i64::MIN)];
+        prop_oneof![
+            5 => (0..40_u8, amount).prop_map(|(name, amount)| Step::Apply(name, amount)),
+            1 => (0..40_u8).prop_map(Step::Remove),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_sorted_map(steps in prop::collection::vec(step(), 0..200), n in 0..10_usize) {
+            let (mut table, mut model, mut refused) = (Table::default(), BTreeMap::<u8, Count>::new(), 0);
+            for step in &steps {
+                match *step {
+                    Step::Apply(name, amount) => {
+                        let delta = Delta::from(i128::from(amount));
+                        table.apply(hash(name), &[name], delta);
+                        refused += u128::from(model.entry(name).or_default().apply(delta).is_err());
+                    }
+                    Step::Remove(name) => {
+                        prop_assert_eq!(table.remove(hash(name), &[name]), model.remove(&name));
+                    }
+                }
+            }
+            prop_assert_eq!(table.len(), model.len());
+            prop_assert_eq!(table.total_value(), model.values().map(|count| i128::from(count.value)).sum::<i128>());
+            prop_assert_eq!(
+                table.total_operations(),
+                model.values().map(|count| u128::from(count.operations)).sum::<u128>()
+            );
+            prop_assert_eq!(table.refused_operations(), refused);
+            let mut expected: Vec<_> = model.iter().map(|(name, count)| (CounterName::from(&[*name][..]), *count)).collect();
+            let mut paged: Vec<_> = (0..SEGMENTS).flat_map(|segment| table.page(segment)).collect();
+            paged.sort_by(|a, b| a.0.cmp(&b.0));
+            prop_assert_eq!(&paged, &expected);
+            expected.sort_by_key(|(_, count)| Reverse(count.value));
+            expected.truncate(n);
+            prop_assert_eq!(table.top(n), expected);
+        }
+    }
+}

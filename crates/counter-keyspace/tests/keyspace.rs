@@ -1,0 +1,177 @@
+//! A keyspace as its callers see it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use counter_keyspace::{Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, MAX_NAME_BYTES, PageToken};
+use fastrand::Rng;
+
+async fn keyspace(shards: usize, names_waiting: usize) -> Keyspace {
+    let options = KeyspaceOptions {
+        shards: NonZeroUsize::new(shards).expect("a shard"),
+        names_waiting: NonZeroUsize::new(names_waiting).expect("room for a name"),
+        ..KeyspaceOptions::default()
+    };
+    Keyspace::start(options).await.expect("it starts")
+}
+
+/// Stops every shard for good, and does not tell the handles.
+async fn kill_shards(keyspace: &Keyspace) {
+    keyspace.supervisor().actor().kill_and_wait(None).await.expect("it dies");
+}
+
+async fn scan(handle: &KeyspaceHandle) -> Vec<(String, i64)> {
+    let (mut all, mut next) = (Vec::new(), Some(PageToken::default()));
+    while let Some(page) = next {
+        let (counters, following) = handle.scan(page).await.expect("it answers");
+        all.extend(counters.into_iter().map(|(name, count)| (name.to_string(), count.value)));
+        next = following;
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_totals_tops_and_scans_agree_with_a_map() {
+    let keyspace = keyspace(3, 1_000).await;
+    let handles = [keyspace.handle(), keyspace.handle()];
+    let (mut random, mut model) = (Rng::with_seed(7), BTreeMap::<String, i64>::new());
+    for n in 0..5_000 {
+        let (name, amount) = (random.u16(..700).to_string(), random.i64(-50..50));
+        handles[n % 2].increment(&name, amount).await.unwrap();
+        *model.entry(name).or_default() += amount;
+    }
+    // Each handle's question is behind its own operations.
+    for handle in &handles {
+        handle.stats().await.unwrap();
+    }
+    let stats = handles[0].stats().await.unwrap();
+    assert_eq!(stats.total_value, model.values().copied().map(i128::from).sum::<i128>());
+    assert_eq!((stats.total_operations, stats.num_counters), (5_000, model.len() as u64));
+    for (name, value) in &model {
+        assert_eq!(handles[1].value(name).await.unwrap(), Some(*value));
+    }
+    let mut scanned = scan(&handles[0]).await;
+    scanned.sort();
+    assert!(scanned.into_iter().eq(model.clone()));
+
+    let mut ranked: Vec<_> = model.into_iter().collect();
+    ranked.sort_by_key(|(_, value)| -value);
+    let top: Vec<_> = handles[0].top(25).await.unwrap();
+    let top: Vec<_> = top.into_iter().map(|(name, count)| (name.to_string(), count.value)).collect();
+    assert_eq!(top, ranked[..25]);
+    keyspace.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_counter_begins_anew() {
+    let keyspace = keyspace(2, 10).await;
+    let handle = keyspace.handle();
+    handle.increment("a", 5).await.unwrap();
+    let removed = handle.remove("a").await.unwrap().unwrap();
+    assert_eq!((removed.value, removed.operations), (5, 1));
+    assert_eq!(handle.remove("a").await.unwrap(), None);
+    assert_eq!(handle.value("a").await.unwrap(), None);
+    assert_eq!(handle.stats().await.unwrap().total_operations, 0);
+    handle.increment("a", 1).await.unwrap();
+    assert_eq!(handle.value("a").await.unwrap(), Some(1));
+    keyspace.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_has_each_counter_once_while_others_come_and_go() {
+    let keyspace = keyspace(2, 10_000).await;
+    let handle = keyspace.handle();
+    for n in 0..2_000 {
+        handle.increment(format!("stays {n}"), 1).await.unwrap();
+    }
+    let (mut seen, mut next, mut n) = (BTreeSet::new(), Some(PageToken::default()), 0);
+    while let Some(page) = next {
+        let (counters, following) = handle.scan(page).await.unwrap();
+        for (name, _) in counters.into_iter().filter(|(name, _)| name.as_bytes().starts_with(b"stays")) {
+            assert!(seen.insert(name));
+        }
+        handle.increment(format!("comes {n}"), 1).await.unwrap();
+        handle.remove(format!("comes {}", n / 2)).await.unwrap();
+        (next, n) = (following, n + 1);
+    }
+    assert_eq!(seen.len(), 2_000);
+    keyspace.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_bound_the_sender_decides() {
+    let (keyspace, other) = (keyspace(1, 2).await, keyspace(1, 2).await);
+    let (handle, elsewhere) = (keyspace.handle(), other.handle());
+    // The shard does not get to run before this task waits.
+    for name in ["a", "b", "a"] {
+        handle.try_increment(name, 1).unwrap();
+    }
+    assert_eq!(handle.try_increment("c", 1), Err(KeyspaceError::Full));
+    assert_eq!(handle.increment_or_drop("c", 1), Ok(false));
+    assert_eq!(handle.increment_or("c", 1, &elsewhere), Ok(()));
+    handle.increment("d", 1).await.unwrap();
+    assert_eq!(handle.stats().await.unwrap().total_operations, 4);
+    assert_eq!(elsewhere.value("c").await.unwrap(), Some(1));
+    let metrics = handle.metrics();
+    assert_eq!((metrics.delivered, metrics.refused, metrics.dropped), (4, 2, 1));
+    keyspace.shutdown().await;
+    other.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_any_bytes_up_to_a_limit() {
+    let keyspace = keyspace(2, 10).await;
+    let handle = keyspace.handle();
+    let longest = vec![0xff; MAX_NAME_BYTES];
+    for name in [&b""[..], b"a\nb", &longest] {
+        handle.increment(name, 1).await.unwrap();
+        assert_eq!(handle.value(name).await.unwrap(), Some(1));
+    }
+    let too_long = vec![b'x'; MAX_NAME_BYTES + 1];
+    let refused = handle.increment(&too_long, 1).await;
+    assert_eq!(refused, Err(KeyspaceError::NameTooLong(MAX_NAME_BYTES + 1)));
+    keyspace.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_counted_and_changes_nothing() {
+    let keyspace = keyspace(1, 10).await;
+    let handle = keyspace.handle();
+    handle.increment("full", i64::MAX).await.unwrap();
+    assert_eq!(handle.value("full").await.unwrap(), Some(i64::MAX));
+    handle.increment("full", 1).await.unwrap();
+    let stats = handle.stats().await.unwrap();
+    assert_eq!(
+        (stats.total_value, stats.total_operations, stats.refused_operations),
+        (i64::MAX.into(), 1, 1)
+    );
+    keyspace.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_applies_what_was_sent_and_ends_every_handle_and_task() {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let keyspace = keyspace(4, 10).await;
+    let handle = keyspace.handle();
+    handle.increment("a", 1).await.unwrap();
+    keyspace.shutdown().await;
+    assert_eq!(handle.metrics().delivered, 1);
+    assert_eq!(handle.increment("a", 1).await, Err(KeyspaceError::Stopped));
+    assert_eq!(handle.stats().await, Err(KeyspaceError::Stopped));
+    let gone = async {
+        while metrics.num_alive_tasks() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(10), gone).await.expect("all tasks end with the keyspace");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyspace_that_dies_tells_those_who_wait() {
+    let keyspace = keyspace(2, 10).await;
+    let handle = keyspace.handle();
+    handle.increment("a", 1).await.unwrap();
+    kill_shards(&keyspace).await;
+    assert_eq!(handle.value("a").await, Err(KeyspaceError::Stopped));
+}
