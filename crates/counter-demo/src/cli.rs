@@ -97,8 +97,28 @@ pub(crate) struct CountArguments {
     pub(crate) files: Vec<PathBuf>,
 
     /// The last tab-separated field of a line is a signed amount, what comes before it is the name.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["words", "field"])]
     pub(crate) amounts: bool,
+
+    /// Every word is a name: lines are split at white space.
+    #[arg(long, conflicts_with = "field")]
+    pub(crate) words: bool,
+
+    /// The Nth field of a line is the name, counted from 1; where there are fewer, the empty name.
+    #[arg(long, value_name = "N")]
+    pub(crate) field: Option<NonZeroUsize>,
+
+    /// What separates fields: one byte.
+    #[arg(long, value_name = "C", default_value = "\t", requires = "field", value_parser = one_byte)]
+    pub(crate) delimiter: u8,
+
+    /// Names that differ only in the case of ASCII letters are the same, in lower case.
+    #[arg(long)]
+    pub(crate) ignore_case: bool,
+
+    /// Shows the largest values so far while it counts, on a terminal.
+    #[arg(long)]
+    pub(crate) live: bool,
 
     /// How many names to print, those with the largest values first.
     #[arg(long, value_name = "N", default_value = "20", conflicts_with = "all")]
@@ -139,6 +159,14 @@ fn up_to_max(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n @ 1..=MAX_COUNTERS) => Ok(n),
         _ => Err(format!("expected a whole number from 1 to {MAX_COUNTERS}")),
+    }
+}
+
+fn one_byte(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] => Ok(*byte),
+        _ if text == "\\t" => Ok(b'\t'),
+        _ => Err("expected one byte, or \\t for a tab".into()),
     }
 }
 

@@ -1,48 +1,67 @@
-//! Counts real input: each line names a counter to increment.
+//! Counts real input: each line, or a part of it, names a counter to increment.
 //!
-//! A thread reads chunks of whole lines; the tally looks up or starts each line's counter and sends it the
-//! operation. What waits for a counter is folded into one operation, so it needs no bound of its own.
+//! A thread reads chunks of whole lines. On every core a worker takes the next chunk, splits it, folds what it finds
+//! by name, and sends the result to the keyspace, which has a shard on every core as well.
 
+mod decode;
 mod input;
-mod record;
 mod report;
-mod tally;
+mod split;
+mod worker;
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
+use counter_keyspace::{Keyspace, KeyspaceHandle, KeyspaceOptions};
+use indicatif::ProgressBar;
+use ractor_supervision::OwnedTask;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
-use self::input::Chunk;
-use self::tally::Tally;
+use self::report::Counts;
+use self::split::Split;
+use self::worker::Worker;
 use crate::cli::{CountArguments, CountFormat};
 use crate::exit::{Ended, Failure};
 use crate::progress;
 use crate::signals::Stop;
 
-pub(crate) async fn run(arguments: CountArguments, mut stop: Stop) -> Result<Ended, Failure> {
+/// The time from one look at the largest values to the next.
+const LIVE_EVERY: Duration = Duration::from_millis(250);
+
+/// How many of them are shown.
+const LIVE_NAMES: usize = 10;
+
+pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, Failure> {
     let sources = input::sources(&arguments.files).map_err(Failure::Input)?;
     let bar = progress::bytes(input::total_bytes(&sources));
-    let mut chunks = input::read(sources);
-    let mut tally = Tally::start(arguments.amounts).await?;
-    loop {
-        let chunk: Chunk = tokio::select! {
-            biased;
-            () = stop.wait() => break,
-            chunk = chunks.recv() => match chunk {
-                Some(chunk) => chunk.map_err(Failure::Input)?,
-                None => break,
-            },
-        };
-        tally.add(&chunk).await?;
-        bar.inc(chunk.bytes.len() as u64);
-    }
-    bar.finish_and_clear();
+    let keyspace = Keyspace::start(KeyspaceOptions::default()).await?;
+    let live = arguments.live.then(|| OwnedTask::from(tokio::spawn(show(keyspace.handle(), bar.clone()))));
 
+    let chunks = Arc::new(Mutex::new(input::read(sources)));
+    let mut workers = JoinSet::new();
+    for _ in 0..keyspace.handle().shards() {
+        let worker = Worker::new(keyspace.handle(), Split::from(&arguments), bar.clone());
+        workers.spawn(worker.run(Arc::clone(&chunks), stop.clone()));
+    }
+    let ends = workers.join_all().await;
+    drop(live);
+    bar.finish_and_clear();
+    // Chunks are taken in order, so the first bad line of all is among those that workers have stopped at.
+    if let Some(first) = ends.into_iter().filter_map(Result::err).min_by_key(|stopped| stopped.chunk) {
+        return Err(first.failure);
+    }
+
+    let handle = keyspace.handle();
+    let totals = handle.stats().await?;
+    let counters =
+        if arguments.all { report::all(&handle).await? } else { handle.top(arguments.top.get()).await? };
+    keyspace.shutdown().await;
     let interrupted = stop.requested();
-    let counts = tally.finish().await?;
-    let format = arguments.format.unwrap_or_else(default_format);
-    let top = if arguments.all { usize::MAX } else { arguments.top.get() };
-    report::print(&mut io::stdout().lock(), format, &counts, top, interrupted.is_some())?;
+    let counts = Counts { totals, counters, partial: interrupted.is_some() };
+    report::print(&mut io::stdout().lock(), arguments.format.unwrap_or_else(default_format), &counts)?;
     if counts.totals.refused_operations > 0 {
         let refused = counts.totals.refused_operations;
         return Err(Failure::Other(anyhow!(
@@ -53,11 +72,23 @@ pub(crate) async fn run(arguments: CountArguments, mut stop: Stop) -> Result<End
         None => Ended::Complete,
         Some(signal) => Ended::Partial(
             signal,
-            format!("the result is of the first {} lines", counts.totals.total_operations),
+            format!("the result is of the first {} names", counts.totals.total_operations),
         ),
     })
 }
 
 fn default_format() -> CountFormat {
     if io::stdout().is_terminal() { CountFormat::Table } else { CountFormat::Tsv }
+}
+
+/// Shows the largest values below the progress bar, again and again.
+async fn show(handle: KeyspaceHandle, bar: ProgressBar) {
+    let mut ticks = tokio::time::interval(LIVE_EVERY);
+    loop {
+        ticks.tick().await;
+        let Ok(top) = handle.top(LIVE_NAMES).await else { return };
+        let lines =
+            top.iter().map(|(name, count)| format!("\n{:>12}  {}", count.value, report::shorten(name)));
+        bar.set_message(lines.collect::<String>());
+    }
 }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use aggregator_actor::AggregatorError;
 use anyhow::anyhow;
 use counter_actor::CounterError;
+use counter_keyspace::KeyspaceError;
 use counter_system::SystemError;
+use ractor_supervision::SupervisorError;
 
 use crate::signals::Interrupt;
 
@@ -40,23 +42,17 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<CounterError> for Failure {
-    fn from(error: CounterError) -> Self {
-        failed_to(error)
-    }
+macro_rules! failed_to {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                failed_to(error)
+            }
+        })*
+    };
 }
 
-impl From<AggregatorError> for Failure {
-    fn from(error: AggregatorError) -> Self {
-        failed_to(error)
-    }
-}
-
-impl From<SystemError> for Failure {
-    fn from(error: SystemError) -> Self {
-        failed_to(error)
-    }
-}
+failed_to!(AggregatorError, CounterError, KeyspaceError, SupervisorError, SystemError);
 
 /// The libraries' errors complete this sentence.
 fn failed_to(error: impl std::error::Error + Send + Sync + 'static) -> Failure {

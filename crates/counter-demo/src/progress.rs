@@ -11,8 +11,8 @@ pub(crate) fn operations(total: u64) -> ProgressBar {
 pub(crate) fn bytes(total: Option<u64>) -> ProgressBar {
     match total {
         Some(total) => ProgressBar::new(total)
-            .with_style(style("{bar:32} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")),
-        None => ProgressBar::no_length().with_style(style("{spinner} {bytes}, {bytes_per_sec}")),
+            .with_style(style("{bar:32} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left{msg}")),
+        None => ProgressBar::no_length().with_style(style("{spinner} {bytes}, {bytes_per_sec}{msg}")),
     }
 }
 

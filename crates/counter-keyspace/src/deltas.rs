@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use counter_protocol::Delta;
 use ractor_outbox::Batch;
 
+use crate::Key;
 use crate::name_map::NameMap;
 
 /// What waits for one shard: operations, folded by name.
@@ -11,23 +12,57 @@ use crate::name_map::NameMap;
 /// Bounded by the number of different names. Pure.
 #[derive(Clone, Debug)]
 pub struct Deltas {
-    by_name: NameMap<Delta>,
+    by_name: NameMap<Folded>,
     operations: u64,
     max_names: NonZeroUsize,
+}
+
+/// A [`Delta`] in three words: 128-bit integers would be aligned to 16 bytes, and cost a quarter more memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Folded {
+    low: u64,
+    high: i64,
+    operations: u64,
+}
+
+impl Folded {
+    #[inline]
+    const fn add(&mut self, Delta { value, operations }: Delta) {
+        let (low, high) = halves(self.value() + value);
+        *self = Self { low, high, operations: self.operations + operations };
+    }
+
+    #[inline]
+    const fn value(self) -> i128 {
+        (self.high as i128) << 64 | self.low as i128
+    }
+
+    #[inline]
+    const fn delta(self) -> Delta {
+        Delta { value: self.value(), operations: self.operations }
+    }
+}
+
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "each half is what it keeps of the bits"
+)]
+const fn halves(value: i128) -> (u64, i64) {
+    (value as u64, (value >> 64) as i64)
 }
 
 /// What can be put into [`Deltas`].
 #[derive(Debug)]
 pub enum Change<'a> {
     /// One operation.
-    One {
-        /// The name's hash in this keyspace.
-        hash: u64,
-        /// The name.
-        name: &'a [u8],
+    One(
+        /// The name's key in this keyspace.
+        Key<'a>,
         /// The signed amount.
-        amount: i128,
-    },
+        i128,
+    ),
     /// Operations that were folded elsewhere. Costs nothing where nothing waits, else one addition for each name.
     Many(Deltas),
 }
@@ -39,6 +74,18 @@ impl Deltas {
         Self { by_name: NameMap::default(), operations: 0, max_names }
     }
 
+    /// Empty and without a bound, with memory for so many names of so many bytes in all.
+    #[must_use]
+    pub fn with_capacity(names: usize, bytes: usize) -> Self {
+        Self { by_name: NameMap::with_capacity(names, bytes), operations: 0, max_names: NonZeroUsize::MAX }
+    }
+
+    /// How many names are inside, and how many bytes they have in all.
+    #[must_use]
+    pub const fn size(&self) -> (usize, usize) {
+        (self.by_name.len(), self.by_name.name_bytes())
+    }
+
     /// How many names are inside.
     #[must_use]
     pub const fn names(&self) -> usize {
@@ -47,25 +94,23 @@ impl Deltas {
 
     /// Folds an operation in, bound or no bound.
     #[inline]
-    pub fn add(&mut self, hash: u64, name: &[u8], amount: i128) {
-        self.fold(hash, name, amount.into());
+    pub fn add(&mut self, key: Key<'_>, amount: i128) {
+        self.fold(key, amount.into());
     }
 
     /// Takes the operations on some name out, and shows them. False if there are none.
-    pub fn pop(&mut self, show: impl FnOnce(u64, &[u8], Delta)) -> bool {
+    pub fn pop(&mut self, show: impl FnOnce(Key<'_>, Delta)) -> bool {
         let operations = &mut self.operations;
-        self.by_name.pop(|hash, name, delta| {
-            *operations -= delta.operations;
-            show(hash, name, delta);
+        self.by_name.pop(|key, folded| {
+            *operations -= folded.operations;
+            show(key, folded.delta());
         })
     }
 
     #[inline]
-    fn fold(&mut self, hash: u64, name: &[u8], delta: Delta) {
+    fn fold(&mut self, key: Key<'_>, delta: Delta) {
         self.operations += delta.operations;
-        let folded = self.by_name.entry(hash, name);
-        folded.value += delta.value;
-        folded.operations += delta.operations;
+        self.by_name.entry(key).add(delta);
     }
 }
 
@@ -75,11 +120,11 @@ impl Batch for Deltas {
     fn push<'a>(&mut self, change: Self::Item<'a>) -> Result<(), Self::Item<'a>> {
         let room = self.max_names.get().saturating_sub(self.names());
         match change {
-            Change::One { hash, name, amount } => {
-                if room == 0 && !self.by_name.contains(hash, name) {
-                    return Err(Change::One { hash, name, amount });
+            Change::One(key, amount) => {
+                if room == 0 && !self.by_name.contains(key) {
+                    return Err(Change::One(key, amount));
                 }
-                self.add(hash, name, amount);
+                self.add(key, amount);
             }
             Change::Many(many) if self.is_empty() => {
                 *self = Self { max_names: self.max_names, ..many };
@@ -103,8 +148,8 @@ impl Batch for Deltas {
         if self.is_empty() && older.by_name.is_searchable() {
             mem::swap(self, &mut older);
         }
-        for (hash, name, delta) in older.by_name.iter() {
-            self.fold(hash, name, delta);
+        for (key, folded) in older.by_name.iter() {
+            self.fold(key, folded.delta());
         }
     }
 }
@@ -116,19 +161,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::key::with_hash;
 
     fn bounded(max_names: usize) -> Deltas {
         Deltas::bounded(NonZeroUsize::new(max_names).unwrap())
     }
 
     fn one(name: &[u8], amount: i128) -> Change<'_> {
-        Change::One { hash: u64::from(name[0]), name, amount }
+        Change::One(with_hash(name[0].into(), name), amount)
     }
 
     fn drain(deltas: &mut Deltas, into: &mut BTreeMap<Vec<u8>, Delta>, most: usize) {
         for _ in 0..most {
-            deltas.pop(|_, name, delta| {
-                let sum = into.entry(name.to_vec()).or_default();
+            deltas.pop(|key, delta| {
+                let sum = into.entry(key.name.to_vec()).or_default();
                 *sum =
                     Delta { value: sum.value + delta.value, operations: sum.operations + delta.operations };
             });
@@ -170,7 +216,7 @@ mod tests {
         for name in [b"a", b"b", b"a", b"b"] {
             deltas.push(one(name, 1)).unwrap();
         }
-        assert!(matches!(deltas.push(one(b"c", 1)), Err(Change::One { name: b"c", .. })));
+        assert!(matches!(deltas.push(one(b"c", 1)), Err(Change::One(Key { name: b"c", .. }, 1))));
         assert_eq!((deltas.names(), deltas.len()), (2, 4));
     }
 

@@ -9,7 +9,7 @@ use ractor::RpcReplyPort;
 use ractor_outbox::{CallError, Metrics, Outbox, SendError};
 
 use crate::table::SEGMENTS;
-use crate::{Change, Deltas, MAX_NAME_BYTES, ShardMessage};
+use crate::{Change, Deltas, Key, MAX_NAME_BYTES, OwnedKey, ShardMessage};
 
 /// What callers hold of a keyspace. Clones have outboxes of their own, so give each sender one.
 ///
@@ -124,19 +124,29 @@ impl KeyspaceHandle {
         Ok(())
     }
 
-    /// A name's hash in this keyspace. Carry it along where it is needed again.
+    /// The key of a name in this keyspace. Carry it along where it is needed again.
     #[inline]
     #[must_use]
-    pub fn hash(&self, name: &[u8]) -> u64 {
-        self.hasher.hash_one(name)
+    pub fn key<'a>(&self, name: &'a [u8]) -> Key<'a> {
+        self.key_within(name, name.len())
     }
 
-    /// The shard that a name with this hash belongs to.
+    /// The key of the name that is the first `len` of these bytes. With more bytes behind the name this is faster.
+    ///
+    /// # Panics
+    /// If there are fewer bytes.
     #[inline]
     #[must_use]
-    pub fn shard_of(&self, hash: u64) -> usize {
+    pub fn key_within<'a>(&self, bytes: &'a [u8], len: usize) -> Key<'a> {
+        Key::new(&self.hasher, bytes, len)
+    }
+
+    /// The shard that a name belongs to.
+    #[inline]
+    #[must_use]
+    pub fn shard_of(&self, key: Key<'_>) -> usize {
         // Multiplied into range, with bits that neither the segments nor the maps look at.
-        (((hash >> 32) & 0xffff) as usize * self.shards.len()) >> 16
+        (((key.hash >> 32) & 0xffff) as usize * self.shards.len()) >> 16
     }
 
     /// How many shards there are.
@@ -150,10 +160,9 @@ impl KeyspaceHandle {
     /// # Errors
     /// [`KeyspaceError`].
     pub async fn value(&self, name: impl AsRef<[u8]>) -> Result<Option<i64>, KeyspaceError> {
-        let name = name.as_ref();
-        let hash = self.hash(name);
-        let name = CounterName::from(name);
-        let count = self.shard(hash).call(|reply| ShardMessage::Get(hash, name.clone(), reply)).await?;
+        let key = self.key(name.as_ref());
+        let (shard, key) = (self.shard(key), OwnedKey::from(key));
+        let count = shard.call(|reply| ShardMessage::Get(key.clone(), reply)).await?;
         Ok(count.map(|count| count.value))
     }
 
@@ -162,10 +171,9 @@ impl KeyspaceHandle {
     /// # Errors
     /// [`KeyspaceError`].
     pub async fn remove(&self, name: impl AsRef<[u8]>) -> Result<Option<Count>, KeyspaceError> {
-        let name = name.as_ref();
-        let hash = self.hash(name);
-        let name = CounterName::from(name);
-        Ok(self.shard(hash).call(|reply| ShardMessage::Remove(hash, name.clone(), reply)).await?)
+        let key = self.key(name.as_ref());
+        let (shard, key) = (self.shard(key), OwnedKey::from(key));
+        Ok(shard.call(|reply| ShardMessage::Remove(key.clone(), reply)).await?)
     }
 
     /// The statistics of all counters together.
@@ -214,12 +222,12 @@ impl KeyspaceHandle {
         if name.len() > MAX_NAME_BYTES {
             return Err(KeyspaceError::NameTooLong(name.len()));
         }
-        let hash = self.hash(name);
-        Ok((self.shard(hash), Change::One { hash, name, amount: amount.into() }))
+        let key = self.key(name);
+        Ok((self.shard(key), Change::One(key, amount.into())))
     }
 
-    fn shard(&self, hash: u64) -> &Outbox<Deltas, ShardMessage> {
-        &self.shards[self.shard_of(hash)]
+    fn shard(&self, key: Key<'_>) -> &Outbox<Deltas, ShardMessage> {
+        &self.shards[self.shard_of(key)]
     }
 
     /// Asks all shards at once.

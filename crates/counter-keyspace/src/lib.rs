@@ -29,6 +29,7 @@
 
 mod deltas;
 mod handle;
+mod key;
 mod keyspace;
 mod name_map;
 mod shard;
@@ -36,6 +37,7 @@ mod table;
 
 pub use deltas::{Change, Deltas};
 pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};
+pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions};
 pub use shard::{ShardActor, ShardArguments, ShardLife, ShardMessage, ShardState};
 pub use table::{MAX_NAME_BYTES, Table};

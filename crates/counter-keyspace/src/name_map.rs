@@ -1,13 +1,14 @@
 use std::mem;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
+
+use crate::Key;
 
 /// A map from names to values, made for many small entries.
 ///
-/// Names stand one behind the other in one vector of bytes, entries in another, and the hash table holds the entries'
-/// numbers only: so what a table must keep free to be fast costs 5 bytes an entry and not a whole entry. Hashes come
-/// from outside, are kept, and are never computed again.
+/// Entries stand in one vector, and the hash table holds their numbers only: so what a table must keep free to be fast
+/// costs 5 bytes an entry and not a whole entry. A name of up to 8 bytes stands in its entry; longer ones stand one
+/// behind the other in a vector of bytes. Hashes come from outside, are kept, and are never computed again.
 ///
 /// Vectors grow by an eighth, so that little is reserved in vain; the copying that this costs stays small as long as a
 /// map is one of many, each with a part of all names.
@@ -23,15 +24,26 @@ pub(crate) struct NameMap<V> {
 #[derive(Clone, Copy, Debug)]
 struct Entry<V> {
     hash: u64,
+    /// The name's first 8 bytes, with zeros behind a shorter one.
+    head: [u8; HEAD_BYTES],
+    /// Where a name that is longer than its head begins.
     start: u32,
     len: u32,
     value: V,
 }
 
+const HEAD_BYTES: usize = size_of::<u64>();
+
 impl<V> Entry<V> {
-    const fn range(&self) -> std::ops::Range<usize> {
-        let start = self.start as usize;
-        start..start + self.len as usize
+    #[inline]
+    fn key<'a>(&'a self, names: &'a [u8]) -> Key<'a> {
+        let len = self.len as usize;
+        let name = if self.is_short() { &self.head[..len] } else { &names[self.start as usize..][..len] };
+        Key { hash: self.hash, head: u64::from_le_bytes(self.head), name }
+    }
+
+    const fn is_short(&self) -> bool {
+        self.len as usize <= HEAD_BYTES
     }
 }
 
@@ -42,49 +54,47 @@ impl<V> Default for NameMap<V> {
 }
 
 impl<V: Copy + Default> NameMap<V> {
+    /// A map with room for so many names of so many bytes in all.
+    pub(crate) fn with_capacity(names: usize, bytes: usize) -> Self {
+        Self {
+            index: HashTable::with_capacity(names),
+            entries: Vec::with_capacity(names),
+            names: Vec::with_capacity(bytes),
+            dead_bytes: 0,
+        }
+    }
+
+    /// How many bytes its names have.
+    pub(crate) const fn name_bytes(&self) -> usize {
+        self.names.len()
+    }
+
     /// The value under a name, a default one if it is new.
     ///
     /// # Panics
     /// With more than 4 GiB of names, or 2³² of them.
     #[inline]
-    pub(crate) fn entry(&mut self, hash: u64, name: &[u8]) -> &mut V {
-        let Self { index, entries, names, .. } = self;
-        let is_it = |&at: &u32| {
-            let entry = &entries[at as usize];
-            entry.hash == hash && names[entry.range()] == *name
-        };
-        let at = match index.entry(hash, is_it, |&at| entries[at as usize].hash) {
-            Slot::Occupied(slot) => *slot.get() as usize,
-            Slot::Vacant(slot) => {
-                let at = entries.len();
-                slot.insert(u32::try_from(at).expect("a map has fewer than 2^32 names"));
-                let start = u32::try_from(names.len()).expect("a map's names take less than 4 GiB");
-                let len = u32::try_from(name.len()).expect("a name is shorter than 4 GiB");
-                make_room(entries, 1);
-                make_room(names, name.len());
-                entries.push(Entry { hash, start, len, value: V::default() });
-                names.extend_from_slice(name);
-                at
-            }
-        };
+    pub(crate) fn entry(&mut self, key: Key<'_>) -> &mut V {
+        // Most names are there already, and finding alone is faster than finding where to insert.
+        let at = self.find(key).unwrap_or_else(|| self.insert(key));
         &mut self.entries[at].value
     }
 
     /// The value under a name.
-    pub(crate) fn get(&self, hash: u64, name: &[u8]) -> Option<V> {
-        self.find(hash, name).map(|at| self.entries[at].value)
+    pub(crate) fn get(&self, key: Key<'_>) -> Option<V> {
+        self.find(key).map(|at| self.entries[at].value)
     }
 
     /// Whether there is one.
-    pub(crate) fn contains(&self, hash: u64, name: &[u8]) -> bool {
-        self.find(hash, name).is_some()
+    pub(crate) fn contains(&self, key: Key<'_>) -> bool {
+        self.find(key).is_some()
     }
 
     /// Takes a name out. Its bytes are freed when half of all bytes are free.
-    pub(crate) fn remove(&mut self, hash: u64, name: &[u8]) -> Option<V> {
-        let at = self.find(hash, name)?;
+    pub(crate) fn remove(&mut self, key: Key<'_>) -> Option<V> {
+        let at = self.find(key)?;
         let number = u32::try_from(at).ok()?;
-        self.index.find_entry(hash, |&it| it == number).ok()?.remove();
+        self.index.find_entry(key.hash, |&it| it == number).ok()?.remove();
         let removed = self.entries.swap_remove(at);
         if let Some(moved) = self.entries.get(at) {
             let last = u32::try_from(self.entries.len()).ok()?;
@@ -92,7 +102,9 @@ impl<V: Copy + Default> NameMap<V> {
                 *slot = number;
             }
         }
-        self.dead_bytes += removed.range().len();
+        if !removed.is_short() {
+            self.dead_bytes += removed.len as usize;
+        }
         if self.dead_bytes * 2 > self.names.len() {
             self.compact();
         }
@@ -109,40 +121,63 @@ impl<V: Copy + Default> NameMap<V> {
         self.index.len() == self.entries.len()
     }
 
-    /// All names with their hashes and values, in no order that means anything.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &[u8], V)> {
-        self.entries.iter().map(|entry| (entry.hash, &self.names[entry.range()], entry.value))
+    /// All names and values, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<'_>, V)> {
+        self.entries.iter().map(|entry| (entry.key(&self.names), entry.value))
     }
 
     /// Takes some entry out, and shows it.
     ///
     /// The entry is gone before it is shown, so a panic in there neither repeats nor loses another. Once this has been
     /// called nothing can be found by name any more, until the map is empty.
-    pub(crate) fn pop(&mut self, show: impl FnOnce(u64, &[u8], V)) -> bool {
+    pub(crate) fn pop(&mut self, show: impl FnOnce(Key<'_>, V)) -> bool {
         let Some(entry) = self.entries.pop() else {
             self.names.clear();
             return false;
         };
         self.index.clear();
-        show(entry.hash, &self.names[entry.range()], entry.value);
+        show(entry.key(&self.names), entry.value);
         true
     }
 
-    fn find(&self, hash: u64, name: &[u8]) -> Option<usize> {
+    #[inline]
+    fn find(&self, key: Key<'_>) -> Option<usize> {
+        let head = key.head.to_le_bytes();
         let is_it = |&at: &u32| {
             let entry = &self.entries[at as usize];
-            entry.hash == hash && self.names[entry.range()] == *name
+            entry.hash == key.hash
+                && entry.head == head
+                && entry.len as usize == key.name.len()
+                && (key.is_short() || entry.key(&self.names).name == key.name)
         };
-        self.index.find(hash, is_it).map(|&at| at as usize)
+        self.index.find(key.hash, is_it).map(|&at| at as usize)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert(&mut self, key: Key<'_>) -> usize {
+        let Self { index, entries, names, .. } = self;
+        let at = entries.len();
+        let number = u32::try_from(at).expect("a map has fewer than 2^32 names");
+        let start = u32::try_from(names.len()).expect("a map's names take less than 4 GiB");
+        let len = u32::try_from(key.name.len()).expect("a name is shorter than 4 GiB");
+        make_room(entries, 1);
+        if !key.is_short() {
+            make_room(names, key.name.len());
+            names.extend_from_slice(key.name);
+        }
+        entries.push(Entry { hash: key.hash, head: key.head.to_le_bytes(), start, len, value: V::default() });
+        index.insert_unique(key.hash, number, |&at| entries[at as usize].hash);
+        at
     }
 
     fn compact(&mut self) {
         let old = mem::take(&mut self.names);
         self.names.reserve_exact(old.len() - self.dead_bytes);
-        for entry in &mut self.entries {
-            let range = entry.range();
-            entry.start = u32::try_from(self.names.len()).expect("fewer bytes than before");
-            self.names.extend_from_slice(&old[range]);
+        for entry in self.entries.iter_mut().filter(|entry| !entry.is_short()) {
+            let start = u32::try_from(self.names.len()).expect("fewer bytes than before");
+            self.names.extend_from_slice(&old[entry.start as usize..][..entry.len as usize]);
+            entry.start = start;
         }
         self.dead_bytes = 0;
     }
@@ -162,10 +197,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::key::with_hash;
 
-    /// A hash with many collisions.
-    fn hash(name: &[u8]) -> u64 {
-        name.iter().map(|&byte| u64::from(byte) % 3).sum::<u64>() << 57
+    /// A key whose hash has many collisions.
+    fn key(name: &[u8]) -> Key<'_> {
+        with_hash(name.iter().map(|&byte| u64::from(byte) % 3).sum::<u64>() << 57, name)
     }
 
     #[derive(Clone, Debug)]
@@ -175,7 +211,7 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let name = prop::collection::vec(0..5_u8, 0..4);
+        let name = prop_oneof![prop::collection::vec(0..5_u8, 0..4), prop::collection::vec(0..2_u8, 7..11)];
         prop_oneof![
             3 => (name.clone(), any::<u32>()).prop_map(|(name, value)| Step::Add(name, value)),
             1 => name.prop_map(Step::Remove),
@@ -189,25 +225,25 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Add(name, value) => {
-                        let entry = map.entry(hash(&name), &name);
+                        let entry = map.entry(key(&name));
                         *entry = entry.wrapping_add(value);
                         let entry = model.entry(name).or_default();
                         *entry = entry.wrapping_add(value);
                     }
-                    Step::Remove(name) => prop_assert_eq!(map.remove(hash(&name), &name), model.remove(&name)),
+                    Step::Remove(name) => prop_assert_eq!(map.remove(key(&name)), model.remove(&name)),
                 }
                 prop_assert_eq!(map.len(), model.len());
                 for (name, value) in &model {
-                    prop_assert_eq!(map.get(hash(name), name), Some(*value));
+                    prop_assert_eq!(map.get(key(name)), Some(*value));
                 }
             }
-            let mut listed: Vec<_> = map.iter().map(|(_, name, value)| (name.to_vec(), value)).collect();
+            let mut listed: Vec<_> = map.iter().map(|(key, value)| (key.name.to_vec(), value)).collect();
             listed.sort_unstable();
             prop_assert_eq!(listed, model.clone().into_iter().collect::<Vec<_>>());
             let mut popped = BTreeMap::new();
-            while map.pop(|_, name, value| _ = popped.insert(name.to_vec(), value)) {}
+            while map.pop(|key, value| _ = popped.insert(key.name.to_vec(), value)) {}
             prop_assert_eq!(popped, model);
-            prop_assert!(!map.contains(0, b""));
+            prop_assert!(!map.contains(key(b"")));
         }
     }
 }

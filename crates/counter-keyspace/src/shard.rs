@@ -5,21 +5,21 @@ use ractor_outbox::Parcel;
 use ractor_supervision::Lease;
 use tokio::time::Instant;
 
-use crate::{Deltas, Table};
+use crate::{Deltas, OwnedKey, Table};
 
 /// The actor around a [`Table`].
 #[derive(Clone, Copy, Debug)]
 pub struct ShardActor;
 
-/// What a shard understands. Hashes are the keyspace's.
+/// What a shard understands.
 #[derive(Debug)]
 pub enum ShardMessage {
     /// Applies what waits in a handle's outbox.
     Parcel(Parcel<Deltas>),
     /// Asks for a counter.
-    Get(u64, CounterName, RpcReplyPort<Option<Count>>),
+    Get(OwnedKey, RpcReplyPort<Option<Count>>),
     /// Takes a counter out.
-    Remove(u64, CounterName, RpcReplyPort<Option<Count>>),
+    Remove(OwnedKey, RpcReplyPort<Option<Count>>),
     /// Asks for the statistics of all counters together.
     GetStats(RpcReplyPort<AggregatedStats>),
     /// Asks for the counters with the largest values.
@@ -116,10 +116,10 @@ impl Actor for ShardActor {
         match message {
             ShardMessage::Parcel(parcel) => {
                 let Some(mut deltas) = parcel.open() else { return Ok(()) };
-                while deltas.pop(|hash, name, delta| table.apply(hash, name, delta)) {}
+                while deltas.pop(|key, delta| table.apply(key, delta)) {}
             }
-            ShardMessage::Get(hash, name, reply) => _ = reply.send(table.get(hash, name.as_bytes())),
-            ShardMessage::Remove(hash, name, reply) => _ = reply.send(table.remove(hash, name.as_bytes())),
+            ShardMessage::Get(key, reply) => _ = reply.send(table.get(key.borrow())),
+            ShardMessage::Remove(key, reply) => _ = reply.send(table.remove(key.borrow())),
             ShardMessage::GetStats(reply) => _ = reply.send(state.stats()),
             ShardMessage::GetTop(n, reply) => _ = reply.send(table.top(n)),
             ShardMessage::GetPage(segment, reply) => _ = reply.send(table.page(segment)),

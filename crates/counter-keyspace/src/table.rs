@@ -4,6 +4,7 @@ use std::collections::BinaryHeap;
 use counter_actor::Count;
 use counter_protocol::{CounterName, Delta};
 
+use crate::Key;
 use crate::name_map::NameMap;
 
 /// The longest name, in bytes.
@@ -34,8 +35,8 @@ impl Default for Table {
 impl Table {
     /// Applies a delta to the counter of this name, which is new if there is none.
     #[inline]
-    pub fn apply(&mut self, hash: u64, name: &[u8], delta: Delta) {
-        match self.segments[segment_of(hash)].entry(hash, name).apply(delta) {
+    pub fn apply(&mut self, key: Key<'_>, delta: Delta) {
+        match self.segments[segment_of(key)].entry(key).apply(delta) {
             Ok(()) => {
                 self.total_value += delta.value;
                 self.total_operations += u128::from(delta.operations);
@@ -46,13 +47,13 @@ impl Table {
 
     /// The counter of this name.
     #[must_use]
-    pub fn get(&self, hash: u64, name: &[u8]) -> Option<Count> {
-        self.segments[segment_of(hash)].get(hash, name)
+    pub fn get(&self, key: Key<'_>) -> Option<Count> {
+        self.segments[segment_of(key)].get(key)
     }
 
     /// Takes a counter out; the totals are without it from then on.
-    pub fn remove(&mut self, hash: u64, name: &[u8]) -> Option<Count> {
-        let count = self.segments[segment_of(hash)].remove(hash, name)?;
+    pub fn remove(&mut self, key: Key<'_>) -> Option<Count> {
+        let count = self.segments[segment_of(key)].remove(key)?;
         self.total_value -= i128::from(count.value);
         self.total_operations -= u128::from(count.operations);
         Some(count)
@@ -93,8 +94,8 @@ impl Table {
     pub fn top(&self, n: usize) -> Vec<(CounterName, Count)> {
         // The smallest of the largest is on top, to be replaced.
         let mut heap = BinaryHeap::new();
-        for (_, name, count) in self.segments.iter().flat_map(NameMap::iter) {
-            let rank = (Reverse(count.value), name, count.operations);
+        for (key, count) in self.segments.iter().flat_map(NameMap::iter) {
+            let rank = (Reverse(count.value), key.name, count.operations);
             if heap.len() < n {
                 heap.push(rank);
             } else if heap.peek().is_some_and(|smallest| rank < *smallest) {
@@ -112,13 +113,13 @@ impl Table {
     #[must_use]
     pub fn page(&self, segment: usize) -> Vec<(CounterName, Count)> {
         let counters = self.segments.get(segment).into_iter().flat_map(NameMap::iter);
-        counters.map(|(_, name, count)| (name.into(), count)).collect()
+        counters.map(|(key, count)| (key.name.into(), count)).collect()
     }
 }
 
 /// Bits of the hash that neither the shard nor the maps inside look at.
-const fn segment_of(hash: u64) -> usize {
-    (hash >> 24) as usize % SEGMENTS
+const fn segment_of(key: Key<'_>) -> usize {
+    (key.hash >> 24) as usize % SEGMENTS
 }
 
 #[cfg(test)]
@@ -128,9 +129,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::key::with_hash;
 
-    const fn hash(name: u8) -> u64 {
-        (name as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    fn key(name: &u8) -> Key<'_> {
+        with_hash(u64::from(*name).wrapping_mul(0x9e37_79b9_7f4a_7c15), std::slice::from_ref(name))
     }
 
     #[derive(Clone, Debug)]
@@ -155,11 +157,11 @@ mod tests {
                 match *step {
                     Step::Apply(name, amount) => {
                         let delta = Delta::from(i128::from(amount));
-                        table.apply(hash(name), &[name], delta);
+                        table.apply(key(&name), delta);
                         refused += u128::from(model.entry(name).or_default().apply(delta).is_err());
                     }
                     Step::Remove(name) => {
-                        prop_assert_eq!(table.remove(hash(name), &[name]), model.remove(&name));
+                        prop_assert_eq!(table.remove(key(&name)), model.remove(&name));
                     }
                 }
             }

@@ -2,19 +2,23 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::mem;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use memchr::{memchr_iter, memrchr};
 use tokio::sync::mpsc;
 
-/// How much is read at once, at most.
-const CHUNK_BYTES: usize = 256 * 1024;
+use super::decode::decode;
 
-/// How many chunks wait for the counting task; then the reading thread waits.
-const CHUNKS_AHEAD: usize = 4;
+/// How much is read at once, and how long a chunk gets while all workers are busy.
+const CHUNK_BYTES: usize = 4096 * 1024;
+
+/// How many chunks wait for a worker; then the reading thread waits.
+const CHUNKS_AHEAD: usize = 6;
 
 /// Where lines come from. Its `Display` is what messages call it.
 #[derive(Debug)]
@@ -34,17 +38,22 @@ impl fmt::Display for Source {
 
 impl Source {
     fn open(&self) -> io::Result<Box<dyn Read>> {
-        Ok(match self {
-            Self::Stdin => Box::new(io::stdin().lock()),
-            Self::File(path) => Box::new(File::open(path)?),
-        })
+        match self {
+            // Not `io::stdin`, whose buffer is small and would be copied.
+            Self::Stdin => decode(File::from(io::stdin().as_fd().try_clone_to_owned()?)),
+            Self::File(path) => decode(File::open(path)?),
+        }
     }
 }
 
 /// Whole lines of one source; only a source's last line may lack its newline.
 #[derive(Debug)]
 pub(super) struct Chunk {
+    /// Counts the chunks of all sources.
+    pub(super) number: u64,
     pub(super) source: Arc<Source>,
+    /// How many lines of the source come before.
+    pub(super) lines_before: u64,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -81,12 +90,18 @@ pub(super) fn total_bytes(sources: &[Source]) -> Option<u64> {
 pub(super) fn read(sources: Vec<Source>) -> mpsc::Receiver<anyhow::Result<Chunk>> {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     std::thread::spawn(move || {
+        let mut number = 0;
         for source in sources.into_iter().map(Arc::new) {
-            let read = source
-                .open()
-                .and_then(|input| read_chunks(input, |bytes| send(&sender, &source, bytes)))
-                .with_context(|| format!("{source}"));
-            if let Err(error) = read {
+            let mut lines_before = 0;
+            let hand_on = |bytes: Vec<u8>| {
+                let lines = memchr_iter(b'\n', &bytes).count() as u64;
+                let chunk = Chunk { number, source: Arc::clone(&source), lines_before, bytes };
+                (number, lines_before) = (number + 1, lines_before + lines);
+                sender.blocking_send(Ok(chunk)).map_err(|_| io::Error::other("nobody counts any more"))
+            };
+            let somebody_waits = || sender.capacity() == CHUNKS_AHEAD;
+            let read = source.open().and_then(|input| read_chunks(input, somebody_waits, hand_on));
+            if let Err(error) = read.with_context(|| format!("{source}")) {
                 // An error here means that nobody counts any more.
                 let _ = sender.blocking_send(Err(error));
                 return;
@@ -96,38 +111,40 @@ pub(super) fn read(sources: Vec<Source>) -> mpsc::Receiver<anyhow::Result<Chunk>
     receiver
 }
 
-fn send(
-    sender: &mpsc::Sender<anyhow::Result<Chunk>>,
-    source: &Arc<Source>,
-    bytes: Vec<u8>,
+/// Hands whole lines on as soon as somebody waits for them; until then the chunk grows. So a slow writer's lines are
+/// not held back, and a fast one's make large chunks.
+fn read_chunks(
+    mut input: impl Read,
+    somebody_waits: impl Fn() -> bool,
+    mut hand_on: impl FnMut(Vec<u8>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let chunk = Chunk { source: source.clone(), bytes };
-    sender.blocking_send(Ok(chunk)).map_err(|_| io::Error::other("nobody counts any more"))
-}
-
-/// Hands on whole lines as soon as they are there, so that a slow writer's lines are not held back.
-fn read_chunks(input: impl Read, mut hand_on: impl FnMut(Vec<u8>) -> io::Result<()>) -> io::Result<()> {
-    let mut input = BufReader::with_capacity(CHUNK_BYTES, input);
     let mut pending = Vec::new();
     loop {
-        let read = match input.fill_buf() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+        let begun = pending.len();
+        pending.resize(begun + CHUNK_BYTES, 0);
+        let read = match input.read(&mut pending[begun..]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                pending.truncate(begun);
+                continue;
+            }
             other => other?,
         };
-        if read.is_empty() {
+        pending.truncate(begun + read);
+        if read == 0 {
             return if pending.is_empty() { Ok(()) } else { hand_on(pending) };
         }
-        let newline = read.iter().rposition(|&byte| byte == b'\n');
-        // A line that is too long is handed on as it is: the counting task knows its number and says so.
-        let too_long = pending.len() + read.len() > CHUNK_BYTES;
-        let whole = newline.map_or(if too_long { read.len() } else { 0 }, |at| at + 1);
-        pending.extend_from_slice(&read[..whole]);
-        if whole > 0 {
-            hand_on(mem::take(&mut pending))?;
+        if pending.len() < CHUNK_BYTES && !somebody_waits() {
+            continue;
         }
-        pending.extend_from_slice(&read[whole..]);
-        let consumed = read.len();
-        input.consume(consumed);
+        let whole = match memrchr(b'\n', &pending) {
+            Some(newline) => newline + 1,
+            // A line that is too long is handed on as it is: the worker knows its number and says so.
+            None if pending.len() > CHUNK_BYTES => pending.len(),
+            None => continue,
+        };
+        let rest = pending[whole..].to_vec();
+        pending.truncate(whole);
+        hand_on(mem::replace(&mut pending, rest))?;
     }
 }
 
@@ -147,26 +164,31 @@ mod tests {
         }
     }
 
-    fn chunks(bytes: &[u8], at_a_time: usize) -> Vec<Vec<u8>> {
+    fn chunks(bytes: &[u8], at_a_time: usize, somebody_waits: bool) -> Vec<Vec<u8>> {
         let mut chunks = Vec::new();
-        read_chunks(Trickle(bytes, at_a_time), |chunk| {
+        let hand_on = |chunk| {
             chunks.push(chunk);
             Ok(())
-        })
-        .unwrap();
+        };
+        read_chunks(Trickle(bytes, at_a_time), || somebody_waits, hand_on).unwrap();
         chunks
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
         #[test]
         fn chunks_are_whole_lines_and_all_of_the_input(
-            lines in prop::collection::vec("[a-c]{0,5}", 0..50), ended: bool, at_a_time in 1..20_usize,
+            lines in prop::collection::vec("[a-c]{0,5}", 0..20),
+            ended: bool,
+            at_a_time in 8..20_usize,
+            somebody_waits: bool,
         ) {
             let mut bytes = lines.join("\n").into_bytes();
             if ended {
                 bytes.push(b'\n');
             }
-            let chunks = chunks(&bytes, at_a_time);
+            let chunks = chunks(&bytes, at_a_time, somebody_waits);
             prop_assert_eq!(chunks.concat(), bytes);
             for chunk in chunks.iter().rev().skip(1) {
                 prop_assert_eq!(chunk.last(), Some(&b'\n'));
@@ -175,13 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_handed_on_as_soon_as_they_are_whole() {
-        assert_eq!(chunks(b"a\nbc\nd", 3), [&b"a\n"[..], b"bc\n", b"d"]);
+    fn lines_are_handed_on_as_soon_as_somebody_waits_for_them() {
+        assert_eq!(chunks(b"a\nbc\nd", 3, true), [&b"a\n"[..], b"bc\n", b"d"]);
+        assert_eq!(chunks(b"a\nbc\nd", 3, false), [&b"a\nbc\nd"[..]]);
     }
 
     #[test]
     fn an_endless_line_does_not_fill_the_memory() {
-        let longest = chunks(&vec![b'x'; 10 * CHUNK_BYTES], 1_000).iter().map(Vec::len).max();
-        assert!(longest.is_some_and(|bytes| bytes < 2 * CHUNK_BYTES));
+        let bytes = vec![b'x'; 3 * CHUNK_BYTES];
+        let longest = chunks(&bytes, CHUNK_BYTES / 2, true).iter().map(Vec::len).max();
+        assert!(longest.is_some_and(|bytes| bytes < 2 * CHUNK_BYTES + 1));
     }
 }

@@ -3,53 +3,64 @@
 use std::cmp::Reverse;
 use std::io::{self, BufWriter, Write};
 
-use counter_protocol::{CounterName, CounterStats};
+use counter_actor::Count;
+use counter_keyspace::{KeyspaceError, KeyspaceHandle, PageToken};
+use counter_protocol::{AggregatedStats, CounterName};
 use serde_json::json;
 
-use super::tally::Counts;
 use crate::cli::CountFormat;
 use crate::table::table;
 
 /// Where a table cuts a long name off, in characters; the other formats have names whole.
 const NAME_WIDTH: usize = 80;
 
-/// Prints the counters with the largest values first, those of equal value by name.
-pub(super) fn print(
-    out: &mut dyn Write,
-    format: CountFormat,
-    counts: &Counts,
-    top: usize,
-    partial: bool,
-) -> io::Result<()> {
-    let mut counters: Vec<_> = counts.counters.iter().collect();
-    counters.sort_by_key(|(_, stats)| Reverse(stats.current_value));
-    counters.truncate(top);
-    let mut out = BufWriter::new(out);
+/// What has been counted.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) totals: AggregatedStats,
+    /// All of them, or those with the largest values.
+    pub(super) counters: Vec<Row>,
+    pub(super) partial: bool,
+}
+
+type Row = (CounterName, Count);
+
+/// All counters of a keyspace.
+pub(super) async fn all(handle: &KeyspaceHandle) -> Result<Vec<Row>, KeyspaceError> {
+    let (mut all, mut next) = (Vec::new(), Some(PageToken::default()));
+    while let Some(page) = next {
+        let (counters, following) = handle.scan(page).await?;
+        all.extend(counters);
+        next = following;
+    }
+    all.sort_unstable_by(|(a, x), (b, y)| Reverse(x.value).cmp(&Reverse(y.value)).then_with(|| a.cmp(b)));
+    Ok(all)
+}
+
+/// Prints the counters, which are in order.
+pub(super) fn print(out: &mut dyn Write, format: CountFormat, counts: &Counts) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, out);
     match format {
-        CountFormat::Table => print_table(&mut out, counts, &counters, partial)?,
-        CountFormat::Tsv => print_tsv(&mut out, &counters)?,
-        CountFormat::Json => print_json(&mut out, counts, &counters, partial)?,
+        CountFormat::Table => print_table(&mut out, counts)?,
+        CountFormat::Tsv => print_tsv(&mut out, &counts.counters)?,
+        CountFormat::Json => print_json(&mut out, counts)?,
     }
     out.flush()
 }
 
-type Row<'a> = &'a (CounterName, CounterStats);
-
-fn print_tsv(out: &mut impl Write, counters: &[Row<'_>]) -> io::Result<()> {
-    for (name, stats) in counters {
-        write!(out, "{}\t{}\t", stats.current_value, stats.total_operations)?;
+fn print_tsv(out: &mut impl Write, counters: &[Row]) -> io::Result<()> {
+    for (name, count) in counters {
+        write!(out, "{}\t{}\t", count.value, count.operations)?;
         out.write_all(name.as_bytes())?;
         out.write_all(b"\n")?;
     }
     Ok(())
 }
 
-fn print_table(out: &mut impl Write, counts: &Counts, counters: &[Row<'_>], partial: bool) -> io::Result<()> {
-    let row = |(name, stats): &Row<'_>| {
-        [stats.current_value.to_string(), stats.total_operations.to_string(), shorten(&name.to_string())]
-    };
+fn print_table(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
+    let Counts { totals, counters, partial } = counts;
+    let row = |(name, count): &Row| [count.value.to_string(), count.operations.to_string(), shorten(name)];
     let table = table(["value", "operations", "name"], 0..2, counters.iter().map(row));
-    let totals = &counts.totals;
     writeln!(out, "{table}")?;
     writeln!(
         out,
@@ -58,15 +69,15 @@ fn print_table(out: &mut impl Write, counts: &Counts, counters: &[Row<'_>], part
         totals.num_counters,
         totals.total_value,
         totals.total_operations,
-        if partial { " (partial)" } else { "" }
+        if *partial { " (partial)" } else { "" }
     )
 }
 
-fn print_json(out: &mut impl Write, counts: &Counts, counters: &[Row<'_>], partial: bool) -> io::Result<()> {
-    let totals = &counts.totals;
-    let rows = counters.iter().map(|(name, stats)| {
-        json!({ "name": name, "value": stats.current_value, "operations": stats.total_operations })
-    });
+fn print_json(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
+    let Counts { totals, counters, partial } = counts;
+    let rows = counters
+        .iter()
+        .map(|(name, count)| json!({ "name": name, "value": count.value, "operations": count.operations }));
     let document = json!({
         "partial": partial,
         "names": totals.num_counters,
@@ -78,9 +89,12 @@ fn print_json(out: &mut impl Write, counts: &Counts, counters: &[Row<'_>], parti
     writeln!(out, "{document}")
 }
 
-fn shorten(name: &str) -> String {
-    match name.char_indices().nth(NAME_WIDTH) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.into(),
+/// A name for a table.
+pub(super) fn shorten(name: &CounterName) -> String {
+    let mut shown = name.to_string();
+    if let Some((end, _)) = shown.char_indices().nth(NAME_WIDTH) {
+        shown.truncate(end);
+        shown.push('…');
     }
+    shown
 }

@@ -1,0 +1,184 @@
+//! What the lines of a chunk say. Pure.
+
+use std::fmt;
+
+use counter_keyspace::MAX_NAME_BYTES;
+use memchr::{memchr_iter, memrchr};
+
+use crate::cli::CountArguments;
+
+/// How to find names and amounts in lines.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Split {
+    part: Part,
+    ignore_case: bool,
+}
+
+/// What of a line is a name.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// All of it.
+    Line,
+    /// Each word.
+    Words,
+    /// The nth field, from 0, between delimiters.
+    Field(usize, u8),
+    /// What comes before the last tab; after it comes the amount.
+    BeforeAmount,
+}
+
+/// Why a line cannot be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadLine {
+    TooLong,
+    NoAmount,
+    BadAmount,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "expected a line of at most {MAX_NAME_BYTES} bytes"),
+            Self::NoAmount => f.write_str("expected a name, a tab and an amount"),
+            Self::BadAmount => {
+                write!(f, "expected a whole number from {} to {} after the last tab", i64::MIN, i64::MAX)
+            }
+        }
+    }
+}
+
+impl From<&CountArguments> for Split {
+    fn from(arguments: &CountArguments) -> Self {
+        let part = match arguments.field {
+            Some(field) => Part::Field(field.get() - 1, arguments.delimiter),
+            None if arguments.words => Part::Words,
+            None if arguments.amounts => Part::BeforeAmount,
+            None => Part::Line,
+        };
+        Self { part, ignore_case: arguments.ignore_case }
+    }
+}
+
+impl Split {
+    /// Shows each name, as the first bytes of some and its length, and its amount, in whole lines; the last may lack its newline. If case is to be ignored, upper case
+    /// letters are replaced.
+    ///
+    /// # Errors
+    /// The first line that cannot be counted, by its number from 0. Those before it have been shown.
+    pub(super) fn each<'a>(
+        self,
+        bytes: &'a mut [u8],
+        mut show: impl FnMut(&'a [u8], usize, i64),
+    ) -> Result<(), (u64, BadLine)> {
+        if self.ignore_case {
+            bytes.make_ascii_lowercase();
+        }
+        let bytes = &*bytes;
+        let (mut begun, mut number) = (0, 0);
+        for end in memchr_iter(b'\n', bytes) {
+            self.line(&bytes[begun..], end - begun, &mut show).map_err(|bad| (number, bad))?;
+            (begun, number) = (end + 1, number + 1);
+        }
+        if begun < bytes.len() {
+            self.line(&bytes[begun..], bytes.len() - begun, &mut show).map_err(|bad| (number, bad))?;
+        }
+        Ok(())
+    }
+
+    /// The line is the first `len` of these bytes.
+    #[inline]
+    fn line<'a>(
+        self,
+        bytes: &'a [u8],
+        len: usize,
+        show: &mut impl FnMut(&'a [u8], usize, i64),
+    ) -> Result<(), BadLine> {
+        if len > MAX_NAME_BYTES {
+            return Err(BadLine::TooLong);
+        }
+        let line = &bytes[..len];
+        match self.part {
+            Part::Line => show(bytes, len, 1),
+            Part::Words => {
+                let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+                words.for_each(|word| show(word, word.len(), 1));
+            }
+            Part::Field(n, delimiter) => {
+                let field = line.split(|&byte| byte == delimiter).nth(n).unwrap_or_default();
+                show(field, field.len(), 1);
+            }
+            Part::BeforeAmount => {
+                let tab = memrchr(b'\t', line).ok_or(BadLine::NoAmount)?;
+                let amount = str::from_utf8(&line[tab + 1..]).ok().and_then(|text| text.parse().ok());
+                show(line, tab, amount.ok_or(BadLine::BadAmount)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(part: Part, bytes: &[u8]) -> Result<Vec<(String, i64)>, (u64, BadLine)> {
+        let mut shown = Vec::new();
+        let split = Split { part, ignore_case: false };
+        let mut bytes = bytes.to_vec();
+        split.each(&mut bytes, |name, len, amount| {
+            shown.push((name[..len].escape_ascii().to_string(), amount))
+        })?;
+        Ok(shown)
+    }
+
+    fn names(part: Part, bytes: &[u8]) -> Vec<String> {
+        split(part, bytes).unwrap().into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_line_is_a_name_as_it_stands() {
+        assert_eq!(
+            names(Part::Line, b" padded \n\na\tb\n\xff\0\r"),
+            [" padded ", "", r"a\tb", r"\xff\x00\r"]
+        );
+        assert_eq!(names(Part::Line, b"\n"), [""]);
+        assert!(names(Part::Line, b"").is_empty());
+    }
+
+    #[test]
+    fn words_are_split_at_white_space_of_any_kind() {
+        assert_eq!(names(Part::Words, b"  a b\t\tc\r\n\n d"), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_is_empty() {
+        assert_eq!(names(Part::Field(1, b','), b"a,b,c\na\n,b\n"), ["b", "", "b"]);
+    }
+
+    #[test]
+    fn the_amount_is_what_follows_the_last_tab() {
+        let shown = split(Part::BeforeAmount, b"a\t5\na\tb\t-7\n\t+0\na\t-9223372036854775808");
+        let expected = [("a", 5), (r"a\tb", -7), ("", 0), ("a", i64::MIN)];
+        assert_eq!(shown.unwrap(), expected.map(|(name, amount)| (name.to_owned(), amount)));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_counted_is_named_by_its_number() {
+        assert_eq!(split(Part::BeforeAmount, b"a\t1\na 5\n"), Err((1, BadLine::NoAmount)));
+        for amount in [&b""[..], b"5 ", b"1.5", b"9223372036854775808", b"\xff", b"5\r"] {
+            let line = [b"a\t", amount].concat();
+            assert_eq!(split(Part::BeforeAmount, &line), Err((0, BadLine::BadAmount)));
+        }
+        let long = vec![b'x'; MAX_NAME_BYTES + 1];
+        assert!(split(Part::Line, &long[1..]).is_ok());
+        assert_eq!(split(Part::Line, &[b"a\nb\n", &long[..]].concat()), Err((2, BadLine::TooLong)));
+    }
+
+    #[test]
+    fn case_is_ignored_in_ascii_only() {
+        let (mut shown, mut bytes) = (Vec::new(), "aB\nÄb".as_bytes().to_vec());
+        let split = Split { part: Part::Line, ignore_case: true };
+        split.each(&mut bytes, |name, len, _| shown.push(str::from_utf8(&name[..len]).unwrap())).unwrap();
+        assert_eq!(shown, ["ab", "Äb"]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Takes chunks, folds what is in them by name, and sends it to the keyspace.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use counter_keyspace::{Deltas, Key, KeyspaceHandle};
+use indicatif::ProgressBar;
+use tokio::sync::{Mutex, mpsc};
+use tracing::debug;
+
+use super::input::Chunk;
+use super::split::Split;
+use crate::exit::Failure;
+use crate::signals::Stop;
+
+/// How many names are found before they are looked up: look-ups that follow each other closely wait for memory
+/// together.
+const BLOCK: usize = 128;
+
+/// Chunks in order, for whichever worker is free.
+type Chunks = Arc<Mutex<mpsc::Receiver<anyhow::Result<Chunk>>>>;
+
+pub(super) struct Worker {
+    handle: KeyspaceHandle,
+    split: Split,
+    bar: ProgressBar,
+    /// What the last chunk came to, for each shard: names, and bytes of names.
+    last: Vec<(usize, usize)>,
+}
+
+/// A worker could not go on.
+pub(super) struct Stopped {
+    /// With which chunk.
+    pub(super) chunk: u64,
+    pub(super) failure: Failure,
+}
+
+impl Worker {
+    pub(super) fn new(handle: KeyspaceHandle, split: Split, bar: ProgressBar) -> Self {
+        let last = vec![(0, 0); handle.shards()];
+        Self { handle, split, bar, last }
+    }
+
+    /// Counts until there are no more chunks, or it is asked to stop.
+    pub(super) async fn run(mut self, chunks: Chunks, mut stop: Stop) -> Result<(), Stopped> {
+        loop {
+            let next = async { chunks.lock().await.recv().await };
+            let chunk = tokio::select! {
+                biased;
+                () = stop.wait() => return Ok(()),
+                chunk = next => match chunk {
+                    None => return Ok(()),
+                    Some(Ok(chunk)) => chunk,
+                    // Reading has failed after all chunks that there are.
+                    Some(Err(error)) => return Err(Stopped { chunk: u64::MAX, failure: Failure::Input(error) }),
+                },
+            };
+            let number = chunk.number;
+            if let Err(failure) = self.count(chunk).await {
+                // Nobody is to take another chunk.
+                chunks.lock().await.close();
+                return Err(Stopped { chunk: number, failure });
+            }
+        }
+    }
+
+    async fn count(&mut self, chunk: Chunk) -> Result<(), Failure> {
+        let (number, bytes) = (chunk.number, chunk.bytes.len() as u64);
+        let folded = self.fold(chunk)?;
+        self.last = folded.iter().map(Deltas::size).collect();
+        self.handle.merge(folded).await?;
+        self.bar.inc(bytes);
+        debug!(chunk = number, bytes, "chunk counted");
+        // The shards are at work right behind, here, with what has just been folded still in the cache.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    /// What is in a chunk, for each shard.
+    fn fold(&self, mut chunk: Chunk) -> Result<Vec<Deltas>, Failure> {
+        let Self { handle, split, last, .. } = self;
+        let mut folded: Vec<_> =
+            last.iter().map(|&(names, bytes)| Deltas::with_capacity(names, bytes)).collect();
+        let mut block = Vec::with_capacity(BLOCK);
+        let mut add = |block: &mut Vec<(Key<'_>, i64)>| {
+            for (key, amount) in block.drain(..) {
+                folded[handle.shard_of(key)].add(key, amount.into());
+            }
+        };
+        let outcome = split.each(&mut chunk.bytes, |bytes, len, amount| {
+            block.push((handle.key_within(bytes, len), amount));
+            if block.len() == BLOCK {
+                add(&mut block);
+            }
+        });
+        add(&mut block);
+        match outcome {
+            Ok(()) => Ok(folded),
+            Err((line, bad)) => {
+                let number = chunk.lines_before + line + 1;
+                Err(Failure::Input(anyhow!("{}: line {number}: {bad}", chunk.source)))
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use std::hash::{BuildHasher, Hasher};
+
+use ahash::RandomState;
+use counter_protocol::CounterName;
+
+/// How much of a name stands in a word.
+const HEAD_BYTES: usize = size_of::<u64>();
+
+/// By length: the bits of a head that belong to the name.
+const MASKS: [u64; HEAD_BYTES + 1] = {
+    let mut masks = [0; HEAD_BYTES + 1];
+    let mut bytes = 1;
+    while bytes <= HEAD_BYTES {
+        masks[bytes] = u64::MAX >> (8 * (HEAD_BYTES - bytes));
+        bytes += 1;
+    }
+    masks
+};
+
+/// A name, with what is needed to find it: made once by a keyspace's handle, and carried along.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    pub(crate) hash: u64,
+    /// The name's first bytes, with zeros behind a shorter one.
+    pub(crate) head: u64,
+    pub(crate) name: &'a [u8],
+}
+
+impl<'a> Key<'a> {
+    /// The key of the name that is the first `len` of these bytes.
+    ///
+    /// Most names are short, and of all lengths: what depends on the length would often be guessed wrong by the
+    /// processor. Where there are bytes behind the name, nothing does as long as it fits into a word.
+    ///
+    /// # Panics
+    /// If there are fewer bytes.
+    #[inline]
+    pub(crate) fn new(hasher: &RandomState, bytes: &'a [u8], len: usize) -> Self {
+        let name = &bytes[..len];
+        let word = match bytes.first_chunk() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => short(bytes),
+        };
+        let head = word & MASKS[len.min(HEAD_BYTES)];
+        let mut state = hasher.build_hasher();
+        if len <= HEAD_BYTES {
+            state.write_u64(head)
+        } else {
+            state.write(name)
+        }
+        Self { hash: state.finish(), head, name }
+    }
+
+    /// Whether the head is all of the name.
+    #[inline]
+    pub(crate) const fn is_short(&self) -> bool {
+        self.name.len() <= HEAD_BYTES
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn name(&self) -> &'a [u8] {
+        self.name
+    }
+}
+
+/// A [`Key`] that can be sent.
+#[derive(Clone, Debug)]
+pub struct OwnedKey {
+    hash: u64,
+    head: u64,
+    name: CounterName,
+}
+
+impl OwnedKey {
+    pub(crate) fn borrow(&self) -> Key<'_> {
+        Key { hash: self.hash, head: self.head, name: self.name.as_bytes() }
+    }
+}
+
+impl From<Key<'_>> for OwnedKey {
+    fn from(Key { hash, head, name }: Key<'_>) -> Self {
+        Self { hash, head, name: name.into() }
+    }
+}
+
+/// Fewer bytes than a word has, with zeros behind.
+#[cold]
+fn short(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
+/// A key whose hash is chosen, for tests.
+#[cfg(test)]
+pub(crate) fn with_hash(hash: u64, name: &[u8]) -> Key<'_> {
+    Key { hash, ..Key::new(&RandomState::with_seeds(1, 2, 3, 4), name, name.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_has_the_same_key_wherever_it_stands(
+            name in prop::collection::vec(any::<u8>(), 0..12), behind: Vec<u8>,
+        ) {
+            let hasher = RandomState::with_seeds(1, 2, 3, 4);
+            let bytes = [&name[..], &behind].concat();
+            let (alone, within) = (Key::new(&hasher, &name, name.len()), Key::new(&hasher, &bytes, name.len()));
+            prop_assert_eq!((alone.hash, alone.head, alone.name), (within.hash, within.head, within.name));
+            let mut padded = name.clone();
+            padded.resize(name.len().max(HEAD_BYTES), 0);
+            prop_assert_eq!(&alone.head.to_le_bytes()[..], &padded[..HEAD_BYTES]);
+        }
+    }
+}
