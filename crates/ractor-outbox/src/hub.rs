@@ -8,7 +8,7 @@ use ractor::{ActorRef, Message, MessagingErr};
 use tokio::sync::Notify;
 
 use crate::Batch;
-use crate::line::{Line, Parcel, Route, Undelivered};
+use crate::line::{Line, NotPosted, Parcel, Posted, Route};
 use crate::sync::{Mutex, lock};
 
 /// What all outboxes on one actor share.
@@ -67,15 +67,17 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Hub<B, M> {
     }
 
     pub(crate) fn redirect(&self, actor: ActorRef<M>) {
-        let (incarnation, lines): (_, Vec<_>) = {
+        let (predecessor, incarnation, lines): (_, _, Vec<_>) = {
             let mut state = lock(&self.state);
             if state.closed {
                 return;
             }
-            state.actor = Some(actor);
+            let predecessor = state.actor.replace(actor);
             state.incarnation += 1;
-            (state.incarnation, state.lines.values().cloned().collect())
+            (predecessor, state.incarnation, state.lines.values().cloned().collect())
         };
+        // Not before the hub is unlocked: parcels may go with the last reference to it, and they lock their lines.
+        drop(predecessor);
         for line in lines {
             line.forward(incarnation);
         }
@@ -123,25 +125,30 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Hub<B, M> {
 }
 
 impl<B: Batch, M: Message + From<Parcel<B>>> Route<B> for Hub<B, M> {
-    fn post(&self, parcel: Parcel<B>) -> Result<u64, Undelivered> {
+    fn post(&self, parcel: Parcel<B>) -> Posted {
         let (closed, incarnation, actor) = {
             let state = lock(&self.state);
             (state.closed, state.incarnation, state.actor.clone())
         };
         let Some(actor) = actor.filter(|_| !closed) else {
-            return Err(Undelivered { closed, _message: Box::new(parcel) });
+            let outcome = Err(if closed { NotPosted::Closed } else { NotPosted::Away });
+            return Posted { outcome, later: Box::new(parcel) };
         };
         // ractor drops a message of the wrong type or for a remote actor, and here a parcel must not be dropped.
         if actor.is_message_type_of::<M>() != Some(true) {
-            return Err(Undelivered { closed: true, _message: Box::new(parcel) });
+            return Posted { outcome: Err(NotPosted::Closed), later: Box::new((actor, parcel)) };
         }
-        actor.cast(parcel.into()).map(|()| incarnation).map_err(|error| Undelivered {
-            closed: !self.supervised,
-            _message: match error {
-                MessagingErr::SendErr(message) => Box::new(message),
-                MessagingErr::ChannelClosed | MessagingErr::InvalidActorType => Box::new(()),
-            },
-        })
+        match actor.cast(parcel.into()) {
+            Ok(()) => Posted { outcome: Ok(incarnation), later: Box::new(actor) },
+            Err(error) => {
+                let outcome = Err(if self.supervised { NotPosted::Away } else { NotPosted::Closed });
+                let message = match error {
+                    MessagingErr::SendErr(message) => Some(message),
+                    MessagingErr::ChannelClosed | MessagingErr::InvalidActorType => None,
+                };
+                Posted { outcome, later: Box::new((actor, message)) }
+            }
+        }
     }
 
     fn forget(&self, line: u64) {
@@ -153,7 +160,10 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Route<B> for Hub<B, M> {
 impl<B: Batch, M> Drop for Hub<B, M> {
     /// Nobody can redirect any more: lines without a parcel under way end here.
     fn drop(&mut self) {
-        let lines = mem::take(&mut lock(&self.state).lines);
-        drop(lines);
+        let (actor, lines) = {
+            let mut state = lock(&self.state);
+            (state.actor.take(), mem::take(&mut state.lines))
+        };
+        drop((actor, lines));
     }
 }

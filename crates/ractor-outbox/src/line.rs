@@ -16,21 +16,31 @@ use crate::{Batch, Metrics};
 
 /// Takes parcels to wherever the actor is now.
 pub(crate) trait Route<B: Batch>: Send + Sync {
-    /// Sends a parcel, without waiting and without dropping it, for this is called with the line locked. Says which
-    /// incarnation of the actor it has gone to.
-    fn post(&self, parcel: Parcel<B>) -> Result<u64, Undelivered>;
+    /// Sends a parcel, without waiting. This is called with the line locked.
+    fn post(&self, parcel: Parcel<B>) -> Posted;
 
     /// Nobody will put anything into this line any more, and nothing is inside.
     fn forget(&self, line: u64);
 }
 
-/// A parcel that could not be sent. Dropped when the line is no longer locked.
-pub(crate) struct Undelivered {
-    /// Whether the actor will not come back.
-    pub(crate) closed: bool,
-    /// The message with the parcel inside.
-    pub(crate) _message: Box<dyn Any + Send>,
+/// What has become of a parcel.
+pub(crate) struct Posted {
+    /// Which incarnation of the actor it has gone to.
+    pub(crate) outcome: Result<u64, NotPosted>,
+    pub(crate) later: Later,
 }
+
+/// Why a parcel could not be sent.
+pub(crate) enum NotPosted {
+    /// The actor may come back.
+    Away,
+    /// It will not.
+    Closed,
+}
+
+/// What must not be dropped before the line is unlocked, because a parcel may be dropped with it, which locks the line:
+/// messages that could not be sent, and references to the actor, for with the last one goes what hangs in its mailbox.
+pub(crate) type Later = Box<dyn Any + Send>;
 
 /// Why an item did not go in.
 pub(crate) enum NotPushed<T> {
@@ -117,7 +127,7 @@ impl<B: Batch> Line<B> {
         in_turn: bool,
     ) -> Result<(), NotPushed<B::Item<'a>>> {
         let mut inner = lock(&self.inner);
-        let undelivered = if inner.closed || inner.under_way { None } else { self.post(&mut inner) };
+        let later = if inner.closed || inner.under_way { None } else { Some(self.post(&mut inner)) };
         let pushed = if inner.closed {
             Err(NotPushed::Closed(item))
         } else if inner.waiting > 0 && !in_turn {
@@ -126,7 +136,7 @@ impl<B: Batch> Line<B> {
             inner.batch.push(item).map_err(NotPushed::Full)
         };
         drop(inner);
-        drop(undelivered);
+        drop(later);
         pushed
     }
 
@@ -139,9 +149,9 @@ impl<B: Batch> Line<B> {
         }
         inner.under_way = false;
         inner.settle();
-        let undelivered = if inner.batch.is_empty() { None } else { self.post(&mut inner) };
+        let later = if inner.batch.is_empty() { None } else { Some(self.post(&mut inner)) };
         drop(inner);
-        drop(undelivered);
+        drop(later);
     }
 
     /// Refuses all that comes from now on. What is inside is still delivered if a parcel is under way.
@@ -189,28 +199,27 @@ impl<B: Batch> Line<B> {
         Waiting(self)
     }
 
-    fn post(self: &Arc<Self>, inner: &mut Inner<B>) -> Option<Undelivered> {
+    /// What is returned is dropped after unlocking.
+    #[must_use]
+    fn post(self: &Arc<Self>, inner: &mut Inner<B>) -> Later {
         inner.ticket += 1;
         let parcel = Parcel { line: self.clone(), ticket: inner.ticket };
-        let posted = match self.route.upgrade() {
+        let route = self.route.upgrade();
+        let Posted { outcome, later } = match &route {
             Some(route) => route.post(parcel),
-            None => Err(Undelivered { closed: true, _message: Box::new(parcel) }),
+            None => Posted { outcome: Err(NotPosted::Closed), later: Box::new(parcel) },
         };
-        let undelivered = match posted {
+        inner.under_way = outcome.is_ok();
+        match outcome {
             Ok(incarnation) => {
-                inner.under_way = true;
                 inner.incarnation = incarnation;
                 inner.metrics.parcels += 1;
-                None
             }
-            Err(undelivered) => {
-                inner.under_way = false;
-                inner.closed |= undelivered.closed;
-                Some(undelivered)
-            }
-        };
+            Err(NotPosted::Away) => {}
+            Err(NotPosted::Closed) => inner.closed = true,
+        }
         inner.settle();
-        undelivered
+        Box::new((route, later))
     }
 
     fn forget(&self) {
@@ -316,16 +325,16 @@ impl<B: Batch> Drop for Opened<B> {
         let left = rest.len();
         let mut inner = lock(&self.line.inner);
         inner.metrics.delivered += self.taken - left;
-        let mut undelivered = None;
+        let mut later = None;
         if left > 0 {
             inner.batch.put_back(rest);
             if !inner.under_way {
-                undelivered = self.line.post(&mut inner);
+                later = Some(self.line.post(&mut inner));
             }
         }
         let done = inner.abandoned && inner.batch.is_empty();
         drop(inner);
-        drop(undelivered);
+        drop(later);
         if done {
             self.line.forget();
         }
@@ -340,3 +349,33 @@ impl<B: Batch + fmt::Debug> fmt::Debug for Opened<B> {
 
 #[cfg(all(test, model))]
 mod model;
+
+#[cfg(all(test, not(model)))]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::Fifo;
+
+    /// A way to an actor that dies just now: its mailbox takes the parcel, and nobody else refers to it any more.
+    struct Dying;
+
+    impl Route<Fifo<u8>> for Dying {
+        fn post(&self, parcel: Parcel<Fifo<u8>>) -> Posted {
+            Posted { outcome: Ok(0), later: Box::new(parcel) }
+        }
+
+        fn forget(&self, _line: u64) {}
+    }
+
+    #[test]
+    fn a_parcel_that_goes_with_the_last_reference_to_its_actor_finds_the_line_unlocked() {
+        let route = Arc::new(Dying);
+        let weak: Weak<Dying> = Arc::downgrade(&route);
+        let line = Arc::new(Line::new(0, Fifo::bounded(NonZeroUsize::MIN), weak));
+        assert!(line.push(1).is_ok());
+        assert_eq!(line.metrics().waiting, 1);
+        assert!(matches!(line.push(2), Err(NotPushed::Full(2))));
+        line.forward(1);
+    }
+}

@@ -70,12 +70,12 @@ impl Mailbox {
 struct Address(Mutex<(u64, Arc<Mailbox>)>);
 
 impl Route<Sum> for Address {
-    fn post(&self, parcel: Parcel<Sum>) -> Result<u64, Undelivered> {
+    fn post(&self, parcel: Parcel<Sum>) -> Posted {
         let (incarnation, mailbox) = lock(&self.0).clone();
-        let posted = mailbox.put(parcel);
-        posted
-            .map(|()| incarnation)
-            .map_err(|parcel| Undelivered { closed: false, _message: Box::new(parcel) })
+        match mailbox.put(parcel) {
+            Ok(()) => Posted { outcome: Ok(incarnation), later: Box::new(mailbox) },
+            Err(parcel) => Posted { outcome: Err(NotPosted::Away), later: Box::new((mailbox, parcel)) },
+        }
     }
 
     fn forget(&self, _line: u64) {}
