@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use counter_protocol::{AggregatedStats, AggregatorMessage, Answer, CounterMessage, CounterName};
-use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
+use counter_protocol::{AggregatedStats, AggregatorMessage, Answer, CounterName, Member};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
 use ractor_supervision::{Lease, OwnedTask};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -44,7 +44,7 @@ pub struct AggregatorArguments {
 /// What an aggregator takes along through restarts.
 #[derive(Debug, Default)]
 pub struct AggregatorLife {
-    roster: Roster<ActorRef<CounterMessage>>,
+    roster: Roster<Member>,
     schedule: Schedule,
     /// When its first incarnation started.
     started: Option<Instant>,
@@ -84,7 +84,12 @@ impl AggregatorActor {
     ) {
         // A reply that nobody waits for any more is not an error.
         match message {
-            AggregatorMessage::RegisterCounter { name, counter } => state.register(myself, name, counter),
+            AggregatorMessage::RegisterCounter { name, counter } => {
+                state.register(myself, name, Member::Counter(counter));
+            }
+            AggregatorMessage::RegisterGroup { name, group } => {
+                state.register(myself, name, Member::Group(group));
+            }
             AggregatorMessage::ForgetCounter { name } => state.forget(myself, &name),
             AggregatorMessage::Parcel(parcel) => {
                 let Some(mut opened) = parcel.open() else { return };
@@ -119,21 +124,17 @@ impl AggregatorActor {
 }
 
 impl AggregatorState {
-    fn register(
-        &mut self,
-        myself: &ActorRef<AggregatorMessage>,
-        name: CounterName,
-        counter: ActorRef<CounterMessage>,
-    ) {
-        myself.monitor(counter.get_cell());
+    fn register(&mut self, myself: &ActorRef<AggregatorMessage>, name: CounterName, member: Member) {
+        let cell = member.cell();
+        myself.monitor(cell.clone());
         // From here on its end is an event; one that had ended before has left already.
-        if counter.get_status() >= ActorStatus::Stopping {
-            warn!(counter = %name, "not registered: the counter has stopped");
+        if cell.get_status() >= ActorStatus::Stopping {
+            warn!(counter = %name, "not registered: the actor has stopped");
             return;
         }
-        debug!(counter = %name, "counter registered");
-        if let Some(displaced) = self.life.roster.register(name, counter) {
-            myself.unmonitor(displaced.get_cell());
+        debug!(counter = %name, "registered");
+        if let Some(displaced) = self.life.roster.register(name, member) {
+            myself.unmonitor(displaced.cell());
         }
     }
 
@@ -141,8 +142,9 @@ impl AggregatorState {
     fn resume(&mut self, myself: &ActorRef<AggregatorMessage>) {
         let counters: Vec<_> = self.life.roster.counters().cloned().collect();
         for counter in counters {
-            myself.monitor(counter.get_cell());
-            if counter.get_status() >= ActorStatus::Stopping {
+            let cell = counter.cell();
+            myself.monitor(cell.clone());
+            if cell.get_status() >= ActorStatus::Stopping {
                 self.life.roster.lose(&counter);
             }
         }
@@ -153,7 +155,7 @@ impl AggregatorState {
 
     fn forget(&mut self, myself: &ActorRef<AggregatorMessage>, name: &CounterName) {
         if let Some(counter) = self.life.roster.forget(name) {
-            myself.unmonitor(counter.get_cell());
+            myself.unmonitor(counter.cell());
         }
     }
 
@@ -172,10 +174,10 @@ impl AggregatorState {
 
     fn end_collection(&mut self, myself: &ActorRef<AggregatorMessage>, answers: Vec<Answer>) -> Collection {
         let now = self.started.elapsed();
-        for Answer { counter, stats } in answers {
-            match stats {
-                Some(stats) => self.life.roster.hear(&counter, stats, now),
-                None => _ = self.life.roster.lose(&counter),
+        for Answer { member, report } in answers {
+            match report {
+                Some(report) => self.life.roster.hear(&member, report, now),
+                None => _ = self.life.roster.lose(&member),
             }
         }
         let (number, begin_next) = self.life.schedule.end();
@@ -229,17 +231,17 @@ impl Actor for AggregatorActor {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorTerminated(who, _, reason) if !died(reason.as_deref()) => {
-                if let Some(name) = state.life.roster.leave(&who.into()) {
+                if let Some(name) = state.life.roster.leave(&member(who)) {
                     debug!(counter = %name, "counter left");
                 }
             }
             SupervisionEvent::ActorTerminated(who, _, reason) => {
-                if let Some(name) = state.life.roster.lose(&who.into()) {
+                if let Some(name) = state.life.roster.lose(&member(who)) {
                     warn!(counter = %name, reason, "counter lost; its last known statistics are kept");
                 }
             }
             SupervisionEvent::ActorFailed(who, error) => {
-                if let Some(name) = state.life.roster.lose(&who.into()) {
+                if let Some(name) = state.life.roster.lose(&member(who)) {
                     warn!(counter = %name, error, "counter lost; its last known statistics are kept");
                 }
             }
@@ -256,11 +258,16 @@ impl Actor for AggregatorActor {
         state: &mut AggregatorState,
     ) -> Result<(), ActorProcessingErr> {
         for counter in state.life.roster.counters() {
-            myself.unmonitor(counter.get_cell());
+            myself.unmonitor(counter.cell());
         }
         info!("aggregator stopped");
         Ok(())
     }
+}
+
+/// Whoever this is, for members are equal if they are the same actor.
+fn member(who: ActorCell) -> Member {
+    Member::Counter(who.into())
 }
 
 /// Whether ractor 0.16.5 gives this reason for an actor that was killed or whose task was cancelled.

@@ -1,24 +1,44 @@
-use counter_protocol::{Answer, CounterMessage};
-use ractor::ActorRef;
-use ractor::concurrency::oneshot;
+use counter_protocol::{
+    AggregatedStats, Answer, CounterMessage, CounterStats, GetGroupStats, Member, Report,
+};
+use ractor::concurrency::{OneshotReceiver, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-/// Asks all counters at once and waits for their answers until the deadline.
+/// The reply that a member owes.
+enum Owed {
+    Counter(OneshotReceiver<CounterStats>),
+    Group(OneshotReceiver<AggregatedStats>),
+}
+
+/// Asks all members at once and waits for their answers until the deadline.
 ///
 /// Going through the replies one after the other is enough: all were asked before, and once the deadline has
 /// passed, each reply that is there is still taken and each that is not costs no more time.
-pub(crate) async fn collect(counters: Vec<ActorRef<CounterMessage>>, deadline: Instant) -> Vec<Answer> {
-    let ask = |counter: ActorRef<CounterMessage>| {
-        let (port, reply) = oneshot();
-        // A dead counter drops the port, which ends the wait for its reply at once.
-        let _ = counter.cast(CounterMessage::GetStats(port.into()));
-        (counter, reply)
-    };
-    let asked: Vec<_> = counters.into_iter().map(ask).collect();
+pub(crate) async fn collect(members: Vec<Member>, deadline: Instant) -> Vec<Answer> {
+    let asked: Vec<_> = members.into_iter().map(|member| (ask(&member), member)).collect();
     let mut answers = Vec::with_capacity(asked.len());
-    for (counter, reply) in asked {
-        let stats = timeout_at(deadline, reply).await.ok().and_then(Result::ok);
-        answers.push(Answer { counter, stats });
+    for (owed, member) in asked {
+        let report = match owed {
+            Owed::Counter(reply) => timeout_at(deadline, reply).await.map(|reply| reply.map(Report::Counter)),
+            Owed::Group(reply) => timeout_at(deadline, reply).await.map(|reply| reply.map(Report::Group)),
+        };
+        answers.push(Answer { member, report: report.ok().and_then(Result::ok) });
     }
     answers
+}
+
+/// A dead member drops the port, which ends the wait for its reply at once.
+fn ask(member: &Member) -> Owed {
+    match member {
+        Member::Counter(counter) => {
+            let (port, reply) = oneshot();
+            let _ = counter.cast(CounterMessage::GetStats(port.into()));
+            Owed::Counter(reply)
+        }
+        Member::Group(group) => {
+            let (port, reply) = oneshot();
+            let _ = group.send_message(GetGroupStats(port.into()));
+            Owed::Group(reply)
+        }
+    }
 }

@@ -1,7 +1,9 @@
-use counter_protocol::{AggregatedStats, AggregatorMessage, CounterMessage, CounterName, CounterStats};
+use counter_protocol::{
+    AggregatedStats, AggregatorMessage, CounterMessage, CounterName, CounterStats, GetGroupStats,
+};
 use std::num::NonZeroUsize;
 
-use ractor::{Actor, ActorRef, RpcReplyPort, SpawnErr};
+use ractor::{Actor, ActorRef, DerivedActorRef, RpcReplyPort, SpawnErr};
 use ractor_outbox::{Fifo, Outbox};
 use ractor_supervision::Lease;
 use tokio::sync::watch;
@@ -69,7 +71,19 @@ impl AggregatorHandle {
         self.send(AggregatorMessage::RegisterCounter { name, counter }).await
     }
 
-    /// Stops watching the counter of this name, if there is one, and drops its statistics.
+    /// Watches an actor that speaks for many counters, under a name, by the same rules.
+    ///
+    /// # Errors
+    /// [`AggregatorError::Stopped`].
+    pub async fn register_group(
+        &self,
+        name: CounterName,
+        group: DerivedActorRef<GetGroupStats>,
+    ) -> Result<(), AggregatorError> {
+        self.send(AggregatorMessage::RegisterGroup { name, group }).await
+    }
+
+    /// Stops watching the counter or group of this name, if there is one, and drops its statistics.
     ///
     /// # Errors
     /// [`AggregatorError::Stopped`].

@@ -2,11 +2,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
-use counter_protocol::{AggregatedStats, CounterName, CounterStats, Rate};
+use counter_protocol::{AggregatedStats, CounterName, CounterStats, Rate, Report};
 
-/// The registered counters and what each of them last said. `R` refers to a counter.
+/// The registered members and what each of them last said. A member is a counter, or speaks for many; `R` refers to one.
 ///
-/// *Invariant:* `by_name` and `names` are each other's inverse, so a counter has one name and is counted once.
+/// *Invariant:* `by_name` and `names` are each other's inverse, so a member has one name and is counted once.
 #[derive(Debug)]
 pub struct Roster<R> {
     by_name: BTreeMap<CounterName, Entry<R>>,
@@ -16,7 +16,7 @@ pub struct Roster<R> {
 #[derive(Debug)]
 struct Entry<R> {
     counter: R,
-    stats: CounterStats,
+    report: Report,
     /// Whether it answered the last collection.
     answered: bool,
     /// When this counter answered last.
@@ -45,10 +45,11 @@ impl<R: Clone + Eq + Hash> Roster<R> {
         if let Some(displaced) = &displaced {
             self.names.remove(&displaced.counter);
         }
-        let inherited = displaced.as_ref().map_or_else(CounterStats::default, |entry| entry.stats);
+        let nothing = || Report::Counter(CounterStats::default());
+        let inherited = displaced.as_ref().map_or_else(nothing, |entry| entry.report.clone());
         let entry = moved.unwrap_or_else(|| Entry {
             counter,
-            stats: inherited,
+            report: inherited,
             answered: false,
             heard_at: None,
             recent: Rate::ZERO,
@@ -80,12 +81,13 @@ impl<R: Clone + Eq + Hash> Roster<R> {
     }
 
     /// A counter has answered a collection. One that is not registered (any more) is ignored.
-    pub fn hear(&mut self, counter: &R, stats: CounterStats, now: Duration) {
+    pub fn hear(&mut self, counter: &R, report: Report, now: Duration) {
         let Some((_, entry)) = self.entry(counter) else { return };
-        let since_then = stats.total_operations.saturating_sub(entry.stats.total_operations);
+        let since_then = operations(&report).saturating_sub(operations(&entry.report));
+        let since_then = u64::try_from(since_then).unwrap_or(u64::MAX);
         entry.recent =
             entry.heard_at.map_or(Rate::ZERO, |then| Rate::of(since_then, now.saturating_sub(then)));
-        entry.stats = stats;
+        entry.report = report;
         entry.answered = true;
         entry.heard_at = Some(now);
     }
@@ -95,20 +97,27 @@ impl<R: Clone + Eq + Hash> Roster<R> {
         self.by_name.values().map(|entry| &entry.counter)
     }
 
-    /// What each counter last said, in order of name.
+    /// What each single counter last said, in order of name.
     pub fn counter_stats(&self) -> impl Iterator<Item = (&CounterName, CounterStats)> {
-        self.by_name.iter().map(|(name, entry)| (name, entry.stats))
+        self.by_name.iter().filter_map(|(name, entry)| match entry.report {
+            Report::Counter(stats) => Some((name, stats)),
+            Report::Group(_) => None,
+        })
     }
 
-    /// The statistics of all registered counters together.
+    /// The statistics of all registered members together.
     #[must_use]
     pub fn totals(&self) -> AggregatedStats {
         let one = |(name, entry): (&CounterName, &Entry<R>)| {
-            if entry.answered {
-                AggregatedStats::of_answered(&entry.stats, entry.recent)
-            } else {
-                AggregatedStats::of_unanswered(name.clone(), &entry.stats)
+            let mut totals = match &entry.report {
+                Report::Counter(stats) => AggregatedStats::of_counter(stats),
+                Report::Group(stats) => stats.clone(),
+            };
+            totals.recent_operations_per_second = entry.recent;
+            if !entry.answered {
+                totals.unanswered.insert(name.clone());
             }
+            totals
         };
         self.by_name.iter().map(one).collect()
     }
@@ -116,6 +125,13 @@ impl<R: Clone + Eq + Hash> Roster<R> {
     fn entry(&mut self, counter: &R) -> Option<(&CounterName, &mut Entry<R>)> {
         let name = self.names.get(counter)?;
         self.by_name.get_mut(name).map(|entry| (name, entry))
+    }
+}
+
+const fn operations(report: &Report) -> u128 {
+    match report {
+        Report::Counter(stats) => stats.total_operations as u128,
+        Report::Group(stats) => stats.total_operations,
     }
 }
 

@@ -1,5 +1,6 @@
 use std::num::NonZeroUsize;
 
+use aggregator_actor::AggregatorHandle;
 use ahash::RandomState;
 use ractor::Actor;
 use ractor_outbox::Outbox;
@@ -26,6 +27,16 @@ pub struct KeyspaceOptions {
     pub supervision: Options,
 }
 
+/// To whom a keyspace's shards report, and under which name. Aggregators nest: one can collect from keyspaces and
+/// counters alike.
+#[derive(Clone, Debug)]
+pub struct Reporting {
+    /// What the aggregator calls the keyspace.
+    pub keyspace: String,
+    /// The aggregator.
+    pub aggregator: AggregatorHandle,
+}
+
 impl Default for KeyspaceOptions {
     /// As many shards as the machine has cores; 65,536 names waiting.
     fn default() -> Self {
@@ -43,20 +54,27 @@ impl Keyspace {
     /// # Errors
     /// [`SupervisorError`] if a shard does not start.
     pub async fn start(options: KeyspaceOptions) -> Result<Self, SupervisorError> {
-        Self::start_with(options, ShardActor).await
+        Self::start_with(options, ShardActor, None).await
     }
 
-    /// Starts an empty keyspace whose shards are actors of your own.
+    /// Starts an empty keyspace whose shards are actors of your own, and which an aggregator may know.
     ///
     /// # Errors
     /// [`SupervisorError`] if a shard does not start.
-    pub async fn start_with<A>(options: KeyspaceOptions, actor: A) -> Result<Self, SupervisorError>
+    pub async fn start_with<A>(
+        options: KeyspaceOptions,
+        actor: A,
+        reporting: Option<Reporting>,
+    ) -> Result<Self, SupervisorError>
     where
         A: Actor<Msg = ShardMessage, Arguments = ShardArguments> + Clone,
     {
         let empty = Deltas::bounded(options.names_waiting);
         let shards: Vec<_> = (0..options.shards.get()).map(|_| Outbox::supervised(empty.clone())).collect();
-        let specs = shards.iter().enumerate().map(|(n, outbox)| shard(n, actor.clone(), outbox.clone()));
+        let specs = shards
+            .iter()
+            .enumerate()
+            .map(|(n, outbox)| shard(n, actor.clone(), outbox.clone(), reporting.clone()));
         let supervisor = SupervisorHandle::spawn(options.supervision, specs.collect()).await?;
         let handle = KeyspaceHandle::new(shards, RandomState::new());
         let closer = tokio::spawn({
@@ -90,16 +108,27 @@ impl Keyspace {
 }
 
 /// A shard: its table survives, and its handles' outboxes follow it.
-fn shard<A>(n: usize, actor: A, outbox: Outbox<Deltas, ShardMessage>) -> ChildSpec
+fn shard<A>(
+    n: usize,
+    actor: A,
+    outbox: Outbox<Deltas, ShardMessage>,
+    reporting: Option<Reporting>,
+) -> ChildSpec
 where
     A: Actor<Msg = ShardMessage, Arguments = ShardArguments> + Clone,
 {
     let home = Home::new(ShardLife::default());
     ChildSpec::new(format!("shard {n}"), move |supervisor| {
-        let (home, actor, outbox) = (home.clone(), actor.clone(), outbox.clone());
+        let (home, actor) = (home.clone(), actor.clone());
+        let (outbox, reporting) = (outbox.clone(), reporting.clone());
         async move {
             let arguments = ShardArguments { life: home.lease().await };
             let (incarnation, _task) = Actor::spawn_linked(None, actor, arguments, supervisor).await?;
+            if let Some(Reporting { keyspace, aggregator }) = reporting {
+                // First, so that whoever has an answer from the shard finds it at the aggregator as well.
+                let name = format!("{keyspace} shard {n}").into();
+                aggregator.register_group(name, incarnation.get_derived()).await?;
+            }
             outbox.redirect(incarnation.clone());
             Ok(incarnation.get_cell())
         }

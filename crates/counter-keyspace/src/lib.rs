@@ -38,6 +38,6 @@ mod table;
 pub use deltas::{Change, Deltas};
 pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};
 pub use key::{Key, OwnedKey};
-pub use keyspace::{Keyspace, KeyspaceOptions};
+pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};
 pub use shard::{ShardActor, ShardArguments, ShardLife, ShardMessage, ShardState};
 pub use table::{MAX_NAME_BYTES, Table};

@@ -1,5 +1,5 @@
 use counter_actor::Count;
-use counter_protocol::{AggregatedStats, CounterName, Rate};
+use counter_protocol::{AggregatedStats, CounterName, GetGroupStats, Rate};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::Parcel;
 use ractor_supervision::Lease;
@@ -36,6 +36,28 @@ impl From<Parcel<Deltas>> for ShardMessage {
     }
 }
 
+impl From<GetGroupStats> for ShardMessage {
+    fn from(GetGroupStats(reply): GetGroupStats) -> Self {
+        Self::GetStats(reply)
+    }
+}
+
+/// Back again, for a shard that could not be asked.
+impl TryFrom<ShardMessage> for GetGroupStats {
+    type Error = ();
+
+    fn try_from(message: ShardMessage) -> Result<Self, ()> {
+        match message {
+            ShardMessage::GetStats(reply) => Ok(Self(reply)),
+            ShardMessage::Parcel(_)
+            | ShardMessage::Get(..)
+            | ShardMessage::Remove(..)
+            | ShardMessage::GetTop(..)
+            | ShardMessage::GetPage(..) => Err(()),
+        }
+    }
+}
+
 /// What a shard starts from.
 #[derive(Debug)]
 pub struct ShardArguments {
@@ -50,9 +72,6 @@ pub struct ShardLife {
     restarts: u64,
     /// When its first incarnation started.
     started: Option<Instant>,
-    /// The operations and the time at which statistics were last asked for.
-    last_asked: Option<(u128, Instant)>,
-    recent: Rate,
 }
 
 /// A running shard.
@@ -63,28 +82,17 @@ pub struct ShardState {
 }
 
 impl ShardState {
-    fn stats(&mut self) -> AggregatedStats {
-        let (now, life) = (Instant::now(), &mut *self.life);
-        let rate =
-            |operations: u128, since| Rate::of(u64::try_from(operations).unwrap_or(u64::MAX), now - since);
-        let operations = life.table.total_operations();
-        match life.last_asked {
-            // Several who ask at once see the same.
-            Some((_, then)) if then == now => {}
-            last => {
-                let recent = last.map(|(then, since)| rate(operations.saturating_sub(then), since));
-                life.recent = recent.unwrap_or(Rate::ZERO);
-                life.last_asked = Some((operations, now));
-            }
-        }
+    /// Without a recent rate: that is between two answers, and whoever collects them computes it.
+    fn stats(&self) -> AggregatedStats {
+        let table = &self.life.table;
+        let operations = u64::try_from(table.total_operations()).unwrap_or(u64::MAX);
         AggregatedStats {
-            total_value: life.table.total_value(),
-            total_operations: operations,
-            refused_operations: life.table.refused_operations(),
-            restarts: life.restarts.into(),
-            num_counters: life.table.len() as u64,
-            operations_per_second: rate(operations, self.started),
-            recent_operations_per_second: life.recent,
+            total_value: table.total_value(),
+            total_operations: table.total_operations(),
+            refused_operations: table.refused_operations(),
+            restarts: self.life.restarts.into(),
+            num_counters: table.len() as u64,
+            operations_per_second: Rate::of(operations, self.started.elapsed()),
             ..AggregatedStats::default()
         }
     }

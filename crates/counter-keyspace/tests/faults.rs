@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
+use aggregator_actor::{AggregatorHandle, AggregatorOptions};
 use counter_keyspace::{
-    Keyspace, KeyspaceHandle, KeyspaceOptions, PageToken, ShardActor, ShardArguments, ShardMessage,
-    ShardState,
+    Keyspace, KeyspaceHandle, KeyspaceOptions, PageToken, Reporting, ShardActor, ShardArguments,
+    ShardMessage, ShardState,
 };
 use fastrand::Rng;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -94,7 +95,9 @@ async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
         supervision: Options { intensity, backoff, ..Options::default() },
     };
     let faulty = Faulty::default();
-    let keyspace = Keyspace::start_with(options, faulty.clone()).await.unwrap();
+    let aggregator = AggregatorHandle::spawn(AggregatorOptions::default()).await.unwrap();
+    let reporting = Reporting { keyspace: "faulty".into(), aggregator: aggregator.clone() };
+    let keyspace = Keyspace::start_with(options, faulty.clone(), Some(reporting)).await.unwrap();
     let calm = Arc::new(AtomicBool::new(false));
     let producers: Vec<_> = (0..PRODUCERS)
         .map(|_| tokio::spawn(produce(keyspace.handle(), random.u64(..), Arc::clone(&calm))))
@@ -115,6 +118,17 @@ async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
     }
     let handle = keyspace.handle();
     assert_eq!(handle.stats().await.unwrap().restarts, u128::from(CRASHES), "FAULT_SEED={seed}");
+    let (stats, collected) = (handle.stats().await.unwrap(), aggregator.collect().await.unwrap());
+    assert_eq!(
+        (
+            collected.total_value,
+            collected.total_operations,
+            collected.num_counters,
+            collected.unanswered.len()
+        ),
+        (stats.total_value, stats.total_operations, stats.num_counters, 0),
+        "FAULT_SEED={seed}"
+    );
     let (mut counted, mut next) = (BTreeMap::new(), Some(PageToken::default()));
     while let Some(page) = next {
         let (counters, following) = handle.scan(page).await.unwrap();

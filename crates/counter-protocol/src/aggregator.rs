@@ -1,4 +1,6 @@
-use ractor::{ActorRef, Message, RpcReplyPort};
+use std::hash::{Hash, Hasher};
+
+use ractor::{ActorCell, ActorId, ActorRef, DerivedActorRef, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Parcel};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +20,15 @@ pub enum AggregatorMessage {
         /// The counter to ask.
         counter: ActorRef<CounterMessage>,
     },
-    /// Stops watching a counter and drops its statistics.
+    /// Watches an actor that speaks for many counters, under a name, by the same rules.
+    #[serde(skip)]
+    RegisterGroup {
+        /// What the statistics call it.
+        name: CounterName,
+        /// The actor to ask.
+        group: DerivedActorRef<GetGroupStats>,
+    },
+    /// Stops watching a counter or a group and drops its statistics.
     ForgetCounter {
         /// The name it was registered under.
         name: CounterName,
@@ -41,7 +51,7 @@ pub enum AggregatorMessage {
     /// The aggregator's note to itself that a collection has ended.
     #[serde(skip)]
     CollectionEnded {
-        /// One for each counter that was asked.
+        /// One for each member that was asked.
         answers: Vec<Answer>,
     },
 }
@@ -54,11 +64,67 @@ impl From<Parcel<Fifo<Self>>> for AggregatorMessage {
     }
 }
 
+/// Asks an actor that speaks for many counters, such as a keyspace's shard, for their statistics together.
+#[derive(Debug)]
+pub struct GetGroupStats(pub RpcReplyPort<AggregatedStats>);
+
+impl Message for GetGroupStats {}
+
+/// What an aggregator asks for statistics. Two are equal if they are the same actor.
+#[derive(Clone, Debug)]
+pub enum Member {
+    /// One counter.
+    Counter(ActorRef<CounterMessage>),
+    /// Many counters behind one actor: so aggregators nest.
+    Group(DerivedActorRef<GetGroupStats>),
+}
+
+impl Member {
+    /// The actor, to monitor.
+    #[must_use]
+    pub fn cell(&self) -> ActorCell {
+        match self {
+            Self::Counter(counter) => counter.get_cell(),
+            Self::Group(group) => group.get_cell(),
+        }
+    }
+
+    fn id(&self) -> ActorId {
+        match self {
+            Self::Counter(counter) => counter.get_id(),
+            Self::Group(group) => group.get_id(),
+        }
+    }
+}
+
+impl PartialEq for Member {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Member {}
+
+impl Hash for Member {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+/// What a member says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// Of one counter.
+    Counter(CounterStats),
+    /// Of many together.
+    Group(AggregatedStats),
+}
+
 /// What became of one question in a collection.
 #[derive(Debug)]
 pub struct Answer {
-    /// The counter that was asked.
-    pub counter: ActorRef<CounterMessage>,
-    /// Its reply; `None` if it did not reply in time.
-    pub stats: Option<CounterStats>,
+    /// Who was asked.
+    pub member: Member,
+    /// The reply; `None` if there was none in time.
+    pub report: Option<Report>,
 }

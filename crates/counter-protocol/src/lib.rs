@@ -12,7 +12,7 @@ mod name;
 mod rate;
 mod stats;
 
-pub use aggregator::{AggregatorMessage, Answer};
+pub use aggregator::{AggregatorMessage, Answer, GetGroupStats, Member, Report};
 pub use counter::CounterMessage;
 pub use delta::Delta;
 pub use name::CounterName;

@@ -46,9 +46,9 @@ pub struct AggregatedStats {
 }
 
 impl AggregatedStats {
-    /// The statistics of one counter that has answered.
+    /// The statistics of one counter, without a recent rate.
     #[must_use]
-    pub fn of_answered(stats: &CounterStats, recent: Rate) -> Self {
+    pub fn of_counter(stats: &CounterStats) -> Self {
         Self {
             total_value: stats.current_value.into(),
             total_operations: stats.total_operations.into(),
@@ -56,24 +56,17 @@ impl AggregatedStats {
             restarts: stats.restarts.into(),
             num_counters: 1,
             operations_per_second: stats.operations_per_second,
-            recent_operations_per_second: recent,
-            unanswered: BTreeSet::new(),
+            ..Self::default()
         }
-    }
-
-    /// The statistics of one counter that has not answered, with what was last known of it.
-    #[must_use]
-    pub fn of_unanswered(name: CounterName, last_known: &CounterStats) -> Self {
-        Self { unanswered: BTreeSet::from([name]), ..Self::of_answered(last_known, Rate::ZERO) }
     }
 
     /// Adds up two sets of counters.
     ///
     /// ```
-    /// use counter_protocol::{AggregatedStats, CounterStats, Rate};
+    /// use counter_protocol::{AggregatedStats, CounterStats};
     ///
     /// let five = CounterStats { current_value: 5, total_operations: 1, ..Default::default() };
-    /// let one = AggregatedStats::of_answered(&five, Rate::ZERO);
+    /// let one = AggregatedStats::of_counter(&five);
     /// let two = one.clone().merge(one);
     /// assert_eq!((two.total_value, two.total_operations, two.num_counters), (10, 2, 2));
     /// ```
@@ -121,9 +114,10 @@ mod tests {
                 current_value, total_operations, refused_operations, restarts,
                 operations_per_second: rate.into(),
             };
-            match silent {
-                Some(n) => AggregatedStats::of_unanswered(n.to_string().into(), &stats),
-                None => AggregatedStats::of_answered(&stats, recent.into()),
+            AggregatedStats {
+                recent_operations_per_second: recent.into(),
+                unanswered: silent.into_iter().map(|n: u8| n.to_string().into()).collect(),
+                ..AggregatedStats::of_counter(&stats)
             }
         }
     }
@@ -157,7 +151,7 @@ mod tests {
             let total: AggregatedStats = values
                 .iter()
                 .map(|&current_value| CounterStats { current_value, ..CounterStats::default() })
-                .map(|stats| AggregatedStats::of_answered(&stats, Rate::ZERO))
+                .map(|stats| AggregatedStats::of_counter(&stats))
                 .collect();
             prop_assert_eq!(total.total_value, values.iter().copied().map(i128::from).sum::<i128>());
         }
@@ -174,7 +168,7 @@ mod tests {
     fn the_average_rate_is_per_counter() {
         let rate = |per_second: f64| {
             let stats = CounterStats { operations_per_second: per_second.into(), ..CounterStats::default() };
-            AggregatedStats::of_answered(&stats, Rate::ZERO)
+            AggregatedStats::of_counter(&stats)
         };
         assert_eq!(rate(10.0).merge(rate(20.0)).avg_ops_per_second(), 15.0);
         assert_eq!(AggregatedStats::default().avg_ops_per_second(), 0.0);

@@ -6,8 +6,8 @@ const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn said(current_value: i64, total_operations: u64) -> CounterStats {
-    CounterStats { current_value, total_operations, ..CounterStats::default() }
+fn said(current_value: i64, total_operations: u64) -> Report {
+    Report::Counter(CounterStats { current_value, total_operations, ..CounterStats::default() })
 }
 
 /// (name, value last heard) of every counter, and the names of those that did not answer.
@@ -80,6 +80,34 @@ fn the_recent_rate_is_between_two_answers() {
     assert_eq!(roster.totals().recent_operations_per_second, Rate::ZERO);
     roster.hear(&1, said(0, 180), seconds(17));
     assert_eq!(roster.totals().recent_operations_per_second, Rate::from(5.0), "over the gap as well");
+}
+
+#[test]
+fn a_group_counts_for_all_that_it_speaks_for() {
+    let mut roster = Roster::default();
+    let group = |value, operations| {
+        Report::Group(AggregatedStats {
+            total_value: value,
+            total_operations: operations,
+            num_counters: 1_000,
+            unanswered: ["inner".into()].into(),
+            ..AggregatedStats::default()
+        })
+    };
+    roster.register("group".into(), 1);
+    roster.register("counter".into(), 2);
+    roster.hear(&1, group(1 << 70, 100), seconds(1));
+    roster.hear(&2, said(1, 1), seconds(1));
+    roster.hear(&1, group(1 << 70, 150), seconds(6));
+    roster.lose(&2);
+    let totals = roster.totals();
+    assert_eq!(
+        (totals.total_value, totals.total_operations, totals.num_counters),
+        ((1 << 70) + 1, 151, 1_001)
+    );
+    assert_eq!(totals.recent_operations_per_second, Rate::from(10.0));
+    assert_eq!(totals.unanswered, ["inner", "counter"].map(Into::into).into());
+    assert_eq!(roster.counter_stats().count(), 1);
 }
 
 #[derive(Clone, Debug)]
