@@ -1,6 +1,6 @@
 //! What can be asked for on the command line.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +81,10 @@ pub(crate) struct SimulateArguments {
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = positive_duration)]
     pub(crate) collect_every: Duration,
 
+    /// Runs on a keyspace with so many names instead, which may be millions: counters are entries of a table then.
+    #[arg(long, value_name = "N", conflicts_with_all = ["counters", "crash_every"])]
+    pub(crate) keyspace: Option<NonZeroU32>,
+
     /// Crashes a random counter again and again, by a panic, an error or a kill, with so much time in between.
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     pub(crate) crash_every: Option<Duration>,
@@ -88,6 +92,13 @@ pub(crate) struct SimulateArguments {
     /// How to print: a table, or JSON Lines (one object per collection, then the result).
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: SimulateFormat,
+}
+
+impl SimulateArguments {
+    /// How many counters there are, as actors or as names.
+    pub(crate) fn counters(&self) -> usize {
+        self.keyspace.map_or(self.counters, |names| names.get() as usize)
+    }
 }
 
 #[derive(Args, Clone, Debug)]

@@ -12,16 +12,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregator_actor::{AggregatorOptions, Collection};
+use aggregator_actor::{AggregatorHandle, AggregatorOptions, Collection};
 use anyhow::anyhow;
-use counter_actor::CounterHandle;
+use counter_actor::{Count, CounterHandle};
+use counter_keyspace::{Keyspace, KeyspaceOptions, Reporting, ShardActor};
+use counter_protocol::{CounterName, CounterStats};
 use counter_system::{CounterSystem, SystemOptions};
 use futures_util::future::try_join_all;
 use indicatif::ProgressBar;
 use ractor_supervision::{Backoff, Intensity, Options, OwnedTask};
 use tokio::task::JoinSet;
 
-use self::clients::{Plan, Sent};
+use self::clients::{Plan, Sent, Target};
 use self::faults::{Faults, FaultyCounter};
 use self::report::Outcome;
 use crate::cli::SimulateArguments;
@@ -56,28 +58,32 @@ async fn simulate(
     arguments: &SimulateArguments,
     bar: &ProgressBar,
     stop: &Stop,
-    mut show: impl FnMut(&Collection) -> io::Result<()>,
+    show: impl FnMut(&Collection) -> io::Result<()>,
+) -> Result<Outcome, Failure> {
+    if arguments.keyspace.is_some() {
+        on_keyspace(arguments, bar, stop, show).await
+    } else {
+        on_actors(arguments, bar, stop, show).await
+    }
+}
+
+/// Each counter is an actor of its own.
+async fn on_actors(
+    arguments: &SimulateArguments,
+    bar: &ProgressBar,
+    stop: &Stop,
+    show: impl FnMut(&Collection) -> io::Result<()>,
 ) -> Result<Outcome, Failure> {
     let faults = Arc::new(Faults::default());
     let system = CounterSystem::start_with(options(arguments), FaultyCounter::new(&faults)).await?;
     let counters = start_counters(arguments.counters, &system).await?;
-
-    let mut clients = JoinSet::new();
-    for client in 0..arguments.clients {
-        // Handles of its own, so that clients do not contend.
-        let own =
-            Plan::from(arguments).counters_of(client).map(|counter| counters[counter].clone()).collect();
-        clients.spawn(clients::run(client, arguments.into(), own, bar.clone(), stop.clone()));
-    }
     let crasher = arguments.crash_every.map(|period| OwnedTask::from(faults.crash_every(period, &counters)));
-    let mut sent = Sent::default();
-    let mut collections = system.aggregator().subscribe();
-    while !clients.is_empty() {
-        tokio::select! {
-            Some(client) = clients.join_next() => sent += client.expect("clients do not panic")?,
-            Ok(()) = collections.changed() => show(&collections.borrow_and_update().clone())?,
-        }
-    }
+    // Handles of their own, so that clients do not contend.
+    let plan = Plan::from(arguments);
+    let target = |client| {
+        Target::Counters(plan.counters_of(client).map(|counter| counters[counter].clone()).collect())
+    };
+    let sent = drive(arguments, target, system.aggregator(), bar, stop, show).await?;
     drop(crasher);
     faults.clear();
 
@@ -86,6 +92,57 @@ async fn simulate(
     let counter_stats = system.aggregator().counter_stats().await?;
     system.shutdown().await;
     Ok(Outcome { sent, totals, counter_stats, interrupted: stop.requested() })
+}
+
+/// Counters are names of a keyspace, whose shards report to an aggregator.
+async fn on_keyspace(
+    arguments: &SimulateArguments,
+    bar: &ProgressBar,
+    stop: &Stop,
+    show: impl FnMut(&Collection) -> io::Result<()>,
+) -> Result<Outcome, Failure> {
+    let SystemOptions { aggregator, supervision } = options(arguments);
+    let aggregator = AggregatorHandle::spawn(aggregator).await?;
+    let reporting = Reporting { keyspace: "keyspace".into(), aggregator: aggregator.clone() };
+    let options = KeyspaceOptions { supervision, ..KeyspaceOptions::default() };
+    let keyspace = Keyspace::start_with(options, ShardActor, Some(reporting)).await?;
+    let target = |_client| Target::Keyspace(keyspace.handle());
+    let sent = drive(arguments, target, &aggregator, bar, stop, show).await?;
+
+    let totals = aggregator.collect().await?;
+    let top = keyspace.handle().top(report::LISTED).await?;
+    keyspace.shutdown().await;
+    aggregator.shutdown().await;
+    let stats = |(name, count): (CounterName, Count)| {
+        let (current_value, total_operations) = (count.value, count.operations);
+        (name, CounterStats { current_value, total_operations, ..CounterStats::default() })
+    };
+    let counter_stats = top.into_iter().map(stats).collect();
+    Ok(Outcome { sent, totals, counter_stats, interrupted: stop.requested() })
+}
+
+/// Runs the clients to their end, and shows each collection on the way.
+async fn drive(
+    arguments: &SimulateArguments,
+    target: impl Fn(usize) -> Target,
+    aggregator: &AggregatorHandle,
+    bar: &ProgressBar,
+    stop: &Stop,
+    mut show: impl FnMut(&Collection) -> io::Result<()>,
+) -> Result<Sent, Failure> {
+    let mut clients = JoinSet::new();
+    for client in 0..arguments.clients {
+        clients.spawn(clients::run(client, arguments.into(), target(client), bar.clone(), stop.clone()));
+    }
+    let mut sent = Sent::default();
+    let mut collections = aggregator.subscribe();
+    while !clients.is_empty() {
+        tokio::select! {
+            Some(client) = clients.join_next() => sent += client.expect("clients do not panic")?,
+            Ok(()) = collections.changed() => show(&collections.borrow_and_update().clone())?,
+        }
+    }
+    Ok(sent)
 }
 
 /// However often counters are made to crash, they are restarted at once.

@@ -3,12 +3,14 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use counter_actor::{CounterError, CounterHandle};
+use counter_actor::CounterHandle;
+use counter_keyspace::KeyspaceHandle;
 use counter_protocol::AggregatedStats;
 use indicatif::ProgressBar;
 use tokio::task::coop::consume_budget;
 
 use crate::cli::SimulateArguments;
+use crate::exit::Failure;
 use crate::signals::Stop;
 
 /// The size of a simulation. Each client goes round its own counters; with fewer counters than clients, they share.
@@ -22,8 +24,8 @@ pub(crate) struct Plan {
 
 impl From<&SimulateArguments> for Plan {
     fn from(arguments: &SimulateArguments) -> Self {
-        let SimulateArguments { counters, clients, operations, delay, .. } = *arguments;
-        Self { counters, clients, operations, delay }
+        let SimulateArguments { clients, operations, delay, .. } = *arguments;
+        Self { counters: arguments.counters(), clients, operations, delay }
     }
 }
 
@@ -73,19 +75,37 @@ impl AddAssign for Sent {
     }
 }
 
+/// What a client holds of its counters.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// A handle on each, in the order in which it goes round.
+    Counters(Vec<CounterHandle>),
+    /// One on all names.
+    Keyspace(KeyspaceHandle),
+}
+
+impl Target {
+    /// Adds to the counter with this index, which is at this place of the round.
+    async fn add(&self, place: usize, index: usize, amount: i64) -> Result<(), Failure> {
+        match self {
+            Self::Counters(counters) => counters[place].increment(amount)?,
+            Self::Keyspace(keyspace) => keyspace.increment(format!("counter-{}", index + 1), amount).await?,
+        }
+        Ok(())
+    }
+}
+
 /// Sends one client's operations, or as many as there is time for before it is asked to stop.
 pub(crate) async fn run(
     client: usize,
     plan: Plan,
-    counters: Vec<CounterHandle>,
+    target: Target,
     progress: ProgressBar,
     mut stop: Stop,
-) -> Result<Sent, CounterError> {
+) -> Result<Sent, Failure> {
     let mut sent = Sent::default();
-    let numbers =
-        plan.counters_of(client).map(|index| i64::try_from(index + 1).expect("counters can be numbered"));
-    let round: Vec<_> = counters.iter().zip(numbers).collect();
-    for (n, (counter, amount)) in (0..plan.operations).zip(round.iter().cycle()) {
+    let round: Vec<_> = plan.counters_of(client).collect();
+    for (n, (place, &index)) in (0..plan.operations).zip(round.iter().enumerate().cycle()) {
         if n > 0 && !plan.delay.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(plan.delay) => {}
@@ -95,14 +115,11 @@ pub(crate) async fn run(
         if stop.requested().is_some() {
             break;
         }
-        let value = if is_decrement(n) {
-            counter.decrement(*amount)?;
-            -i128::from(*amount)
-        } else {
-            counter.increment(*amount)?;
-            i128::from(*amount)
-        };
-        sent += Sent { value, operations: 1 };
+        let number = i64::try_from(index + 1).expect("counters can be numbered");
+        // The other sign of an increment is a decrement.
+        let amount = if is_decrement(n) { -number } else { number };
+        target.add(place, index, amount).await?;
+        sent += Sent { value: amount.into(), operations: 1 };
         progress.inc(1);
         consume_budget().await;
     }

@@ -11,8 +11,8 @@ use crate::cli::{SimulateArguments, SimulateFormat};
 use crate::signals::Interrupt;
 use crate::table::table;
 
-/// How many counters the table lists; JSON has them all.
-const LISTED: usize = 20;
+/// How many counters the table lists. JSON has them all, if they are actors.
+pub(super) const LISTED: usize = 20;
 
 /// The end of a simulation.
 #[derive(Debug)]
@@ -31,7 +31,8 @@ impl Outcome {
 }
 
 pub(super) fn heading(out: &mut dyn Write, arguments: &SimulateArguments) -> io::Result<()> {
-    let SimulateArguments { counters, clients, operations, delay, format, .. } = arguments;
+    let SimulateArguments { clients, operations, delay, format, .. } = arguments;
+    let counters = arguments.counters();
     let delay = humantime::format_duration(*delay);
     match format {
         SimulateFormat::Json => Ok(()),
@@ -98,7 +99,7 @@ fn result_table(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     let rows = counter_stats.iter().take(LISTED).map(row);
     let table = table(["counter", "value", "operations", "ops/s", "restarts"], 1..5, rows);
     writeln!(out, "\n{table}")?;
-    if let Some(more @ 1..) = counter_stats.len().checked_sub(LISTED) {
+    if let Some(more @ 1..) = totals.num_counters.checked_sub(LISTED as u64) {
         writeln!(out, "and {more} more counters")?;
     }
     let verdict = match (outcome.is_exact(), interrupted) {

@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::*;
@@ -11,6 +12,7 @@ async fn outcome_of(counters: usize, clients: usize, operations: u32, delay: Dur
         operations,
         delay,
         collect_every: Duration::from_millis(100),
+        keyspace: None,
         crash_every: None,
         format: SimulateFormat::Table,
     };
@@ -41,6 +43,7 @@ async fn collections_are_shown_as_they_happen() {
         operations: 11,
         delay: Duration::from_millis(100),
         collect_every: Duration::from_millis(240),
+        keyspace: None,
         crash_every: None,
         format: SimulateFormat::Table,
     };
@@ -61,10 +64,28 @@ async fn crashes_are_survived_and_counted() {
         operations: 500,
         delay: Duration::from_millis(10),
         collect_every: Duration::from_millis(100),
+        keyspace: None,
         crash_every: Some(Duration::from_millis(25)),
         format: SimulateFormat::Table,
     };
     let outcome = simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| Ok(())).await.unwrap();
     assert!(outcome.is_exact(), "{:?}", outcome.totals);
     assert!((150..=210).contains(&outcome.totals.restarts), "{}", outcome.totals.restarts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyspace_is_as_exact_as_actors_are() {
+    let arguments = SimulateArguments {
+        counters: 4,
+        clients: 3,
+        operations: 5_000,
+        delay: Duration::ZERO,
+        collect_every: Duration::from_millis(100),
+        keyspace: NonZeroU32::new(1_000),
+        crash_every: None,
+        format: SimulateFormat::Table,
+    };
+    let outcome = simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| Ok(())).await.unwrap();
+    assert!(outcome.is_exact(), "{:?}", outcome.totals);
+    assert_eq!((outcome.totals.num_counters, outcome.totals.total_operations), (1_000, 15_000));
 }
