@@ -10,6 +10,7 @@ mod split;
 mod worker;
 
 use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ use crate::exit::{Ended, Failure};
 use crate::progress;
 use crate::signals::Stop;
 
+/// How many names of a worker wait for a shard: more than there are in most chunks.
+const NAMES_WAITING: NonZeroUsize = NonZeroUsize::new(1 << 17).expect("it is not zero");
+
 /// The time from one look at the largest values to the next.
 const LIVE_EVERY: Duration = Duration::from_millis(250);
 
@@ -37,7 +41,8 @@ const LIVE_NAMES: usize = 10;
 pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, Failure> {
     let sources = input::sources(&arguments.files).map_err(Failure::Input)?;
     let bar = progress::bytes(input::total_bytes(&sources));
-    let keyspace = Keyspace::start(KeyspaceOptions::default()).await?;
+    let options = KeyspaceOptions { names_waiting: NAMES_WAITING, ..KeyspaceOptions::default() };
+    let keyspace = Keyspace::start(options).await?;
     let live = arguments.live.then(|| OwnedTask::from(tokio::spawn(show(keyspace.handle(), bar.clone()))));
 
     let chunks = Arc::new(Mutex::new(input::read(sources)));

@@ -38,11 +38,11 @@ pub struct Reporting {
 }
 
 impl Default for KeyspaceOptions {
-    /// As many shards as the machine has cores; 65,536 names waiting.
+    /// As many shards as the machine has cores; 16,384 names waiting.
     fn default() -> Self {
         Self {
             shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            names_waiting: NonZeroUsize::new(1 << 16).expect("it is not zero"),
+            names_waiting: NonZeroUsize::new(1 << 14).expect("it is not zero"),
             supervision: Options::default(),
         }
     }
