@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use counter_protocol::{AggregatedStats, AggregatorMessage, Answer, CounterName, Member};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
-use ractor_supervision::{Lease, OwnedTask};
+use ractor_supervision::{End, Lease, OwnedTask};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -230,16 +230,18 @@ impl Actor for AggregatorActor {
         state: &mut AggregatorState,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorTerminated(who, _, reason) if !died(reason.as_deref()) => {
-                if let Some(name) = state.life.roster.leave(&member(who)) {
-                    debug!(counter = %name, "counter left");
+            SupervisionEvent::ActorTerminated(who, _, reason) => match End::of_terminated(reason) {
+                End::Normal => {
+                    if let Some(name) = state.life.roster.leave(&member(who)) {
+                        debug!(counter = %name, "counter left");
+                    }
                 }
-            }
-            SupervisionEvent::ActorTerminated(who, _, reason) => {
-                if let Some(name) = state.life.roster.lose(&member(who)) {
-                    warn!(counter = %name, reason, "counter lost; its last known statistics are kept");
+                End::Failed(reason) => {
+                    if let Some(name) = state.life.roster.lose(&member(who)) {
+                        warn!(counter = %name, reason, "counter lost; its last known statistics are kept");
+                    }
                 }
-            }
+            },
             SupervisionEvent::ActorFailed(who, error) => {
                 if let Some(name) = state.life.roster.lose(&member(who)) {
                     warn!(counter = %name, error, "counter lost; its last known statistics are kept");
@@ -268,9 +270,4 @@ impl Actor for AggregatorActor {
 /// Whoever this is, for members are equal if they are the same actor.
 fn member(who: ActorCell) -> Member {
     Member::Counter(who.into())
-}
-
-/// Whether ractor 0.16.5 gives this reason for an actor that was killed or whose task was cancelled.
-fn died(reason: Option<&str>) -> bool {
-    matches!(reason, Some("killed" | "actor_task_cancelled"))
 }

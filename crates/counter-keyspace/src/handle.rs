@@ -1,4 +1,4 @@
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -36,6 +36,12 @@ pub enum KeyspaceError {
 
 /// Counters of one page of a scan, in no order that means anything.
 pub type Page = Vec<(CounterName, Count)>;
+
+/// The order of [`KeyspaceHandle::top`]: the largest value first, equal ones by name.
+#[must_use]
+pub fn by_rank((a, x): &(CounterName, Count), (b, y): &(CounterName, Count)) -> Ordering {
+    y.value.cmp(&x.value).then_with(|| a.cmp(b))
+}
 
 /// Where a scan goes on. The default is its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,7 +197,7 @@ impl KeyspaceHandle {
     pub async fn top(&self, n: usize) -> Result<Vec<(CounterName, Count)>, KeyspaceError> {
         let tops = self.ask_all(|reply| ShardMessage::GetTop(n, reply)).await?;
         let mut top: Vec<_> = tops.into_iter().flatten().collect();
-        top.sort_by(|(a, x), (b, y)| Reverse(x.value).cmp(&Reverse(y.value)).then_with(|| a.cmp(b)));
+        top.sort_unstable_by(by_rank);
         top.truncate(n);
         Ok(top)
     }

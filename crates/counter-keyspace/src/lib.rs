@@ -36,7 +36,7 @@ mod shard;
 mod table;
 
 pub use deltas::{Change, Deltas};
-pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};
+pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken, by_rank};
 pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};
 pub use shard::{ShardActor, ShardArguments, ShardLife, ShardMessage, ShardState};

@@ -296,12 +296,7 @@ impl Actor for Supervisor {
         match event {
             SupervisionEvent::ActorTerminated(child, lease, reason) => {
                 drop(lease);
-                let end = match reason.as_deref() {
-                    // The reasons that ractor 0.16.5 gives for an actor that was killed or whose task was cancelled.
-                    Some(reason @ ("killed" | "actor_task_cancelled")) => End::Failed(reason.into()),
-                    Some(_) | None => End::Normal,
-                };
-                self.child_ended(&myself, &child, end, state).await
+                self.child_ended(&myself, &child, End::of_terminated(reason), state).await
             }
             SupervisionEvent::ActorFailed(child, reason) => {
                 self.child_ended(&myself, &child, End::Failed(reason.to_string()), state).await

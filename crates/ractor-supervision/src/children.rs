@@ -51,6 +51,18 @@ pub enum End {
     Failed(String),
 }
 
+impl End {
+    /// How an actor has ended whose `ActorTerminated` event gives this reason. `Failed` is one that was killed or whose
+    /// task was cancelled, in the words that ractor 0.16.5 has for it.
+    #[must_use]
+    pub fn of_terminated(reason: Option<String>) -> Self {
+        match reason {
+            Some(reason) if matches!(&*reason, "killed" | "actor_task_cancelled") => Self::Failed(reason),
+            Some(_) | None => Self::Normal,
+        }
+    }
+}
+
 /// A restart that is due: the child's name, and the ticket that makes it void if something else has happened.
 pub type Due = (Arc<str>, u64);
 

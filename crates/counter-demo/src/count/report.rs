@@ -1,10 +1,9 @@
 //! What a count prints.
 
-use std::cmp::Reverse;
 use std::io::{self, BufWriter, Write};
 
 use counter_actor::Count;
-use counter_keyspace::{KeyspaceError, KeyspaceHandle, PageToken};
+use counter_keyspace::{KeyspaceError, KeyspaceHandle, PageToken, by_rank};
 use counter_protocol::{AggregatedStats, CounterName};
 use serde_json::json;
 
@@ -33,7 +32,7 @@ pub(super) async fn all(handle: &KeyspaceHandle) -> Result<Vec<Row>, KeyspaceErr
         all.extend(counters);
         next = following;
     }
-    all.sort_unstable_by(|(a, x), (b, y)| Reverse(x.value).cmp(&Reverse(y.value)).then_with(|| a.cmp(b)));
+    all.sort_unstable_by(by_rank);
     Ok(all)
 }
 
