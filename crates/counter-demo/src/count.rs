@@ -4,6 +4,7 @@
 //! by name, and sends the result to the keyspace, which has a shard on every core as well.
 
 mod decode;
+mod ends;
 mod input;
 mod report;
 mod split;
@@ -11,14 +12,12 @@ mod worker;
 
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use counter_keyspace::{Keyspace, KeyspaceHandle, KeyspaceOptions};
 use indicatif::ProgressBar;
 use ractor_supervision::OwnedTask;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use self::report::Counts;
@@ -45,11 +44,11 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, 
     let keyspace = Keyspace::start(options).await?;
     let live = arguments.live.then(|| OwnedTask::from(tokio::spawn(show(keyspace.handle(), bar.clone()))));
 
-    let chunks = Arc::new(Mutex::new(input::read(sources)));
+    let chunks = input::read(sources);
     let mut workers = JoinSet::new();
     for _ in 0..keyspace.handle().shards() {
         let worker = Worker::new(keyspace.handle(), Split::from(&arguments), bar.clone());
-        workers.spawn(worker.run(Arc::clone(&chunks), stop.clone()));
+        workers.spawn(worker.run(chunks.clone(), stop.clone()));
     }
     let ends = workers.join_all().await;
     drop(live);

@@ -98,6 +98,11 @@ impl Deltas {
         self.fold(key, amount.into());
     }
 
+    /// The hashes of the next names to be popped, so many of them at most.
+    pub(crate) fn upcoming(&self, most: usize) -> impl Iterator<Item = u64> {
+        self.by_name.last(most)
+    }
+
     /// Takes the operations on some name out, and shows them. False if there are none.
     pub fn pop(&mut self, show: impl FnOnce(Key<'_>, Delta)) -> bool {
         let operations = &mut self.operations;

@@ -3,15 +3,15 @@ use std::hash::{BuildHasher, Hasher};
 use ahash::RandomState;
 use counter_protocol::CounterName;
 
-/// How much of a name stands in a word.
-const HEAD_BYTES: usize = size_of::<u64>();
+/// How much of a name is its head.
+pub(crate) const HEAD_BYTES: usize = size_of::<u128>();
 
 /// By length: the bits of a head that belong to the name.
-const MASKS: [u64; HEAD_BYTES + 1] = {
+const MASKS: [u128; HEAD_BYTES + 1] = {
     let mut masks = [0; HEAD_BYTES + 1];
     let mut bytes = 1;
     while bytes <= HEAD_BYTES {
-        masks[bytes] = u64::MAX >> (8 * (HEAD_BYTES - bytes));
+        masks[bytes] = u128::MAX >> (8 * (HEAD_BYTES - bytes));
         bytes += 1;
     }
     masks
@@ -22,7 +22,7 @@ const MASKS: [u64; HEAD_BYTES + 1] = {
 pub struct Key<'a> {
     pub(crate) hash: u64,
     /// The name's first bytes, with zeros behind a shorter one.
-    pub(crate) head: u64,
+    pub(crate) head: u128,
     pub(crate) name: &'a [u8],
 }
 
@@ -30,21 +30,20 @@ impl<'a> Key<'a> {
     /// The key of the name that is the first `len` of these bytes.
     ///
     /// Most names are short, and of all lengths: what depends on the length would often be guessed wrong by the
-    /// processor. Where there are bytes behind the name, nothing does as long as it fits into a word.
+    /// processor. Where there are bytes behind the name, nothing does as long as it fits into its head.
     ///
     /// # Panics
     /// If there are fewer bytes.
     #[inline]
     pub(crate) fn new(hasher: &RandomState, bytes: &'a [u8], len: usize) -> Self {
         let name = &bytes[..len];
-        let word = match bytes.first_chunk() {
-            Some(word) => u64::from_le_bytes(*word),
+        let head = match bytes.first_chunk() {
+            Some(head) => u128::from_le_bytes(*head),
             None => short(bytes),
-        };
-        let head = word & MASKS[len.min(HEAD_BYTES)];
+        } & MASKS[len.min(HEAD_BYTES)];
         let mut state = hasher.build_hasher();
         if len <= HEAD_BYTES {
-            state.write_u64(head)
+            state.write_u128(head)
         } else {
             state.write(name)
         }
@@ -68,7 +67,7 @@ impl<'a> Key<'a> {
 #[derive(Clone, Debug)]
 pub struct OwnedKey {
     hash: u64,
-    head: u64,
+    head: u128,
     name: CounterName,
 }
 
@@ -84,10 +83,10 @@ impl From<Key<'_>> for OwnedKey {
     }
 }
 
-/// Fewer bytes than a word has, with zeros behind.
+/// Fewer bytes than a head has, with zeros behind.
 #[cold]
-fn short(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+fn short(bytes: &[u8]) -> u128 {
+    bytes.iter().rev().fold(0, |head, &byte| head << 8 | u128::from(byte))
 }
 
 /// A key whose hash is chosen, for tests.
@@ -105,7 +104,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_name_has_the_same_key_wherever_it_stands(
-            name in prop::collection::vec(any::<u8>(), 0..12), behind: Vec<u8>,
+            name in prop::collection::vec(any::<u8>(), 0..20), behind: Vec<u8>,
         ) {
             let hasher = RandomState::with_seeds(1, 2, 3, 4);
             let bytes = [&name[..], &behind].concat();

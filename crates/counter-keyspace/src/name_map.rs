@@ -1,13 +1,15 @@
+use std::hint::black_box;
 use std::mem;
 
 use hashbrown::HashTable;
 
 use crate::Key;
+use crate::key::HEAD_BYTES;
 
 /// A map from names to values, made for many small entries.
 ///
 /// Entries stand in one vector, and the hash table holds their numbers only: so what a table must keep free to be fast
-/// costs 5 bytes an entry and not a whole entry. A name of up to 8 bytes stands in its entry; longer ones stand one
+/// costs 5 bytes an entry and not a whole entry. A name of up to 16 bytes stands in its entry; longer ones stand one
 /// behind the other in a vector of bytes. Hashes come from outside, are kept, and are never computed again.
 ///
 /// Vectors grow by an eighth, so that little is reserved in vain; the copying that this costs stays small as long as a
@@ -19,12 +21,14 @@ pub(crate) struct NameMap<V> {
     names: Vec<u8>,
     /// Bytes of `names` that belong to removed entries.
     dead_bytes: usize,
+    /// By some bits of the hash: which entry was last asked for. May be out of date.
+    recent: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry<V> {
     hash: u64,
-    /// The name's first 8 bytes, with zeros behind a shorter one.
+    /// The name's first bytes, with zeros behind a shorter one.
     head: [u8; HEAD_BYTES],
     /// Where a name that is longer than its head begins.
     start: u32,
@@ -32,14 +36,23 @@ struct Entry<V> {
     value: V,
 }
 
-const HEAD_BYTES: usize = size_of::<u64>();
+/// How many entries a map remembers as recent: so few that the list stays in the processor's first cache.
+const RECENT: usize = 4096;
 
 impl<V> Entry<V> {
     #[inline]
     fn key<'a>(&'a self, names: &'a [u8]) -> Key<'a> {
         let len = self.len as usize;
         let name = if self.is_short() { &self.head[..len] } else { &names[self.start as usize..][..len] };
-        Key { hash: self.hash, head: u64::from_le_bytes(self.head), name }
+        Key { hash: self.hash, head: u128::from_le_bytes(self.head), name }
+    }
+
+    /// Whether it is the entry of this name.
+    #[inline]
+    fn is_of(&self, key: Key<'_>, names: &[u8]) -> bool {
+        self.head == key.head.to_le_bytes()
+            && self.len as usize == key.name.len()
+            && (key.is_short() || self.key(names).name == key.name)
     }
 
     const fn is_short(&self) -> bool {
@@ -49,18 +62,25 @@ impl<V> Entry<V> {
 
 impl<V> Default for NameMap<V> {
     fn default() -> Self {
-        Self { index: HashTable::new(), entries: Vec::new(), names: Vec::new(), dead_bytes: 0 }
+        Self {
+            index: HashTable::new(),
+            entries: Vec::new(),
+            names: Vec::new(),
+            dead_bytes: 0,
+            recent: Vec::new(),
+        }
     }
 }
 
 impl<V: Copy + Default> NameMap<V> {
-    /// A map with room for so many names of so many bytes in all.
+    /// A map with room for so many names of so many bytes in all, where the most frequent are found sooner.
     pub(crate) fn with_capacity(names: usize, bytes: usize) -> Self {
         Self {
             index: HashTable::with_capacity(names),
             entries: Vec::with_capacity(names),
             names: Vec::with_capacity(bytes),
             dead_bytes: 0,
+            recent: vec![0; RECENT],
         }
     }
 
@@ -75,14 +95,40 @@ impl<V: Copy + Default> NameMap<V> {
     /// With more than 4 GiB of names, or 2³² of them.
     #[inline]
     pub(crate) fn entry(&mut self, key: Key<'_>) -> &mut V {
+        let recent = (key.hash >> 40) as usize % RECENT;
+        if let Some(&at) = self.recent.get(recent)
+            && self.entries.get(at as usize).is_some_and(|entry| entry.is_of(key, &self.names))
+        {
+            return &mut self.entries[at as usize].value;
+        }
         // Most names are there already, and finding alone is faster than finding where to insert.
         let at = self.find(key).unwrap_or_else(|| self.insert(key));
-        &mut self.entries[at].value
+        if let Some(recent) = self.recent.get_mut(recent) {
+            *recent = at;
+        }
+        &mut self.entries[at as usize].value
+    }
+
+    /// Where the entry with this hash most likely is.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u64) -> u32 {
+        self.index.find(hash, |_| true).copied().unwrap_or_default()
+    }
+
+    /// Brings an entry into the processor's cache.
+    #[inline]
+    pub(crate) fn touch(&self, at: u32) {
+        black_box(self.entries.get(at as usize).map(|entry| entry.hash));
+    }
+
+    /// The hashes of the last entries, which are the next to be popped.
+    pub(crate) fn last(&self, n: usize) -> impl Iterator<Item = u64> {
+        self.entries[self.entries.len().saturating_sub(n)..].iter().map(|entry| entry.hash)
     }
 
     /// The value under a name.
     pub(crate) fn get(&self, key: Key<'_>) -> Option<V> {
-        self.find(key).map(|at| self.entries[at].value)
+        self.find(key).map(|at| self.entries[at as usize].value)
     }
 
     /// Whether there is one.
@@ -93,13 +139,12 @@ impl<V: Copy + Default> NameMap<V> {
     /// Takes a name out. Its bytes are freed when half of all bytes are free.
     pub(crate) fn remove(&mut self, key: Key<'_>) -> Option<V> {
         let at = self.find(key)?;
-        let number = u32::try_from(at).ok()?;
-        self.index.find_entry(key.hash, |&it| it == number).ok()?.remove();
-        let removed = self.entries.swap_remove(at);
-        if let Some(moved) = self.entries.get(at) {
+        self.index.find_entry(key.hash, |&it| it == at).ok()?.remove();
+        let removed = self.entries.swap_remove(at as usize);
+        if let Some(moved) = self.entries.get(at as usize) {
             let last = u32::try_from(self.entries.len()).ok()?;
             if let Some(slot) = self.index.find_mut(moved.hash, |&it| it == last) {
-                *slot = number;
+                *slot = at;
             }
         }
         if !removed.is_short() {
@@ -141,24 +186,15 @@ impl<V: Copy + Default> NameMap<V> {
     }
 
     #[inline]
-    fn find(&self, key: Key<'_>) -> Option<usize> {
-        let head = key.head.to_le_bytes();
-        let is_it = |&at: &u32| {
-            let entry = &self.entries[at as usize];
-            entry.hash == key.hash
-                && entry.head == head
-                && entry.len as usize == key.name.len()
-                && (key.is_short() || entry.key(&self.names).name == key.name)
-        };
-        self.index.find(key.hash, is_it).map(|&at| at as usize)
+    fn find(&self, key: Key<'_>) -> Option<u32> {
+        self.index.find(key.hash, |&at| self.entries[at as usize].is_of(key, &self.names)).copied()
     }
 
     #[cold]
     #[inline(never)]
-    fn insert(&mut self, key: Key<'_>) -> usize {
+    fn insert(&mut self, key: Key<'_>) -> u32 {
         let Self { index, entries, names, .. } = self;
-        let at = entries.len();
-        let number = u32::try_from(at).expect("a map has fewer than 2^32 names");
+        let at = u32::try_from(entries.len()).expect("a map has fewer than 2^32 names");
         let start = u32::try_from(names.len()).expect("a map's names take less than 4 GiB");
         let len = u32::try_from(key.name.len()).expect("a name is shorter than 4 GiB");
         make_room(entries, 1);
@@ -167,7 +203,7 @@ impl<V: Copy + Default> NameMap<V> {
             names.extend_from_slice(key.name);
         }
         entries.push(Entry { hash: key.hash, head: key.head.to_le_bytes(), start, len, value: V::default() });
-        index.insert_unique(key.hash, number, |&at| entries[at as usize].hash);
+        index.insert_unique(key.hash, at, |&at| entries[at as usize].hash);
         at
     }
 
@@ -211,7 +247,7 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let name = prop_oneof![prop::collection::vec(0..5_u8, 0..4), prop::collection::vec(0..2_u8, 7..11)];
+        let name = prop_oneof![prop::collection::vec(0..5_u8, 0..4), prop::collection::vec(0..2_u8, 15..19)];
         prop_oneof![
             3 => (name.clone(), any::<u32>()).prop_map(|(name, value)| Step::Add(name, value)),
             1 => name.prop_map(Step::Remove),
@@ -220,8 +256,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_agrees_with_a_sorted_map(steps in prop::collection::vec(step(), 0..200)) {
-            let (mut map, mut model) = (NameMap::<u32>::default(), BTreeMap::<Vec<u8>, u32>::new());
+        fn it_agrees_with_a_sorted_map(steps in prop::collection::vec(step(), 0..200), remembers: bool) {
+            let mut map = if remembers { NameMap::with_capacity(2, 20) } else { NameMap::<u32>::default() };
+            let mut model = BTreeMap::<Vec<u8>, u32>::new();
             for step in steps {
                 match step {
                     Step::Add(name, value) => {

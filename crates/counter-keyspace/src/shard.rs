@@ -123,8 +123,9 @@ impl Actor for ShardActor {
         let table = &mut state.life.table;
         match message {
             ShardMessage::Parcel(parcel) => {
-                let Some(mut deltas) = parcel.open() else { return Ok(()) };
-                while deltas.pop(|key, delta| table.apply(key, delta)) {}
+                if let Some(mut deltas) = parcel.open() {
+                    table.apply_all(&mut deltas);
+                }
             }
             ShardMessage::Get(key, reply) => _ = reply.send(table.get(key.borrow())),
             ShardMessage::Remove(key, reply) => _ = reply.send(table.remove(key.borrow())),

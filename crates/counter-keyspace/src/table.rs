@@ -4,8 +4,8 @@ use std::collections::BinaryHeap;
 use counter_actor::Count;
 use counter_protocol::{CounterName, Delta};
 
-use crate::Key;
 use crate::name_map::NameMap;
+use crate::{Deltas, Key};
 
 /// The longest name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64 * 1024;
@@ -13,6 +13,9 @@ pub const MAX_NAME_BYTES: usize = 64 * 1024;
 /// How many maps a table is made of. Each grows by itself, so that growing is never a long pause; fewer would be longer
 /// pauses, more would leave more holes in the memory between them. Each is a page of a scan.
 pub(crate) const SEGMENTS: usize = 32;
+
+/// How many counters are warmed at once.
+const WARM: usize = 64;
 
 /// A shard's counters. Pure.
 ///
@@ -36,7 +39,7 @@ impl Table {
     /// Applies a delta to the counter of this name, which is new if there is none.
     #[inline]
     pub fn apply(&mut self, key: Key<'_>, delta: Delta) {
-        match self.segments[segment_of(key)].entry(key).apply(delta) {
+        match self.segments[segment_of(key.hash)].entry(key).apply(delta) {
             Ok(()) => {
                 self.total_value += delta.value;
                 self.total_operations += u128::from(delta.operations);
@@ -45,15 +48,27 @@ impl Table {
         }
     }
 
+    /// Applies all that is in a batch. Each delta is taken out before it is applied, so that a panic repeats nothing.
+    pub fn apply_all(&mut self, deltas: &mut Deltas) {
+        loop {
+            self.warm(deltas.upcoming(WARM));
+            for _ in 0..WARM {
+                if !deltas.pop(|key, delta| self.apply(key, delta)) {
+                    return;
+                }
+            }
+        }
+    }
+
     /// The counter of this name.
     #[must_use]
     pub fn get(&self, key: Key<'_>) -> Option<Count> {
-        self.segments[segment_of(key)].get(key)
+        self.segments[segment_of(key.hash)].get(key)
     }
 
     /// Takes a counter out; the totals are without it from then on.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Count> {
-        let count = self.segments[segment_of(key)].remove(key)?;
+        let count = self.segments[segment_of(key.hash)].remove(key)?;
         self.total_value -= i128::from(count.value);
         self.total_operations -= u128::from(count.operations);
         Some(count)
@@ -115,6 +130,19 @@ impl Table {
         let counters = self.segments.get(segment).into_iter().flat_map(NameMap::iter);
         counters.map(|(key, count)| (key.name.into(), count)).collect()
     }
+
+    /// Brings counters into the processor's cache, where [`apply`](Self::apply) will look for them: a large table is not in
+    /// there, and waiting for many counters at once takes hardly longer than for one.
+    fn warm(&self, hashes: impl Iterator<Item = u64>) {
+        let mut guesses = [(0, 0); WARM];
+        for (guess, hash) in guesses.iter_mut().zip(hashes) {
+            let segment = segment_of(hash);
+            *guess = (segment, self.segments[segment].guess(hash));
+        }
+        for (segment, at) in guesses {
+            self.segments[segment].touch(at);
+        }
+    }
 }
 
 /// Some segments get up to twice as many names as others, evenly in between: so they do not all have to grow at the same
@@ -122,8 +150,8 @@ impl Table {
 ///
 /// For a byte `u` of the hash, which neither the shard nor the maps inside look at, it is nearly `log2(1 + u / 256)` of
 /// all segments: `x * (4 - x) / 3` is 0 at 0 and 1 at 1, and half as steep at the end.
-const fn segment_of(key: Key<'_>) -> usize {
-    let u = (key.hash >> 24) as usize & 0xff;
+const fn segment_of(hash: u64) -> usize {
+    let u = (hash >> 24) as usize & 0xff;
     u * (4 * 256 - u) * SEGMENTS / (3 * 256 * 256)
 }
 
@@ -144,7 +172,7 @@ mod tests {
     fn segments_differ_up_to_twofold_in_size() {
         let mut sizes = vec![0; SEGMENTS];
         for byte in 0..=255_u64 {
-            sizes[segment_of(with_hash(byte << 24, b""))] += 1;
+            sizes[segment_of(byte << 24)] += 1;
         }
         assert!(sizes.iter().all(|size| (5..=13).contains(size)), "{sizes:?}");
         assert!(sizes[SEGMENTS - 1] > sizes[0]);

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use async_channel::Receiver;
 use memchr::{memchr_iter, memrchr};
-use tokio::sync::mpsc;
 
 use super::decode::decode;
 
 /// How much is read at once, and how long a chunk gets while all workers are busy.
-const CHUNK_BYTES: usize = 4096 * 1024;
+const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// How many chunks wait for a worker; then the reading thread waits.
 const CHUNKS_AHEAD: usize = 6;
@@ -87,8 +87,8 @@ pub(super) fn total_bytes(sources: &[Source]) -> Option<u64> {
 /// Starts reading. The channel ends after the last source or the first error.
 ///
 /// The thread ends by itself when the receiver is dropped, or with the process while it waits for input.
-pub(super) fn read(sources: Vec<Source>) -> mpsc::Receiver<anyhow::Result<Chunk>> {
-    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+pub(super) fn read(sources: Vec<Source>) -> Receiver<anyhow::Result<Chunk>> {
+    let (sender, receiver) = async_channel::bounded(CHUNKS_AHEAD);
     std::thread::spawn(move || {
         let mut number = 0;
         for source in sources.into_iter().map(Arc::new) {
@@ -97,13 +97,13 @@ pub(super) fn read(sources: Vec<Source>) -> mpsc::Receiver<anyhow::Result<Chunk>
                 let lines = memchr_iter(b'\n', &bytes).count() as u64;
                 let chunk = Chunk { number, source: Arc::clone(&source), lines_before, bytes };
                 (number, lines_before) = (number + 1, lines_before + lines);
-                sender.blocking_send(Ok(chunk)).map_err(|_| io::Error::other("nobody counts any more"))
+                sender.send_blocking(Ok(chunk)).map_err(|_| io::Error::other("nobody counts any more"))
             };
-            let somebody_waits = || sender.capacity() == CHUNKS_AHEAD;
+            let somebody_waits = || sender.is_empty();
             let read = source.open().and_then(|input| read_chunks(input, somebody_waits, hand_on));
             if let Err(error) = read.with_context(|| format!("{source}")) {
                 // An error here means that nobody counts any more.
-                let _ = sender.blocking_send(Err(error));
+                let _ = sender.send_blocking(Err(error));
                 return;
             }
         }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use counter_keyspace::MAX_NAME_BYTES;
-use memchr::{memchr_iter, memrchr};
+use memchr::memrchr;
 
+use super::ends::Ends;
 use crate::cli::CountArguments;
 
 /// How to find names and amounts in lines.
@@ -74,47 +75,61 @@ impl Split {
             bytes.make_ascii_lowercase();
         }
         let bytes = &*bytes;
-        let (mut begun, mut number) = (0, 0);
-        for end in memchr_iter(b'\n', bytes) {
-            self.line(&bytes[begun..], end - begun, &mut show).map_err(|bad| (number, bad))?;
-            (begun, number) = (end + 1, number + 1);
+        // A loop for each kind, which then need not ask in every line which it is.
+        match self.part {
+            Part::Line => lines(bytes, |bytes, len| {
+                show(bytes, len, 1);
+                Ok(())
+            }),
+            Part::Words => lines(bytes, |bytes, len| {
+                let mut begun = 0;
+                for word in bytes[..len].split(u8::is_ascii_whitespace) {
+                    if !word.is_empty() {
+                        show(&bytes[begun..], word.len(), 1);
+                    }
+                    begun += word.len() + 1;
+                }
+                Ok(())
+            }),
+            Part::Field(n, delimiter) => lines(bytes, |bytes, len| {
+                let mut fields = bytes[..len].split(|&byte| byte == delimiter);
+                let begun: usize = fields.by_ref().take(n).map(|before| before.len() + 1).sum();
+                let field = fields.next().unwrap_or_default();
+                show(bytes.get(begun..).unwrap_or_default(), field.len(), 1);
+                Ok(())
+            }),
+            Part::BeforeAmount => lines(bytes, |bytes, len| {
+                let tab = memrchr(b'\t', &bytes[..len]).ok_or(BadLine::NoAmount)?;
+                let amount = str::from_utf8(&bytes[tab + 1..len]).ok().and_then(|text| text.parse().ok());
+                show(bytes, tab, amount.ok_or(BadLine::BadAmount)?);
+                Ok(())
+            }),
         }
-        if begun < bytes.len() {
-            self.line(&bytes[begun..], bytes.len() - begun, &mut show).map_err(|bad| (number, bad))?;
-        }
-        Ok(())
     }
+}
 
-    /// The line is the first `len` of these bytes.
-    #[inline]
-    fn line<'a>(
-        self,
-        bytes: &'a [u8],
-        len: usize,
-        show: &mut impl FnMut(&'a [u8], usize, i64),
-    ) -> Result<(), BadLine> {
+/// Shows each line, as the first bytes of some and its length.
+#[inline]
+fn lines<'a>(
+    bytes: &'a [u8],
+    mut show: impl FnMut(&'a [u8], usize) -> Result<(), BadLine>,
+) -> Result<(), (u64, BadLine)> {
+    let mut line = |begun: usize, end: usize| {
+        let len = end - begun;
         if len > MAX_NAME_BYTES {
             return Err(BadLine::TooLong);
         }
-        let line = &bytes[..len];
-        match self.part {
-            Part::Line => show(bytes, len, 1),
-            Part::Words => {
-                let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-                words.for_each(|word| show(word, word.len(), 1));
-            }
-            Part::Field(n, delimiter) => {
-                let field = line.split(|&byte| byte == delimiter).nth(n).unwrap_or_default();
-                show(field, field.len(), 1);
-            }
-            Part::BeforeAmount => {
-                let tab = memrchr(b'\t', line).ok_or(BadLine::NoAmount)?;
-                let amount = str::from_utf8(&line[tab + 1..]).ok().and_then(|text| text.parse().ok());
-                show(line, tab, amount.ok_or(BadLine::BadAmount)?);
-            }
-        }
-        Ok(())
+        show(&bytes[begun..], len)
+    };
+    let (mut begun, mut number) = (0, 0);
+    for end in Ends::new(bytes) {
+        line(begun, end).map_err(|bad| (number, bad))?;
+        (begun, number) = (end + 1, number + 1);
     }
+    if begun < bytes.len() {
+        line(begun, bytes.len()).map_err(|bad| (number, bad))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

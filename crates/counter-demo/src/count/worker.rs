@@ -1,11 +1,9 @@
 //! Takes chunks, folds what is in them by name, and sends it to the keyspace.
 
-use std::sync::Arc;
-
 use anyhow::anyhow;
-use counter_keyspace::{Deltas, Key, KeyspaceHandle};
+use async_channel::{Receiver, RecvError};
+use counter_keyspace::{Deltas, KeyspaceHandle};
 use indicatif::ProgressBar;
-use tokio::sync::{Mutex, mpsc};
 use tracing::debug;
 
 use super::input::Chunk;
@@ -13,12 +11,8 @@ use super::split::Split;
 use crate::exit::Failure;
 use crate::signals::Stop;
 
-/// How many names are found before they are looked up: look-ups that follow each other closely wait for memory
-/// together.
-const BLOCK: usize = 128;
-
 /// Chunks in order, for whichever worker is free.
-type Chunks = Arc<Mutex<mpsc::Receiver<anyhow::Result<Chunk>>>>;
+type Chunks = Receiver<anyhow::Result<Chunk>>;
 
 pub(super) struct Worker {
     handle: KeyspaceHandle,
@@ -44,21 +38,20 @@ impl Worker {
     /// Counts until there are no more chunks, or it is asked to stop.
     pub(super) async fn run(mut self, chunks: Chunks, mut stop: Stop) -> Result<(), Stopped> {
         loop {
-            let next = async { chunks.lock().await.recv().await };
             let chunk = tokio::select! {
                 biased;
                 () = stop.wait() => return Ok(()),
-                chunk = next => match chunk {
-                    None => return Ok(()),
-                    Some(Ok(chunk)) => chunk,
+                chunk = chunks.recv() => match chunk {
+                    Err(RecvError) => return Ok(()),
+                    Ok(Ok(chunk)) => chunk,
                     // Reading has failed after all chunks that there are.
-                    Some(Err(error)) => return Err(Stopped { chunk: u64::MAX, failure: Failure::Input(error) }),
+                    Ok(Err(error)) => return Err(Stopped { chunk: u64::MAX, failure: Failure::Input(error) }),
                 },
             };
             let number = chunk.number;
             if let Err(failure) = self.count(chunk).await {
                 // Nobody is to take another chunk.
-                chunks.lock().await.close();
+                chunks.close();
                 return Err(Stopped { chunk: number, failure });
             }
         }
@@ -81,19 +74,10 @@ impl Worker {
         let Self { handle, split, last, .. } = self;
         let mut folded: Vec<_> =
             last.iter().map(|&(names, bytes)| Deltas::with_capacity(names, bytes)).collect();
-        let mut block = Vec::with_capacity(BLOCK);
-        let mut add = |block: &mut Vec<(Key<'_>, i64)>| {
-            for (key, amount) in block.drain(..) {
-                folded[handle.shard_of(key)].add(key, amount.into());
-            }
-        };
         let outcome = split.each(&mut chunk.bytes, |bytes, len, amount| {
-            block.push((handle.key_within(bytes, len), amount));
-            if block.len() == BLOCK {
-                add(&mut block);
-            }
+            let key = handle.key_within(bytes, len);
+            folded[handle.shard_of(key)].add(key, amount.into());
         });
-        add(&mut block);
         match outcome {
             Ok(()) => Ok(folded),
             Err((line, bad)) => {
