@@ -15,7 +15,7 @@ pub(crate) const MAX_COUNTERS: usize = 100_000;
 /// Without a command it simulates: clients bump counters, an aggregator collects from them, and the final
 /// statistics are checked against what the clients sent.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -39,7 +39,9 @@ impl Cli {
     }
 }
 
-const EXIT_CODES: &str = "Exit codes:
+const AFTER_HELP: &str = "To count on several machines: counter-node (cargo run -p counter-node -- --help).
+
+Exit codes:
   0    done
   1    the result is not exact, or could not be written
   2    bad arguments or bad input

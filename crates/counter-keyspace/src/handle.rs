@@ -9,7 +9,7 @@ use ractor::RpcReplyPort;
 use ractor_outbox::{CallError, Metrics, Outbox, SendError};
 
 use crate::table::SEGMENTS;
-use crate::{Change, Deltas, Key, MAX_NAME_BYTES, OwnedKey, ShardMessage};
+use crate::{Change, Changed, Deltas, Key, MAX_NAME_BYTES, OwnedKey, ShardMessage};
 
 /// What callers hold of a keyspace. Clones have outboxes of their own, so give each sender one.
 ///
@@ -166,10 +166,17 @@ impl KeyspaceHandle {
     /// # Errors
     /// [`KeyspaceError`].
     pub async fn value(&self, name: impl AsRef<[u8]>) -> Result<Option<i64>, KeyspaceError> {
+        Ok(self.count(name).await?.map(|count| count.value))
+    }
+
+    /// The value of a counter and the number of its operations, if there is one of this name.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`].
+    pub async fn count(&self, name: impl AsRef<[u8]>) -> Result<Option<Count>, KeyspaceError> {
         let key = self.key(name.as_ref());
         let (shard, key) = (self.shard(key), OwnedKey::from(key));
-        let count = shard.call(|reply| ShardMessage::Get(key.clone(), reply)).await?;
-        Ok(count.map(|count| count.value))
+        Ok(shard.call(|reply| ShardMessage::Get(key.clone(), reply)).await?)
     }
 
     /// Takes a counter out, and returns what it was. After a crash in between it may say `None` of one that was there.
@@ -212,6 +219,28 @@ impl KeyspaceHandle {
         let counters = shard.call(|reply| ShardMessage::GetPage(page % SEGMENTS, reply)).await?;
         let next = page + 1;
         Ok((counters, (next < self.shards.len() * SEGMENTS).then_some(PageToken(next))))
+    }
+
+    /// Notes from now on which counters change, for [`take_changes`](Self::take_changes); all that there are count as
+    /// changed.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`].
+    pub async fn track_changes(&self) -> Result<(), KeyspaceError> {
+        self.ask_all(ShardMessage::TrackChanges).await?;
+        Ok(())
+    }
+
+    /// Takes counters of a shard that have changed, each as it stands, so many at most. One that changes while it waits
+    /// to be taken is taken once. After a crash of the shard, all its counters count as changed.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`].
+    ///
+    /// # Panics
+    /// If there is no such shard.
+    pub async fn take_changes(&self, shard: usize, most: usize) -> Result<Changed, KeyspaceError> {
+        Ok(self.shards[shard].call(|reply| ShardMessage::TakeChanges(most, reply)).await?)
     }
 
     /// What has become of this handle's operations.

@@ -37,10 +37,7 @@ impl<'a> Key<'a> {
     #[inline]
     pub(crate) fn new(hasher: &RandomState, bytes: &'a [u8], len: usize) -> Self {
         let name = &bytes[..len];
-        let head = match bytes.first_chunk() {
-            Some(head) => u128::from_le_bytes(*head),
-            None => short(bytes),
-        } & MASKS[len.min(HEAD_BYTES)];
+        let head = head(bytes, len);
         let mut state = hasher.build_hasher();
         if len <= HEAD_BYTES {
             state.write_u128(head)
@@ -48,6 +45,19 @@ impl<'a> Key<'a> {
             state.write(name)
         }
         Self { hash: state.finish(), head, name }
+    }
+
+    /// The key of a name whose hash comes from elsewhere, for a [`NameMap`](crate::NameMap) of your own.
+    #[inline]
+    #[must_use]
+    pub fn hashed(hash: u64, name: &'a [u8]) -> Self {
+        Self { hash, head: head(name, name.len()), name }
+    }
+
+    /// The hash of the name.
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
+        self.hash
     }
 
     /// Whether the head is all of the name.
@@ -81,6 +91,16 @@ impl From<Key<'_>> for OwnedKey {
     fn from(Key { hash, head, name }: Key<'_>) -> Self {
         Self { hash, head, name: name.into() }
     }
+}
+
+/// The head of the name that is the first `len` of these bytes.
+#[inline]
+fn head(bytes: &[u8], len: usize) -> u128 {
+    let head = match bytes.first_chunk() {
+        Some(head) => u128::from_le_bytes(*head),
+        None => short(bytes),
+    };
+    head & MASKS[len.min(HEAD_BYTES)]
 }
 
 /// Fewer bytes than a head has, with zeros behind.

@@ -1,5 +1,6 @@
 use std::hint::black_box;
 use std::mem;
+use std::ops::Range;
 
 use hashbrown::HashTable;
 
@@ -15,7 +16,7 @@ use crate::key::HEAD_BYTES;
 /// Vectors grow by an eighth, so that little is reserved in vain; the copying that this costs stays small as long as a
 /// map is one of many, each with a part of all names.
 #[derive(Clone, Debug)]
-pub(crate) struct NameMap<V> {
+pub struct NameMap<V> {
     index: HashTable<u32>,
     entries: Vec<Entry<V>>,
     names: Vec<u8>,
@@ -94,19 +95,54 @@ impl<V: Copy + Default> NameMap<V> {
     /// # Panics
     /// With more than 4 GiB of names, or 2³² of them.
     #[inline]
-    pub(crate) fn entry(&mut self, key: Key<'_>) -> &mut V {
+    pub fn entry(&mut self, key: Key<'_>) -> &mut V {
+        let number = self.number(key);
+        self.value_mut(number)
+    }
+
+    /// The number of a name's entry, which is new, with a default value, if there was none. Numbers count from 0 and stay
+    /// what they are until something is removed.
+    ///
+    /// # Panics
+    /// With more than 4 GiB of names, or 2³² of them.
+    #[inline]
+    pub fn number(&mut self, key: Key<'_>) -> u32 {
         let recent = (key.hash >> 40) as usize % RECENT;
         if let Some(&at) = self.recent.get(recent)
             && self.entries.get(at as usize).is_some_and(|entry| entry.is_of(key, &self.names))
         {
-            return &mut self.entries[at as usize].value;
+            return at;
         }
         // Most names are there already, and finding alone is faster than finding where to insert.
         let at = self.find(key).unwrap_or_else(|| self.insert(key));
         if let Some(recent) = self.recent.get_mut(recent) {
             *recent = at;
         }
-        &mut self.entries[at as usize].value
+        at
+    }
+
+    /// The numbers of all entries.
+    #[must_use]
+    pub fn numbers(&self) -> Range<u32> {
+        0..u32::try_from(self.entries.len()).expect("a map has fewer than 2^32 names")
+    }
+
+    /// The name and value of the entry with this number.
+    #[must_use]
+    pub fn at(&self, number: u32) -> Option<(Key<'_>, V)> {
+        self.entries.get(number as usize).map(|entry| (entry.key(&self.names), entry.value))
+    }
+
+    /// The value of the entry with this number.
+    #[inline]
+    pub(crate) fn value_mut(&mut self, number: u32) -> &mut V {
+        &mut self.entries[number as usize].value
+    }
+
+    /// The number of a name's entry, if there is one.
+    #[must_use]
+    pub fn number_of(&self, key: Key<'_>) -> Option<u32> {
+        self.find(key)
     }
 
     /// Where the entry with this hash most likely is.
@@ -127,7 +163,8 @@ impl<V: Copy + Default> NameMap<V> {
     }
 
     /// The value under a name.
-    pub(crate) fn get(&self, key: Key<'_>) -> Option<V> {
+    #[must_use]
+    pub fn get(&self, key: Key<'_>) -> Option<V> {
         self.find(key).map(|at| self.entries[at as usize].value)
     }
 
@@ -157,8 +194,15 @@ impl<V: Copy + Default> NameMap<V> {
     }
 
     /// How many names there are.
-    pub(crate) const fn len(&self) -> usize {
+    #[must_use]
+    pub const fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Whether names can be found: true until something has been popped.
@@ -167,7 +211,7 @@ impl<V: Copy + Default> NameMap<V> {
     }
 
     /// All names and values, in no order that means anything.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<'_>, V)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Key<'_>, V)> {
         self.entries.iter().map(|entry| (entry.key(&self.names), entry.value))
     }
 

@@ -5,7 +5,7 @@ use ractor_outbox::Parcel;
 use ractor_supervision::Lease;
 use tokio::time::Instant;
 
-use crate::{Deltas, OwnedKey, Table};
+use crate::{Changed, Deltas, OwnedKey, Table};
 
 /// The actor around a [`Table`].
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,10 @@ pub enum ShardMessage {
     GetTop(usize, RpcReplyPort<Vec<(CounterName, Count)>>),
     /// Asks for the counters of one segment.
     GetPage(usize, RpcReplyPort<Vec<(CounterName, Count)>>),
+    /// Notes from now on which counters change; all that there are count as changed.
+    TrackChanges(RpcReplyPort<()>),
+    /// Takes so many of the changed counters at most.
+    TakeChanges(usize, RpcReplyPort<Changed>),
 }
 
 impl Message for ShardMessage {}
@@ -53,7 +57,9 @@ impl TryFrom<ShardMessage> for GetGroupStats {
             | ShardMessage::Get(..)
             | ShardMessage::Remove(..)
             | ShardMessage::GetTop(..)
-            | ShardMessage::GetPage(..) => Err(()),
+            | ShardMessage::GetPage(..)
+            | ShardMessage::TrackChanges(_)
+            | ShardMessage::TakeChanges(..) => Err(()),
         }
     }
 }
@@ -109,6 +115,10 @@ impl Actor for ShardActor {
         ShardArguments { mut life }: ShardArguments,
     ) -> Result<ShardState, ActorProcessingErr> {
         life.restarts += u64::from(life.started.is_some());
+        if life.table.tracks_changes() {
+            // An answer with changes may have died with the incarnation before.
+            life.table.track_changes();
+        }
         let started = *life.started.get_or_insert_with(Instant::now);
         Ok(ShardState { life, started })
     }
@@ -132,6 +142,11 @@ impl Actor for ShardActor {
             ShardMessage::GetStats(reply) => _ = reply.send(state.stats()),
             ShardMessage::GetTop(n, reply) => _ = reply.send(table.top(n)),
             ShardMessage::GetPage(segment, reply) => _ = reply.send(table.page(segment)),
+            ShardMessage::TrackChanges(reply) => {
+                table.track_changes();
+                let _ = reply.send(());
+            }
+            ShardMessage::TakeChanges(most, reply) => _ = reply.send(table.take_changes(most)),
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use counter_actor::Count;
 use counter_protocol::{CounterName, Delta};
 
 use crate::name_map::NameMap;
-use crate::{Deltas, Key};
+use crate::{Deltas, Key, Marks};
 
 /// The longest name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64 * 1024;
@@ -26,12 +26,23 @@ pub struct Table {
     total_value: i128,
     total_operations: u128,
     refused_operations: u128,
+    /// Which counters have changed, by segment; if somebody wants to know.
+    changed: Option<Marks>,
+}
+
+/// Counters that have changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Each as it stands now.
+    pub counters: Vec<(CounterName, Count)>,
+    /// How many more there are to take.
+    pub left: usize,
 }
 
 impl Default for Table {
     fn default() -> Self {
         let segments = (0..SEGMENTS).map(|_| NameMap::default()).collect();
-        Self { segments, total_value: 0, total_operations: 0, refused_operations: 0 }
+        Self { segments, total_value: 0, total_operations: 0, refused_operations: 0, changed: None }
     }
 }
 
@@ -39,8 +50,14 @@ impl Table {
     /// Applies a delta to the counter of this name, which is new if there is none.
     #[inline]
     pub fn apply(&mut self, key: Key<'_>, delta: Delta) {
-        match self.segments[segment_of(key.hash)].entry(key).apply(delta) {
+        let at = segment_of(key.hash);
+        let segment = &mut self.segments[at];
+        let number = segment.number(key);
+        match segment.value_mut(number).apply(delta) {
             Ok(()) => {
+                if let Some(changed) = &mut self.changed {
+                    changed.mark(at, number);
+                }
                 self.total_value += delta.value;
                 self.total_operations += u128::from(delta.operations);
             }
@@ -68,10 +85,42 @@ impl Table {
 
     /// Takes a counter out; the totals are without it from then on.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Count> {
-        let count = self.segments[segment_of(key.hash)].remove(key)?;
+        let at = segment_of(key.hash);
+        let segment = &mut self.segments[at];
+        let number = segment.number_of(key)?;
+        let count = segment.remove(key)?;
+        if let Some(changed) = &mut self.changed {
+            // Another counter may have this number now.
+            changed.mark(at, number);
+        }
         self.total_value -= i128::from(count.value);
         self.total_operations -= u128::from(count.operations);
         Some(count)
+    }
+
+    /// Notes from now on which counters change, and begins with all that there are.
+    pub fn track_changes(&mut self) {
+        let mut changed = Marks::default();
+        for (at, segment) in self.segments.iter().enumerate() {
+            segment.numbers().for_each(|number| _ = changed.mark(at, number));
+        }
+        self.changed = Some(changed);
+    }
+
+    /// Whether changes are noted.
+    #[must_use]
+    pub const fn tracks_changes(&self) -> bool {
+        self.changed.is_some()
+    }
+
+    /// Takes out so many of the counters that have changed and were not taken since, at most. A counter that was removed
+    /// is not among them.
+    pub fn take_changes(&mut self, most: usize) -> Changed {
+        let Some(changed) = &mut self.changed else { return Changed::default() };
+        let taken = std::iter::from_fn(|| changed.take()).take(most);
+        let counters = taken.filter_map(|(segment, number)| self.segments[segment].at(number));
+        let counters = counters.map(|(key, count)| (key.name.into(), count)).collect();
+        Changed { counters, left: changed.len() }
     }
 
     /// How many counters there are.
@@ -182,6 +231,7 @@ mod tests {
     enum Step {
         Apply(u8, i64),
         Remove(u8),
+        Take(usize),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -189,10 +239,33 @@ mod tests {
         prop_oneof![
             5 => (0..40_u8, amount).prop_map(|(name, amount)| Step::Apply(name, amount)),
             1 => (0..40_u8).prop_map(Step::Remove),
+            1 => (0..20_usize).prop_map(Step::Take),
         ]
     }
 
     proptest! {
+        #[test]
+        fn whoever_takes_all_changes_knows_all_counters(steps in prop::collection::vec(step(), 0..200), begun_at in 0..200_usize) {
+            let (mut table, mut known) = (Table::default(), BTreeMap::new());
+            for (at, step) in (0..).zip(&steps) {
+                if at == begun_at {
+                    table.track_changes();
+                }
+                match *step {
+                    Step::Apply(name, amount) => table.apply(key(&name), Delta::from(i128::from(amount))),
+                    Step::Remove(name) => _ = (table.remove(key(&name)), known.remove(&CounterName::from(&[name][..]))),
+                    Step::Take(most) => known.extend(table.take_changes(most).counters),
+                }
+            }
+            if begun_at >= steps.len() {
+                table.track_changes();
+            }
+            known.extend(table.take_changes(usize::MAX).counters);
+            known.retain(|_, count| count.operations > 0);
+            let all = (0..SEGMENTS).flat_map(|segment| table.page(segment));
+            prop_assert_eq!(known, all.filter(|(_, count)| count.operations > 0).collect());
+        }
+
         #[test]
         fn it_agrees_with_a_sorted_map(steps in prop::collection::vec(step(), 0..200), n in 0..10_usize) {
             let (mut table, mut model, mut refused) = (Table::default(), BTreeMap::<u8, Count>::new(), 0);
@@ -203,6 +276,7 @@ mod tests {
                         table.apply(key(&name), delta);
                         refused += u128::from(model.entry(name).or_default().apply(delta).is_err());
                     }
+                    Step::Take(most) => prop_assert_eq!(table.take_changes(most), Changed::default()),
                     Step::Remove(name) => {
                         prop_assert_eq!(table.remove(key(&name)), model.remove(&name));
                     }

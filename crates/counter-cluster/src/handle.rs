@@ -1,0 +1,171 @@
+use std::time::Duration;
+
+use counter_keyspace::{KeyspaceError, KeyspaceHandle};
+use counter_protocol::CounterName;
+use ractor::rpc::CallResult;
+use ractor::{ActorRef, RpcReplyPort};
+use tokio::sync::watch;
+
+use crate::replicator::ReplicatorMessage;
+use crate::{NodeName, ReplicaId, Total, Totals};
+
+/// What callers hold of a node. Clones have outboxes of their own, so give each sender one.
+///
+/// Operations are counted here, whatever becomes of other nodes. Questions see everything that was sent through the same
+/// handle before, and of other nodes what has arrived by now; [`refresh`](Self::refresh) first asks them all.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    counters: KeyspaceHandle,
+    replicator: watch::Receiver<Option<ActorRef<ReplicatorMessage>>>,
+}
+
+/// A counter's value in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What this node and all others have counted, as far as it is known here.
+    pub total: Total,
+    /// How old that may be.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// How things stand in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How many names there are.
+    pub names: u64,
+    /// What each replica has counted in all.
+    pub replicas: Vec<(ReplicaId, Totals)>,
+    /// The other nodes.
+    pub peers: Vec<PeerStatus>,
+}
+
+impl Standing {
+    /// What all have counted together.
+    #[must_use]
+    pub fn total(&self) -> Total {
+        let sum = |sum: Total, (_, totals): &(ReplicaId, Totals)| Total {
+            value: sum.value + totals.total.value,
+            operations: sum.operations + totals.total.operations,
+        };
+        self.replicas.iter().fold(Total::default(), sum)
+    }
+}
+
+/// Another node, that is or was connected to this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// What it is called.
+    pub node: NodeName,
+    /// Its latest incarnation.
+    pub replica: ReplicaId,
+    /// Whether it is connected.
+    pub is_up: bool,
+    /// How long ago something was heard of it: what it has counted since may be missing here.
+    pub heard: Duration,
+    /// How many entries it has yet to acknowledge.
+    pub lag: usize,
+}
+
+impl NodeHandle {
+    pub(crate) const fn new(
+        counters: KeyspaceHandle,
+        replicator: watch::Receiver<Option<ActorRef<ReplicatorMessage>>>,
+    ) -> Self {
+        Self { counters, replicator }
+    }
+
+    /// Adds `amount`, which may be negative, to this node's part of the counter of this name. If too many names wait for
+    /// its shard, waits for room.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`], but never `Full`.
+    pub async fn increment(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<(), KeyspaceError> {
+        self.counters.increment(name, amount).await
+    }
+
+    /// The same, but does not wait for room.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`].
+    pub fn try_increment(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<(), KeyspaceError> {
+        self.counters.try_increment(name, amount)
+    }
+
+    /// The same, but drops and counts the operation if there is no room. True if it went in.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`], but never `Full`.
+    pub fn increment_or_drop(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<bool, KeyspaceError> {
+        self.counters.increment_or_drop(name, amount)
+    }
+
+    /// A counter's value. Of other nodes, what has arrived.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`], but never `Full`.
+    pub async fn value(&self, name: impl AsRef<[u8]>) -> Result<Reading, KeyspaceError> {
+        let name = name.as_ref();
+        let mine = self.counters.count(name).await?;
+        let name = CounterName::from(name);
+        let (mut total, peers) = self.ask(|reply| ReplicatorMessage::GetOthers(name.clone(), reply)).await?;
+        mine.into_iter().for_each(|count| total.add(count));
+        Ok(Reading { total, peers })
+    }
+
+    /// How things stand. Of other nodes, what has arrived.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`].
+    pub async fn standing(&self) -> Result<Standing, KeyspaceError> {
+        // What was sent through this handle is applied then.
+        self.counters.stats().await?;
+        self.ask(ReplicatorMessage::GetStanding).await
+    }
+
+    /// The names with the largest values, those of equal value in order of name. Of other nodes, what has arrived.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`].
+    pub async fn top(&self, n: usize) -> Result<Vec<(CounterName, Total)>, KeyspaceError> {
+        self.counters.stats().await?;
+        self.ask(|reply| ReplicatorMessage::GetTop(n, reply)).await
+    }
+
+    /// Asks all nodes for what they hold now, of one name or in all, so that what is asked next is as fresh as this call.
+    /// Returns the nodes that are known and did not answer within the deadline, because they are down or slow.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`].
+    pub async fn refresh(
+        &self,
+        name: Option<&[u8]>,
+        deadline: Duration,
+    ) -> Result<Vec<NodeName>, KeyspaceError> {
+        let name = name.map(CounterName::from);
+        self.ask(|reply| ReplicatorMessage::Refresh { name: name.clone(), deadline, reply }).await
+    }
+
+    /// The nodes that did not take what they lacked in time.
+    pub(crate) async fn hand_over(&self, deadline: Duration) -> Vec<NodeName> {
+        // An error means that the keyspace is gone: nothing can be handed over then.
+        let _ = self.counters.stats().await;
+        self.ask(|reply| ReplicatorMessage::HandOver(deadline, reply)).await.unwrap_or_default()
+    }
+
+    /// Asks the replicator, and if it dies its successor.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Fn(RpcReplyPort<T>) -> ReplicatorMessage,
+    ) -> Result<T, KeyspaceError> {
+        let mut replicator = self.replicator.clone();
+        loop {
+            let actor = replicator.borrow_and_update().clone();
+            if let Some(actor) = actor
+                && let Ok(CallResult::Success(answer)) = actor.call(&question, None).await
+            {
+                return Ok(answer);
+            }
+            replicator.changed().await.map_err(|_| KeyspaceError::Stopped)?;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! A keyspace on every node of a cluster: each node counts on its own, and all agree.
+//!
+//! A [`Node`] has a keyspace, and everything that is counted through its [`NodeHandle`] is counted there, at once,
+//! whatever becomes of other nodes. What it has counted it tells its peers, and what they have counted it keeps
+//! beside its own; a counter's value is the sum. So there is no owner, no leader and nothing to hand over, and after
+//! any partition all nodes agree (a PN-counter: [`Ledger`]).
+//!
+//! - What is told is cumulative: a value and a number of operations, for a name and a [`ReplicaId`]. A message that is
+//!   lost, repeated or late does no harm; the entry with more operations is the newer one.
+//! - Only what has changed is told ([`Link`]): in batches of at most [`BATCH_BYTES`], [`WINDOW`] of them under way to a
+//!   peer. What changes while it waits is told once.
+//! - When a connection begins, digests are compared, and whatever is missing on either side is sent ([`Replication`]).
+//!   Nothing depends on what was sent before.
+//! - A node that starts again with nothing is a new replica. What others hold of the old one stays, counts, and is
+//!   given to the new one as to everybody.
+//! - A node that is killed loses what it had not told yet: what was counted in the last [`REPLICATE_EVERY`], or when tens of
+//!   thousands of counters change, up to [`REPLICATE_AT_LEAST_EVERY`], and what was under way. One that shuts down in order
+//!   hands everything over first.
+//!
+//! [`Ledger`], [`Link`] and [`Replication`] are pure, and know nothing of actors or networks. Around them are two actors:
+//! the replicator, and the gateway, the one actor of a node that other nodes can speak to. `ractor_cluster` carries the
+//! messages, over connections that are made and watched by [`transport`].
+//!
+//! What this does not do: it keeps nothing on disk, it removes no names, and it does not find peers by itself. Every node
+//! holds every entry of every replica, 16 bytes each beside the name.
+//!
+//! ```
+//! use counter_cluster::transport::Cookie;
+//! use counter_cluster::{Node, NodeOptions};
+//!
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+//! let mut options = NodeOptions::new("a".parse()?, Cookie::generate());
+//! options.peers = vec!["127.0.0.1:7102".into()];
+//! let node = Node::start(options).await?;
+//! let hits = node.handle();
+//! hits.increment("/", 1).await?;
+//! assert_eq!(hits.value("/").await?.total.value, 1);
+//! node.shutdown().await;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+
+mod gateway;
+mod handle;
+mod ledger;
+mod link;
+mod node;
+mod replica;
+mod replication;
+mod replicator;
+pub mod transport;
+mod wire;
+
+pub use handle::{NodeHandle, PeerStatus, Reading, Standing};
+pub use ledger::{BUCKETS, Digest, Ledger, Place, Total, Totals};
+pub use link::{Link, Point, Reached, WINDOW};
+pub use node::{HAND_OVER_DEADLINE, Node, NodeError, NodeOptions};
+pub use replica::{BadNodeName, MAX_NODE_NAME_BYTES, NodeName, ReplicaId};
+pub use replication::Replication;
+pub use replicator::{COMPARE_EVERY, REPLICATE_AT_LEAST_EVERY, REPLICATE_EVERY};
+pub use wire::{BATCH_BYTES, BadMessage, Batch, Comparison, Entry, MAX_FRAME_BYTES, Reply, Request};

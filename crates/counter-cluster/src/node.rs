@@ -1,0 +1,200 @@
+use std::hash::Hasher;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use counter_keyspace::{Keyspace, KeyspaceOptions};
+use ractor::{Actor, ActorRef};
+use ractor_cluster::NodeServerMessage;
+use ractor_supervision::{ChildSpec, Home, Options, Strategy, SupervisorError, SupervisorHandle};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use tokio::sync::watch;
+
+use crate::gateway::Gateway;
+use crate::replicator::{Replicator, ReplicatorArguments, ReplicatorMessage};
+use crate::transport::{
+    Cookie, Limits, NodeServerError, Security, Transport, TransportError, TransportOptions, node_server,
+};
+use crate::wire::MAX_FRAME_BYTES;
+use crate::{NodeHandle, NodeName, ReplicaId, Replication};
+
+/// How long a node that shuts down waits for its peers to take what they lack.
+pub const HAND_OVER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// One node of a cluster: a keyspace, and what replicates it.
+#[derive(Debug)]
+pub struct Node {
+    name: NodeName,
+    keyspace: Keyspace,
+    supervisor: SupervisorHandle,
+    server: Server,
+    transport: Transport,
+    handle: NodeHandle,
+}
+
+/// `ractor_cluster`'s part of the node, which stops with its owner.
+#[derive(Debug)]
+struct Server(ActorRef<NodeServerMessage>);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.stop(None);
+    }
+}
+
+/// How a node is called, where it listens, and whom it knows.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// What no other live node of the cluster is called.
+    pub name: NodeName,
+    /// Where to listen; port 0 for any.
+    pub listen: SocketAddr,
+    /// Other nodes, as `host:port`. Best all others; those that are not connected directly hear of each other through
+    /// those that are connected to both.
+    pub peers: Vec<String>,
+    /// What all nodes of the cluster know, and nobody else.
+    pub cookie: Cookie,
+    /// How connections are protected.
+    pub security: Security,
+    /// Allows addresses beyond this machine without TLS.
+    pub plaintext_anywhere: bool,
+    /// How many connections, and how long they may take.
+    pub limits: Limits,
+    /// The node's keyspace.
+    pub keyspace: KeyspaceOptions,
+}
+
+impl NodeOptions {
+    /// A node that listens on any free port of the loopback interface, without TLS, and knows nobody.
+    #[must_use]
+    pub fn new(name: NodeName, cookie: Cookie) -> Self {
+        Self {
+            name,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            peers: Vec::new(),
+            cookie,
+            security: Security::Plain,
+            plaintext_anywhere: false,
+            limits: Limits::default(),
+            keyspace: KeyspaceOptions::default(),
+        }
+    }
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// One of its actors did not start.
+    #[error("start the node's actors")]
+    Actors(#[from] SupervisorError),
+    /// The node server did not start.
+    #[error("start the node server")]
+    Server(#[from] NodeServerError),
+    /// It cannot listen as it should.
+    #[error("listen for other nodes")]
+    Transport(#[from] TransportError),
+}
+
+impl Node {
+    /// Starts a node with nothing counted. It connects to its peers by itself, now and again after each loss.
+    ///
+    /// A process can be one node only: `ractor` has one registry for all actors of a process.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
+        let NodeOptions { name, listen, peers, cookie, security, plaintext_anywhere, limits, keyspace } =
+            options;
+        let server = Server(node_server(&name, &cookie, MAX_FRAME_BYTES as u64).await?);
+        let transport = TransportOptions {
+            name: name.clone(),
+            listen,
+            seeds: peers,
+            security,
+            plaintext_anywhere,
+            limits,
+        };
+        let transport = Transport::start(transport, server.0.clone()).await?;
+        let keyspace = Keyspace::start(keyspace).await?;
+        let (here, replicator) = watch::channel(None);
+        let me = ReplicaId { node: name.clone(), incarnation: now_in_microseconds() };
+        let replication = Replication::new(me, key_of(&cookie));
+        let children = children(replication, &keyspace, here);
+        let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
+        let supervisor = SupervisorHandle::spawn(restarts, children).await?;
+        let handle = NodeHandle::new(keyspace.handle(), replicator);
+        Ok(Self { name, keyspace, supervisor, server, transport, handle })
+    }
+
+    /// A handle with outboxes of its own.
+    #[must_use]
+    pub fn handle(&self) -> NodeHandle {
+        self.handle.clone()
+    }
+
+    /// What the node is called.
+    #[must_use]
+    pub const fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.transport.local_addr()
+    }
+
+    /// Hands what its peers lack over to them, then stops. Nothing should be counted any more. Returns the nodes that
+    /// were connected and did not take everything within [`HAND_OVER_DEADLINE`]; with no peers there is nobody to take
+    /// anything, and nobody is named.
+    pub async fn shutdown(self) -> Vec<NodeName> {
+        let lacking = self.handle.hand_over(HAND_OVER_DEADLINE).await;
+        self.transport.shutdown().await;
+        self.server.0.stop(None);
+        let _ = self.server.0.wait(None).await;
+        self.supervisor.shutdown().await;
+        self.keyspace.shutdown().await;
+        lacking
+    }
+}
+
+/// The replicator, and after it the gateway: peers notice a new gateway, and send it what the replicator before may have
+/// missed.
+fn children(
+    replication: Replication,
+    keyspace: &Keyspace,
+    here: watch::Sender<Option<ActorRef<ReplicatorMessage>>>,
+) -> Vec<ChildSpec> {
+    let (home, counters) = (Home::new(replication), keyspace.handle());
+    let replicator = here.subscribe();
+    let start_replicator = move |supervisor| {
+        let (home, counters, here) = (home.clone(), counters.clone(), here.clone());
+        async move {
+            let arguments = ReplicatorArguments { replication: home.lease().await, keyspace: counters };
+            let (actor, _task) = Actor::spawn_linked(None, Replicator, arguments, supervisor).await?;
+            here.send_replace(Some(actor.clone()));
+            Ok(actor.get_cell())
+        }
+    };
+    let start_gateway = move |supervisor| {
+        let replicator = replicator.borrow().clone();
+        async move {
+            let replicator = replicator.ok_or("the replicator has not started")?;
+            let (actor, _task) = Actor::spawn_linked(None, Gateway, replicator, supervisor).await?;
+            Ok(actor.get_cell())
+        }
+    };
+    vec![ChildSpec::new("replicator", start_replicator), ChildSpec::new("gateway", start_gateway)]
+}
+
+/// All nodes of a cluster have the same, and nobody outside can know it.
+fn key_of(cookie: &Cookie) -> [u64; 2] {
+    let mut hasher = SipHasher13::new();
+    hasher.write(cookie.as_str().as_bytes());
+    let hash = hasher.finish128();
+    [hash.h1, hash.h2]
+}
+
+fn now_in_microseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

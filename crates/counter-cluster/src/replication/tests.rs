@@ -1,0 +1,234 @@
+//! Several nodes in one thread, with a network in between that loses, repeats, reorders and cuts.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const NODES: usize = 4;
+
+fn id(node: usize) -> ReplicaId {
+    ReplicaId { node: format!("n{node}").parse().unwrap(), incarnation: 1 }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Count {
+        node: usize,
+        name: u8,
+        value: i64,
+    },
+    /// The link between two nodes begins or ends.
+    Toggle(usize, usize),
+    /// A node sends a batch, which is lost, arrives, or arrives twice and once more later; the answer may be lost.
+    Send {
+        node: usize,
+        to: usize,
+        arrives: usize,
+        answered: bool,
+    },
+    Compare {
+        node: usize,
+        to: usize,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let node = 0..NODES;
+    prop_oneof![
+        4 => (node.clone(), 0..12_u8, -5..9_i64).prop_map(|(node, name, value)| Step::Count { node, name, value }),
+        1 => (node.clone(), node.clone()).prop_map(|(a, b)| Step::Toggle(a, b)),
+        4 => (node.clone(), node.clone(), 0..3_usize, any::<bool>())
+            .prop_map(|(node, to, arrives, answered)| Step::Send { node, to, arrives, answered }),
+        1 => (node.clone(), node).prop_map(|(node, to)| Step::Compare { node, to }),
+    ]
+}
+
+struct World {
+    nodes: Vec<Replication>,
+    /// What each node has counted, by name.
+    counted: Vec<BTreeMap<u8, Count>>,
+    /// Batches that will arrive once more, much later.
+    late: Vec<(usize, Batch)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let nodes = (0..NODES).map(|node| Replication::new(id(node), [3, 4])).collect();
+        Self { nodes, counted: vec![BTreeMap::new(); NODES], late: Vec::new() }
+    }
+
+    fn are_linked(&self, a: usize, b: usize) -> bool {
+        self.nodes[a].peers().any(|(number, _)| number == b as u64)
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        if a == b || self.are_linked(a, b) {
+            return;
+        }
+        for (from, to) in [(a, b), (b, a)] {
+            self.nodes[from].joined(to as u64, id(to));
+        }
+        for (from, to) in [(a, b), (b, a)] {
+            let everything = self.nodes[from].everything();
+            self.exchange(from, to, everything);
+        }
+    }
+
+    fn exchange(&mut self, from: usize, to: usize, comparison: Comparison) {
+        let differing = self.nodes[to].compare(comparison);
+        self.nodes[from].compared(to as u64, &differing);
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Count { node, name, value } => {
+                let count = self.counted[node].entry(name).or_default();
+                *count = Count { value: count.value + value, operations: count.operations + 1 };
+                let count = *count;
+                self.nodes[node].counted([(CounterName::from(&[name][..]), count)]);
+            }
+            Step::Toggle(a, b) if self.are_linked(a, b) => {
+                self.nodes[a].left(b as u64);
+                self.nodes[b].left(a as u64);
+            }
+            Step::Toggle(a, b) => self.join(a, b),
+            Step::Send { node, to, arrives, answered } => {
+                if let Some((number, batch)) = self.nodes[node].next_batch(to as u64) {
+                    (0..arrives).for_each(|_| self.nodes[to].merge(&batch));
+                    self.nodes[node].sent(to as u64, number, answered && arrives > 0);
+                    self.late.push((to, batch));
+                }
+            }
+            Step::Compare { node, to } => {
+                if self.are_linked(node, to) {
+                    let quiet = self.nodes[node].quiet();
+                    self.exchange(node, to, quiet);
+                }
+            }
+        }
+    }
+
+    /// A few rounds in which nothing is lost any more.
+    fn settle(&mut self) {
+        for _ in 0..2 * NODES {
+            for node in 0..NODES {
+                let peers: Vec<_> = self.nodes[node].peers().map(|(number, _)| number).collect();
+                let quiet = self.nodes[node].quiet();
+                for number in peers {
+                    let to = usize::try_from(number).unwrap();
+                    self.exchange(node, to, quiet.clone());
+                    while let Some((batch_number, batch)) = self.nodes[node].next_batch(number) {
+                        self.nodes[to].merge(&batch);
+                        self.nodes[node].sent(number, batch_number, true);
+                    }
+                }
+            }
+        }
+    }
+
+    fn sums(&self, node: usize) -> BTreeMap<u8, i128> {
+        let sum = |name: u8| {
+            let entries = self.nodes[node].ledger().entries(std::slice::from_ref(&name));
+            (name, entries.map(|(_, count)| i128::from(count.value)).sum())
+        };
+        (0..12).map(sum).collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn all_agree_after_loss_repetition_reordering_and_cuts(steps in prop::collection::vec(step(), 0..150), in_a_row: bool) {
+        let mut world = World::new();
+        steps.iter().for_each(|step| world.take(step));
+        for (to, batch) in std::mem::take(&mut world.late) {
+            world.nodes[to].merge(&batch);
+        }
+        // At the end all are connected: each with each, or only with its neighbours.
+        for a in 0..NODES {
+            for b in 0..NODES {
+                let wanted = a.abs_diff(b) == 1 || (!in_a_row && a != b);
+                if wanted != world.are_linked(a, b) && a != b {
+                    world.take(&Step::Toggle(a, b));
+                }
+            }
+        }
+        world.settle();
+        let mut expected: BTreeMap<u8, i128> = (0..12).map(|name| (name, 0)).collect();
+        for (name, count) in world.counted.iter().flatten() {
+            *expected.entry(*name).or_default() += i128::from(count.value);
+        }
+        for node in 0..NODES {
+            prop_assert_eq!(world.sums(node), expected.clone());
+            for (number, _) in world.nodes[node].peers() {
+                prop_assert_eq!(world.nodes[node].lag(number), 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_peer_hears_itself_is_not_passed_on() {
+    let mut world = World::new();
+    world.join(0, 1);
+    world.join(1, 2);
+    world.join(0, 2);
+    world.settle();
+    world.take(&Step::Count { node: 0, name: 1, value: 1 });
+    let (_, batch) = world.nodes[0].next_batch(1).unwrap();
+    world.nodes[1].merge(&batch);
+    assert_eq!(world.nodes[1].lag(2), 0);
+}
+
+#[test]
+fn what_a_peer_does_not_hear_is_passed_on_at_once() {
+    let mut world = World::new();
+    world.join(0, 1);
+    world.join(1, 2);
+    world.settle();
+    world.take(&Step::Count { node: 0, name: 1, value: 1 });
+    let (_, batch) = world.nodes[0].next_batch(1).unwrap();
+    world.nodes[1].merge(&batch);
+    assert_eq!(world.nodes[1].lag(2), 1);
+}
+
+#[test]
+fn nobody_overwrites_what_a_node_itself_has_counted() {
+    let mut node = Replication::new(id(0), [3, 4]);
+    node.counted([("a".into(), Count { value: 1, operations: 1 })]);
+    let entry = Entry { of: "a".into(), value: 9, operations: 9 };
+    node.merge(&Batch { from: id(1), columns: vec![(id(0), vec![entry])] });
+    assert_eq!(node.entries(&"a".into()), [Entry { of: id(0), value: 1, operations: 1 }]);
+}
+
+#[test]
+fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
+    let mut node = Replication::new(id(0), [3, 4]);
+    node.joined(1, id(1));
+    let name = |n: u32| CounterName::from(format!("{n:0>1000}"));
+    let counted = |operations| (0..1000).map(move |n| (name(n), Count { value: 1, operations }));
+    (1..=2).for_each(|operations| node.counted(counted(operations)));
+    let mut batches = Vec::new();
+    while let Some((number, _)) = node.next_batch(1) {
+        batches.push(number);
+    }
+    assert_eq!(batches.len(), crate::WINDOW);
+    assert_eq!(node.lag(1), 1000);
+    let (_, point) = node.end(&id(1)).unwrap();
+    (3..50).for_each(|operations| node.counted(counted(operations)));
+    assert!(node.lag(1) <= 2000);
+    assert_eq!(node.has_reached(1, point), Reached::NotYet);
+    while let Some(number) = batches.pop() {
+        node.sent(1, number, true);
+        while let Some((number, _)) = node.next_batch(1) {
+            batches.push(number);
+        }
+    }
+    assert_eq!(node.has_reached(1, point), Reached::Yes);
+    assert_eq!(node.lag(1), 0);
+    let (_, point) = node.end(&id(1)).unwrap();
+    node.counted([("a".into(), Count { value: 1, operations: 1 })]);
+    let (number, _) = node.next_batch(1).unwrap();
+    node.sent(1, number, false);
+    assert_eq!(node.has_reached(1, point), Reached::Lost);
+    assert_eq!(node.lag(1), 1);
+}

@@ -1,0 +1,163 @@
+//! What is sent to other nodes, and what they are answered.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use counter_protocol::CounterName;
+use futures_util::future::join_all;
+use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use super::{CHANGES_AT_ONCE, ReplicatorMessage, ReplicatorState};
+use crate::gateway::{ANSWER_DEADLINE, Unanswered, ask};
+use crate::wire::{Batch, Entry, Reply, Request, encode};
+use crate::{NodeName, ReplicaId};
+
+impl ReplicatorState {
+    /// Takes all that has changed until now from the shards.
+    pub(super) async fn collect(&mut self) -> Result<(), ActorProcessingErr> {
+        for shard in 0..self.keyspace.shards() {
+            let mut changed = self.keyspace.take_changes(shard, CHANGES_AT_ONCE).await?;
+            // What changes while this is at work is for the next time.
+            let mut to_take = changed.left;
+            self.replication.counted(changed.counters);
+            while to_take > 0 {
+                changed = self.keyspace.take_changes(shard, CHANGES_AT_ONCE.min(to_take)).await?;
+                to_take = to_take.saturating_sub(CHANGES_AT_ONCE).min(changed.left);
+                self.replication.counted(changed.counters);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_batches(&mut self, myself: &ActorRef<ReplicatorMessage>) {
+        for (peer, gateway) in self.gateways() {
+            while let Some((batch, content)) = self.replication.next_batch(peer) {
+                let question = ask(gateway.clone(), Request::Merge(content), ANSWER_DEADLINE);
+                self.question(myself, question, move |answer| {
+                    let arrived = answer == Ok(Reply::Merged);
+                    ReplicatorMessage::Sent { peer, batch, arrived }
+                });
+            }
+        }
+    }
+
+    /// Compares what is quiet with everybody.
+    pub(super) fn compare_all(&mut self, myself: &ActorRef<ReplicatorMessage>) {
+        let quiet = self.replication.quiet();
+        for peer in self.numbers() {
+            self.compare(myself, peer, Request::Compare(quiet.clone()));
+        }
+    }
+
+    pub(super) fn compare(&mut self, myself: &ActorRef<ReplicatorMessage>, peer: u64, request: Request) {
+        let gateways = self.gateways();
+        let Some((_, gateway)) = gateways.into_iter().find(|(number, _)| *number == peer) else { return };
+        self.question(myself, ask(gateway, request, ANSWER_DEADLINE), move |answer| {
+            let differing = match answer {
+                Ok(Reply::Differing(differing)) => Ok(differing),
+                Ok(Reply::Identity(_) | Reply::Merged | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
+                    Err(Unanswered)
+                }
+            };
+            ReplicatorMessage::Compared { peer, differing }
+        });
+    }
+
+    pub(super) async fn answer(
+        &mut self,
+        request: Request,
+        reply: RpcReplyPort<Vec<u8>>,
+    ) -> Result<(), ActorProcessingErr> {
+        let answer = match request {
+            Request::Identify => Reply::Identity(self.replication.me().clone()),
+            Request::Merge(batch) => {
+                self.heard_from(&batch.from);
+                self.replication.merge(&batch);
+                Reply::Merged
+            }
+            Request::Compare(comparison) => {
+                self.heard_from(&comparison.from);
+                Reply::Differing(self.replication.compare(comparison))
+            }
+            Request::Read(name) => {
+                let mine = self.keyspace.count(name.as_bytes()).await?;
+                self.replication.counted(mine.map(|count| (name.clone(), count)));
+                Reply::Entries(self.replication.entries(&name))
+            }
+            Request::Flush { from } => {
+                self.collect().await?;
+                if let Some((peer, point)) = self.replication.end(&from) {
+                    let reached = self.when_reached(peer, point);
+                    self.questions.spawn(async move {
+                        if reached.await.is_ok() {
+                            let _ = reply.send(encode(&Reply::Flushed));
+                        }
+                    });
+                }
+                return Ok(());
+            }
+        };
+        let _ = reply.send(encode(&answer));
+        Ok(())
+    }
+
+    pub(super) fn refresh(
+        &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
+        name: Option<CounterName>,
+        deadline: Duration,
+        reply: RpcReplyPort<Vec<NodeName>>,
+    ) {
+        let down = self.nodes.iter().filter(|(_, known)| known.peer.is_none());
+        let mut unanswered: Vec<_> = down.map(|(node, _)| node.clone()).collect();
+        let replicas: HashMap<_, _> = self.replication.peers().map(|(n, id)| (n, id.clone())).collect();
+        let me = self.replication.me().clone();
+        let questions = self.gateways().into_iter().map(|(number, gateway)| {
+            let request = match &name {
+                Some(name) => Request::Read(name.clone()),
+                None => Request::Flush { from: me.clone() },
+            };
+            let from = replicas[&number].clone();
+            async move { (from, ask(gateway, request, deadline).await) }
+        });
+        let (questions, myself) = (join_all(questions), myself.clone());
+        self.questions.spawn(async move {
+            let mut batches = Vec::new();
+            for (from, answer) in questions.await {
+                match answer {
+                    Ok(Reply::Flushed) => {}
+                    Ok(Reply::Entries(entries)) if let Some(name) = &name => {
+                        batches.push(batch_of(from, name, entries));
+                    }
+                    Ok(_) | Err(Unanswered) => unanswered.push(from.node),
+                }
+            }
+            let _ = myself.cast(ReplicatorMessage::Refreshed { batches, unanswered, reply });
+        });
+    }
+
+    pub(super) fn hand_over(&mut self, deadline: Duration, reply: RpcReplyPort<Vec<NodeName>>) {
+        let peers: Vec<_> = self.replication.peers().map(|(number, id)| (number, id.clone())).collect();
+        let reached = peers.into_iter().filter_map(|(number, id)| {
+            let (_, point) = self.replication.end(&id)?;
+            Some((id.node, self.when_reached(number, point)))
+        });
+        let reached: Vec<_> = reached.collect();
+        self.questions.spawn(async move {
+            let all = reached.into_iter().map(|(node, reached)| async move {
+                let in_time = tokio::time::timeout(deadline, reached).await;
+                if matches!(in_time, Ok(Ok(()))) { None } else { Some(node) }
+            });
+            let _ = reply.send(join_all(all).await.into_iter().flatten().collect());
+        });
+    }
+}
+
+/// What a peer holds of one name, as if it had sent it by itself.
+fn batch_of(from: ReplicaId, name: &CounterName, entries: Vec<Entry<ReplicaId>>) -> Batch {
+    let column = |entry: Entry<ReplicaId>| {
+        let count = entry.count();
+        (entry.of, vec![Entry::new(name.clone(), count)])
+    };
+    Batch { from, columns: entries.into_iter().map(column).collect() }
+}

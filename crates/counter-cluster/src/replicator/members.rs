@@ -1,0 +1,152 @@
+//! Which other nodes there are, and how this one stands with them.
+
+use counter_protocol::CounterName;
+use ractor::{ActorCell, ActorId, ActorRef, pg};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Known, Member, ReplicatorMessage, ReplicatorState, Waiting};
+use crate::gateway::{ANSWER_DEADLINE, GROUP, GatewayMessage, Unanswered, ask};
+use crate::link::{Point, Reached};
+use crate::wire::{Reply, Request};
+use crate::{NodeName, PeerStatus, ReplicaId, Standing, Total};
+
+impl ReplicatorState {
+    /// Gateways that are there, and not known yet.
+    pub(super) fn look_for_members(&mut self, myself: &ActorRef<ReplicatorMessage>) {
+        pg::get_members(&GROUP.into()).into_iter().for_each(|cell| self.joined(myself, cell));
+    }
+
+    /// A gateway has appeared: who is it?
+    pub(super) fn joined(&mut self, myself: &ActorRef<ReplicatorMessage>, cell: ActorCell) {
+        let member = cell.get_id();
+        if member.is_local() || self.members.contains_key(&member) {
+            return;
+        }
+        let gateway: ActorRef<GatewayMessage> = cell.into();
+        let number = self.next_member;
+        self.next_member += 1;
+        let question = ask(gateway.clone(), Request::Identify, ANSWER_DEADLINE);
+        self.members.insert(member, Member { number, gateway });
+        self.question(myself, question, move |answer| {
+            let replica = match answer {
+                Ok(Reply::Identity(replica)) => Ok(replica),
+                Ok(Reply::Merged | Reply::Differing(_) | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
+                    Err(Unanswered)
+                }
+            };
+            ReplicatorMessage::Identified(member, replica)
+        });
+    }
+
+    pub(super) fn identified(
+        &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
+        member: &ActorId,
+        replica: Result<ReplicaId, Unanswered>,
+    ) {
+        // It may have left meanwhile.
+        let Some(Member { number, .. }) = self.members.get(member) else { return };
+        let Ok(replica) = replica else {
+            tracing::warn!("a node does not say who it is; it is asked again soon");
+            self.members.remove(member);
+            return;
+        };
+        let number = *number;
+        tracing::info!(%replica, "a node is there");
+        self.replication.joined(number, replica.clone());
+        let known = Known { replica: replica.clone(), peer: Some(number), heard: Instant::now() };
+        self.nodes.insert(replica.node, known);
+        let everything = self.replication.everything();
+        self.compare(myself, number, Request::Compare(everything));
+    }
+
+    pub(super) fn left(&mut self, member: &ActorId) {
+        let Some(Member { number, .. }) = self.members.remove(member) else { return };
+        self.replication.left(number);
+        for (node, known) in &mut self.nodes {
+            if known.peer == Some(number) {
+                known.peer = None;
+                tracing::info!(%node, "a node is gone");
+            }
+        }
+    }
+
+    pub(super) fn heard(&mut self, peer: u64, heard: bool) {
+        let known = self.nodes.values_mut().find(|known| heard && known.peer == Some(peer));
+        if let Some(known) = known {
+            known.heard = Instant::now();
+        }
+    }
+
+    pub(super) fn heard_from(&mut self, replica: &ReplicaId) {
+        if let Some(known) = self.nodes.get_mut(&replica.node) {
+            known.heard = Instant::now();
+        }
+    }
+
+    /// The connections to peers that have said who they are.
+    pub(super) fn gateways(&self) -> Vec<(u64, ActorRef<GatewayMessage>)> {
+        let known: Vec<_> = self.numbers();
+        let members = self.members.values().filter(|member| known.contains(&member.number));
+        members.map(|member| (member.number, member.gateway.clone())).collect()
+    }
+
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.replication.peers().map(|(number, _)| number).collect()
+    }
+
+    /// Asks beside the mailbox, and sends what comes of it to this actor.
+    pub(super) fn question(
+        &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
+        question: impl Future<Output = Result<Reply, Unanswered>> + Send + 'static,
+        message: impl FnOnce(Result<Reply, Unanswered>) -> ReplicatorMessage + Send + 'static,
+    ) {
+        let myself = myself.clone();
+        self.questions.spawn(async move {
+            let _ = myself.cast(message(question.await));
+        });
+    }
+
+    pub(super) fn when_reached(&mut self, peer: u64, point: Point) -> oneshot::Receiver<()> {
+        let (reached, when) = oneshot::channel();
+        self.waiting.push(Waiting { peer, point, reached });
+        when
+    }
+
+    pub(super) fn tell_those_who_wait(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            match self.replication.has_reached(waiting.peer, waiting.point) {
+                Reached::Yes => _ = waiting.reached.send(()),
+                Reached::NotYet => self.waiting.push(waiting),
+                // Whoever waits learns it because the sender is gone.
+                Reached::Lost => {}
+            }
+        }
+    }
+
+    pub(super) fn others(&self, name: &CounterName) -> Total {
+        let mut total = Total::default();
+        let entries = self.replication.ledger().entries(name.as_bytes());
+        entries.filter(|(id, _)| *id != self.replication.me()).for_each(|(_, count)| total.add(count));
+        total
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let ledger = self.replication.ledger();
+        let replicas = ledger.replicas().map(|(id, totals)| (id.clone(), totals)).collect();
+        Standing { names: ledger.names(), replicas, peers: self.peers() }
+    }
+
+    pub(super) fn peers(&self) -> Vec<PeerStatus> {
+        let status = |(node, known): (&NodeName, &Known)| PeerStatus {
+            node: node.clone(),
+            replica: known.replica.clone(),
+            is_up: known.peer.is_some(),
+            heard: known.heard.elapsed(),
+            lag: known.peer.map_or(0, |peer| self.replication.lag(peer)),
+        };
+        self.nodes.iter().map(status).collect()
+    }
+}

@@ -1,0 +1,218 @@
+//! Connections between nodes: who may connect, how long anything may take, and how a lost connection comes back.
+//!
+//! `ractor_cluster` brings messages to other nodes, but its own listener and dialler have no deadlines, no limits and no
+//! reconnecting. So a [`Transport`] accepts and dials by itself, and hands over only streams that it watches:
+//!
+//! - **Who.** With [`Security::Tls`], both ends prove a certificate of the cluster's own authority, by TLS 1.3
+//!   ([`Identity`], [`certificates`]). Then `ractor_cluster` makes both prove that they know the [`Cookie`].
+//!   Without TLS, only addresses of this machine are allowed, unless forced.
+//! - **How much.** [`Limits`] has a number of connections, a deadline for all proofs, and a time after which silence
+//!   counts as death. What a peer sends before its proof is left unread beyond 64 KiB.
+//! - **For ever.** Every seed is dialled again whenever its connection ends, with jittered backoff, until the transport
+//!   is dropped; but not while the node there is connected to us by another connection.
+//!
+//! On a new connection the accepting end speaks first and says its name (inside TLS, if there is TLS). So the dialler
+//! knows whom it has reached before `ractor_cluster` sees the stream, which alone would tell only that it refused a
+//! second connection, not to whom; that node would then be dialled for ever. The name proves nothing, and nothing but
+//! dialling depends on it: who answers there with a wrong name keeps us from connecting to that seed, as by not answering.
+//!
+//! What this does not do: it does not find nodes (there is a list of seeds, one node each), and a message in flight on
+//! a connection that ends is gone.
+
+mod accept;
+mod certificates;
+mod connection;
+mod cookie;
+mod dial;
+mod files;
+mod greeting;
+mod security;
+mod server;
+mod sessions;
+mod tls;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ractor::ActorRef;
+use ractor_cluster::NodeServerMessage;
+use ractor_supervision::{Backoff, OwnedTask};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+
+pub use certificates::{CertificateError, certificates};
+pub use cookie::{Cookie, CookieError, MIN_COOKIE_CHARS};
+pub use security::{PlaintextRefused, Security};
+pub use server::{NodeServerError, node_server};
+pub use tls::{CLUSTER_DNS_NAME, Identity, IdentityError};
+
+use crate::NodeName;
+use sessions::{Sessions, Subscription};
+
+/// Listens for peers and dials the seeds, until it is dropped. Then its connections end too.
+#[derive(Debug)]
+pub struct Transport {
+    local_addr: SocketAddr,
+    subscription: String,
+    server: ActorRef<NodeServerMessage>,
+    /// The listener and the diallers.
+    tasks: Vec<OwnedTask>,
+    /// Resolves when nothing of it is left.
+    stopped: oneshot::Receiver<Infallible>,
+}
+
+/// Where a [`Transport`] listens, and whom it dials.
+#[derive(Clone, Debug)]
+pub struct TransportOptions {
+    /// This node's name, the same that its [`node_server`] has.
+    pub name: NodeName,
+    /// Where to listen; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// Whom to dial: `host:port` of one node each. A host's name is looked up anew for every attempt.
+    pub seeds: Vec<String>,
+    /// How peers prove who they are.
+    pub security: Security,
+    /// Allows [`Security::Plain`] beyond this machine (`--allow-plaintext`).
+    pub plaintext_anywhere: bool,
+    /// How many, and how long.
+    pub limits: Limits,
+}
+
+/// How many connections there may be, and how long anything may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections accepted at once, unproved ones included; one more is closed at once.
+    pub connections: usize,
+    /// From the TCP connection to the last proof: TLS, the greeting and the cookie.
+    pub handshake: Duration,
+    /// A connection is closed when nothing came from the peer for so long, or it took nothing of what was sent.
+    /// Peers ping every 1 to 5 seconds, so it must be longer than that.
+    pub idle: Duration,
+    /// Looking up a seed's name and connecting to it.
+    pub connect: Duration,
+    /// Between two attempts to reach a seed. Its row of failures ends with a connection whose peer proved itself.
+    pub backoff: Backoff,
+}
+
+impl Default for Limits {
+    /// 64 connections, 5 s for a handshake, 10 s of silence, 3 s to connect, and from 100 ms to 2 s between attempts.
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            handshake: Duration::from_secs(5),
+            idle: Duration::from_secs(10),
+            connect: Duration::from_secs(3),
+            backoff: Backoff { first: Duration::from_millis(100), max: Duration::from_secs(2) },
+        }
+    }
+}
+
+/// Why there is no transport.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// It would be open to anyone on the network.
+    #[error("listening on {listen} is refused")]
+    Plaintext {
+        /// Where it was to listen.
+        listen: SocketAddr,
+        /// The rule.
+        #[source]
+        source: PlaintextRefused,
+    },
+    /// The address is taken, not of this machine, or not allowed.
+    #[error("no listening on {listen}: choose another address or port")]
+    Listen {
+        /// Where it was to listen.
+        listen: SocketAddr,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The node server has stopped.
+    #[error("the node server has stopped")]
+    ServerGone,
+}
+
+impl Transport {
+    /// Listens, and starts to dial the seeds. The streams go to `server`, which must come from [`node_server`] with the
+    /// same name, and have no other transport.
+    ///
+    /// # Errors
+    ///
+    /// If [`Security`] forbids the address, it cannot be listened on, or the server has stopped.
+    pub async fn start(
+        options: TransportOptions,
+        server: ActorRef<NodeServerMessage>,
+    ) -> Result<Self, TransportError> {
+        let TransportOptions { name, listen, seeds, security, plaintext_anywhere, limits } = options;
+        security
+            .check(listen.ip(), plaintext_anywhere)
+            .map_err(|source| TransportError::Plaintext { listen, source })?;
+        let failed = |source| TransportError::Listen { listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
+
+        let (subscription, sessions) = Subscription::new();
+        let id = format!("counter-cluster transport {}", next_number());
+        let subscribe =
+            NodeServerMessage::SubscribeToEvents { id: id.clone(), subscription: Box::new(subscription) };
+        server.cast(subscribe).map_err(|_| TransportError::ServerGone)?;
+
+        let (running, stopped) = oneshot::channel();
+        let shared = Arc::new(Shared {
+            name,
+            server: server.clone(),
+            sessions,
+            security,
+            plaintext_anywhere,
+            limits,
+            _running: running,
+        });
+        let dial = |seed| tokio::spawn(dial::keep_connected(seed, Arc::clone(&shared))).into();
+        let mut tasks: Vec<_> = seeds.into_iter().map(dial).collect();
+        tasks.push(tokio::spawn(accept::accept(listener, shared)).into());
+        Ok(Self { local_addr, subscription: id, server, tasks, stopped })
+    }
+
+    /// Ends the transport like dropping it, and returns when its listener, its diallers and its part of all connections
+    /// are gone: the address is free again. The node server hears of the lost connections a moment later.
+    pub async fn shutdown(mut self) {
+        self.tasks.clear();
+        let _ = (&mut self.stopped).await;
+    }
+
+    /// Where it listens; with the real port, if it was to be any.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+}
+
+impl Drop for Transport {
+    fn drop(&mut self) {
+        let _ = self.server.cast(NodeServerMessage::UnsubscribeToEvents(self.subscription.clone()));
+    }
+}
+
+/// What the listener and all diallers know.
+#[derive(Debug)]
+struct Shared {
+    name: NodeName,
+    server: ActorRef<NodeServerMessage>,
+    sessions: watch::Receiver<Sessions>,
+    security: Security,
+    plaintext_anywhere: bool,
+    limits: Limits,
+    /// Never sent: every task has a part in this, so when it is dropped, all have ended.
+    _running: oneshot::Sender<Infallible>,
+}
+
+/// A number that no other call in this process gets.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

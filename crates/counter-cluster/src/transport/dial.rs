@@ -1,0 +1,175 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{debug, error, info, warn};
+
+use super::connection::{Ended, Secured, ServerGone};
+use super::security::{PlaintextRefused, Security};
+use super::{Shared, greeting};
+use crate::NodeName;
+
+/// What became of an attempt.
+enum Attempt {
+    /// There was a connection with that node, which is over.
+    Over(NodeName, Ended),
+    /// There is a connection with that node already.
+    Connected(NodeName),
+    /// The node there has our name.
+    Ourselves,
+}
+
+/// Why there was no attempt to speak of.
+#[derive(Debug, thiserror::Error)]
+enum DialError {
+    #[error("its name is not found")]
+    Lookup(#[source] io::Error),
+    #[error(transparent)]
+    Plaintext(PlaintextRefused),
+    #[error("no answer in time")]
+    Timeout,
+    #[error("no connection")]
+    Connect(#[source] io::Error),
+    #[error("the handshake failed")]
+    Handshake(#[source] io::Error),
+    #[error("the node server has stopped")]
+    ServerGone,
+}
+
+impl From<ServerGone> for DialError {
+    fn from(_: ServerGone) -> Self {
+        Self::ServerGone
+    }
+}
+
+/// Dials a seed whenever the node there is not connected. Returns only if that node is ourselves, or the node server has
+/// stopped.
+pub(super) async fn keep_connected(seed: String, shared: Arc<Shared>) {
+    let mut failures = 0_u32;
+    loop {
+        let reached = match attempt(&seed, &shared).await {
+            Ok(Attempt::Over(node, Ended::Lost)) => {
+                failures = 0;
+                Some(node)
+            }
+            Ok(Attempt::Over(node, Ended::Unproved)) => {
+                // Two that dial each other at the same time have two connections, of which one is refused.
+                if !shared.sessions.borrow().connected(&node) {
+                    complain(&seed, failures, "no proof of the cookie");
+                }
+                Some(node)
+            }
+            Ok(Attempt::Connected(node)) => {
+                failures = 0;
+                debug!(seed, %node, "connected already");
+                Some(node)
+            }
+            Ok(Attempt::Ourselves) => {
+                return warn!(seed, "not dialled again: the node there has this node's name");
+            }
+            Err(DialError::ServerGone) => {
+                return error!(seed, "not dialled again: the node server has stopped");
+            }
+            Err(error) => {
+                complain(&seed, failures, &with_sources(&error));
+                None
+            }
+        };
+        failures = failures.saturating_add(1);
+        if pause(failures, reached.as_ref(), &shared).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits before the next attempt: for as long as the node there is connected, and then for the backoff. So of two nodes
+/// that lose each other, one usually comes first, and the other finds itself connected.
+async fn pause(failures: u32, node: Option<&NodeName>, shared: &Shared) -> Result<(), ServerGone> {
+    let mut sessions = shared.sessions.clone();
+    loop {
+        // The first wait of this backoff is none, as a supervisor wants it.
+        sleep(shared.limits.backoff.delay(failures.saturating_add(1), fastrand::f64())).await;
+        let Some(node) = node else { return Ok(()) };
+        if !sessions.borrow().connected(node) {
+            return Ok(());
+        }
+        sessions.wait_for(|sessions| !sessions.connected(node)).await.map_err(|_| ServerGone)?;
+    }
+}
+
+/// The first failure of a row is worth a warning; the rest is the same again.
+fn complain(seed: &str, failures: u32, reason: &str) {
+    if failures == 0 {
+        warn!(seed, reason, "not connected; further attempts follow");
+    } else {
+        debug!(seed, reason, failures, "still not connected");
+    }
+}
+
+/// Connects, and returns when the connection is over.
+async fn attempt(seed: &str, shared: &Shared) -> Result<Attempt, DialError> {
+    let connected = timeout(shared.limits.connect, connect(seed, shared));
+    let (stream, peer) = connected.await.map_err(|_| DialError::Timeout)??;
+    let deadline = Instant::now() + shared.limits.handshake;
+    let (secured, node) = timeout_at(deadline, handshake(stream, shared))
+        .await
+        .map_err(|_| DialError::Timeout)?
+        .map_err(DialError::Handshake)?;
+    if node == shared.name {
+        return Ok(Attempt::Ourselves);
+    }
+    if shared.sessions.borrow().connected(&node) {
+        return Ok(Attempt::Connected(node));
+    }
+    info!(seed, %node, %peer, "dialled");
+    let (connection, watch) = secured.watched(peer, shared.limits.idle);
+    Ok(Attempt::Over(node, shared.hand_over(connection, watch, false, deadline).await?))
+}
+
+/// A TCP connection to the first of the seed's addresses that has one and may be dialled.
+async fn connect(seed: &str, shared: &Shared) -> Result<(TcpStream, SocketAddr), DialError> {
+    let mut refused = None;
+    let mut allowed = Vec::new();
+    for address in lookup_host(seed).await.map_err(DialError::Lookup)? {
+        match shared.security.check(address.ip(), shared.plaintext_anywhere) {
+            Ok(()) => allowed.push(address),
+            Err(error) => refused = Some(error),
+        }
+    }
+    if let (true, Some(refused)) = (allowed.is_empty(), refused) {
+        return Err(DialError::Plaintext(refused));
+    }
+    let stream = TcpStream::connect(&*allowed).await.map_err(DialError::Connect)?;
+    let peer = stream.peer_addr().map_err(DialError::Connect)?;
+    Ok((stream, peer))
+}
+
+/// Lets the node there prove who it is, and proves who we are; then hears its name.
+async fn handshake(stream: TcpStream, shared: &Shared) -> io::Result<(Secured, NodeName)> {
+    stream.set_nodelay(true)?;
+    match &shared.security {
+        Security::Tls(identity) => {
+            let mut stream = identity.connect(stream).await?;
+            let node = greeting::receive(&mut stream).await?;
+            Ok((Secured::Tls(Box::new(stream.into())), node))
+        }
+        Security::Plain => {
+            let mut stream = stream;
+            let node = greeting::receive(&mut stream).await?;
+            Ok((Secured::Plain(stream), node))
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+fn with_sources(error: &DialError) -> String {
+    let mut line = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        line = format!("{line}: {error}");
+        source = error.source();
+    }
+    line
+}
