@@ -1,0 +1,9 @@
+//! Nodes of a counting cluster as processes: what they are told and answer on their standard input and output.
+//!
+//! The binary `counter-node` is made of this, and so are the tests that start many of it.
+
+pub mod cluster;
+pub mod harness;
+pub mod load;
+pub mod requests;
+pub mod serve;

@@ -1,0 +1,148 @@
+//! Runs nodes of a counting cluster from the command line.
+
+mod cli;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::Parser;
+use counter_cluster::transport::{Cookie, Identity, Security, certificates};
+use counter_cluster::{Node, NodeOptions};
+use counter_node::cluster;
+use counter_node::load::Load;
+use counter_node::serve::{Input, Serve, serve};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, ClusterArguments, Command, NodeArguments, StdinFormat};
+
+/// What is logged unless `RUST_LOG` says otherwise: `ractor_cluster` warns of each connection that ends, and the node knows.
+const QUIET: &str = "warn,ractor_cluster=error";
+
+/// What the user gave cannot be worked with.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct BadInput(anyhow::Error);
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is the one place that speaks to the user about failures")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("counter-node: {error:#}");
+    ExitCode::from(if error.is::<BadInput>() { 2 } else { 1 })
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let filter = match std::env::var_os(EnvFilter::DEFAULT_ENV) {
+        Some(_) => EnvFilter::try_from_default_env(),
+        None => EnvFilter::try_new(QUIET).map_err(Into::into),
+    };
+    let filter = filter.context("cannot read RUST_LOG; try RUST_LOG=info").map_err(BadInput)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    match command {
+        Command::Cookie { file } => {
+            Ok(Cookie::generate().write_new(&file).map_err(|error| BadInput(error.into()))?)
+        }
+        Command::Certificates { dir, nodes } => {
+            Ok(certificates(&dir, &nodes).map_err(|error| BadInput(error.into()))?)
+        }
+        Command::Node(arguments) => block_on(node(arguments)),
+        Command::Cluster(arguments) => block_on(cluster(arguments)),
+    }
+}
+
+fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("failed to start the runtime")?;
+    let outcome = runtime.block_on(future);
+    // Does not wait for the thread that may still be reading the standard input: it ends with the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn node(arguments: NodeArguments) -> anyhow::Result<()> {
+    let (options, what) = (options(&arguments).map_err(BadInput)?, what(&arguments));
+    let stop = told_to_stop()?;
+    let node = Node::start(options).await.map_err(|error| failed_to(error.into()))?;
+    tracing::info!(name = %node.name(), address = %node.local_addr(), "listening");
+    let lacking = serve(node, what, stop).await?;
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let lacking: Vec<_> = lacking.iter().map(|node| node.as_str()).collect();
+    Err(anyhow!("not everything that was counted here has reached {}", lacking.join(", ")))
+}
+
+/// Ready on the first SIGINT or SIGTERM.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = int.recv() => (),
+            _ = term.recv() => (),
+        }
+    })
+}
+
+async fn cluster(arguments: ClusterArguments) -> anyhow::Result<()> {
+    let ClusterArguments { nodes, operations, names, seconds, chaos, seed } = arguments;
+    let options = cluster::Options {
+        program: std::env::current_exe().context("failed to find this program")?,
+        nodes: nodes.into(),
+        operations: operations.get(),
+        names,
+        seconds,
+        chaos,
+        seed: seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
+    };
+    tokio::select! {
+        outcome = cluster::run(options) => outcome,
+        () = told_to_stop()? => Err(anyhow!("interrupted")),
+    }
+}
+
+fn options(arguments: &NodeArguments) -> anyhow::Result<NodeOptions> {
+    let cookie = Cookie::from_file(&arguments.cookie_file)?;
+    let security = match &arguments.tls_dir {
+        Some(dir) => Security::Tls(Arc::new(Identity::load(dir)?)),
+        None => Security::Plain,
+    };
+    Ok(NodeOptions {
+        listen: arguments.listen,
+        peers: arguments.peers.clone(),
+        security,
+        plaintext_anywhere: arguments.allow_plaintext,
+        ..NodeOptions::new(arguments.name.clone(), cookie)
+    })
+}
+
+fn what(arguments: &NodeArguments) -> Serve {
+    let load = arguments.load.map(|operations| Load {
+        operations: operations.get(),
+        names: arguments.load_names.get(),
+        seed: fastrand::u64(..),
+        per_second: arguments.load_rate.map(Into::into),
+    });
+    let input = match arguments.stdin {
+        StdinFormat::Operations => Input::Operations,
+        StdinFormat::Requests => Input::Requests,
+    };
+    Serve { input, load, report_every: arguments.report_every, json: arguments.json }
+}
+
+/// The libraries' errors complete this sentence.
+fn failed_to(error: anyhow::Error) -> anyhow::Error {
+    anyhow!("failed to {error:#}")
+}

@@ -1,0 +1,99 @@
+//! The `cluster` command, as a person runs it.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use counter_cluster::transport::Cookie;
+
+use super::setup::shared;
+
+fn counter_node(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_counter-node"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .output()
+        .expect("it runs")
+}
+
+fn run(arguments: &[&str]) -> String {
+    let Output { status, stdout, stderr } = counter_node(arguments);
+    let (out, log) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert_eq!((status.code(), &*log), (Some(0), ""), "{out}");
+    out.into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_counts_what_it_is_sent_and_says_so() {
+    let _machine = shared().await;
+    let out = run(&["cluster", "--nodes", "2", "--operations", "5000", "--names", "50", "--seed", "7"]);
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], "2 nodes on this machine: a and b (seed 7)");
+    assert_eq!(lines[2], "a and b count 5000 operations each on 50 names");
+    let row = |name| lines.iter().find(|line| line.starts_with(name)).expect("each node has a row");
+    assert_eq!(row("a  ").replacen('a', "b", 1), *row("b  "));
+    assert!(row("a  ").contains(" 10000 "), "{out}");
+    assert_eq!(lines.last(), Some(&"exact: just what was sent"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chaos_is_survived_and_what_was_lost_is_said() {
+    let _machine = shared().await;
+    let out = run(&["cluster", "--operations", "20000", "--chaos"]);
+    for part in ["\ncut: ", "\nhealed: ", "\nkilled: ", "\nrestarted: ", "\nstopped: ", "\ncontinued: "] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    assert!(out.contains("acknowledged operations had not been replicated\n"), "{out}");
+    assert_eq!(out.lines().last(), Some("exact: just what was sent, but for those"));
+}
+
+#[test]
+fn requests_are_answered_in_turn_or_by_number_and_a_node_ends_with_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let cookie = directory.path().join("cookie");
+    Cookie::generate().write_new(&cookie).unwrap();
+    let mut node = Command::new(env!("CARGO_BIN_EXE_counter-node"))
+        .args(["node", "--name", "alone", "--stdin", "requests", "--cookie-file"])
+        .arg(cookie)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let requests = concat!(
+        r#"{"add":{"name":"a","amount":-5}}"#,
+        "\n",
+        r#"{"value":{"name":"a","fresh_ms":500}}"#,
+        "\n",
+        r#"[7,{"top":{"n":1}}]"#,
+        "\n",
+        r#"{"unknown":{}}"#,
+        "\n",
+    );
+    node.stdin.take().unwrap().write_all(requests.as_bytes()).unwrap();
+    let Output { status, stdout, .. } = node.wait_with_output().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let out = String::from_utf8(stdout).unwrap();
+    let (numbered, in_turn): (Vec<_>, Vec<_>) = out.lines().partition(|line| line.starts_with('['));
+    assert_eq!(numbered, [r#"[7,{"top":[["a",{"value":-5,"operations":1}]]}]"#]);
+    let value = r#"{"value":[{"value":-5,"operations":1},[]]}"#;
+    assert_eq!(in_turn[..2], [r#""added""#, value]);
+    assert!(
+        in_turn[2].starts_with(r#"{"failed":"expected a request as JSON: unknown variant `unknown`"#),
+        "{out}"
+    );
+    assert_eq!(in_turn.len(), 3);
+}
+
+#[test]
+fn arguments_that_make_no_sense_exit_with_2() {
+    for arguments in [
+        &["cluster", "--nodes", "1"][..],
+        &["cluster", "--nodes", "three"],
+        &["cluster", "--operations", "0"],
+        &["cluster", "--names", "0"],
+        &["cluster", "--seconds", "0"],
+        &["cluster", "--unknown"],
+    ] {
+        let Output { status, stdout, .. } = counter_node(arguments);
+        assert_eq!((status.code(), stdout), (Some(2), vec![]), "{arguments:?}");
+    }
+}

@@ -1,0 +1,188 @@
+//! Strangers who try a whole node: they are refused, its memory stays as it is, and it counts on.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use counter_cluster::MAX_FRAME_BYTES;
+use counter_cluster::transport::{Cookie, certificates};
+use counter_node::harness::{Client, Cluster, Driver, Launch, NodeProcess, Plan, Sent};
+use fastrand::Rng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+use super::setup::{NEVER, cluster, plan, shared};
+
+/// How much more memory a node may have than at the beginning.
+const MEMORY: u64 = 64 * 1024 * 1024;
+
+const IDLE_SOCKETS: usize = 300;
+
+/// A cluster of two under load, whose first node is attacked.
+struct Attacked {
+    cluster: Cluster,
+    resident: u64,
+    stop: watch::Sender<bool>,
+    loads: Vec<JoinHandle<Vec<Sent>>>,
+}
+
+impl Attacked {
+    async fn start(tls: bool) -> Self {
+        let cluster = cluster(2, tls).await;
+        let (stop, stopped) = watch::channel(false);
+        let loads =
+            (0..2).map(|node| load(cluster.client(node).expect("it runs"), stopped.clone(), node as u64));
+        let loads = loads.collect();
+        let resident = cluster.node(0).expect("it runs").resident_bytes().expect("Linux tells");
+        Self { cluster, resident, stop, loads }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.cluster.node(0).expect("it runs").address()
+    }
+
+    fn memory_is_bounded(&self, attack: &str) {
+        let now = self.cluster.node(0).expect("it runs").resident_bytes().expect("Linux tells");
+        let more = now.saturating_sub(self.resident);
+        println!("{attack}: {} KiB more than at the beginning", more / 1024);
+        assert!(more <= MEMORY, "{attack}: {more} bytes more");
+    }
+
+    /// What is sent gets nothing but a closed connection.
+    async fn is_closed(&self, attack: &str, bytes: &[u8]) {
+        let mut stream = TcpStream::connect(self.address()).await.expect("it listens");
+        // It may close the connection before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        closed(stream).await;
+        self.memory_is_bounded(attack);
+    }
+
+    /// A node that dials the attacked one is refused, and learns nothing.
+    async fn refuses(&self, attack: &str, cookie: PathBuf, tls: Option<PathBuf>) {
+        let name = "stranger".parse().expect("it is a name");
+        let log = self.cluster.directory().join(format!("{attack}.log"));
+        let launch =
+            Launch { cookie, tls, name, peers: vec![self.address()], log, ..self.cluster.launch(0).clone() };
+        let stranger = NodeProcess::start(&launch).await.expect("it starts");
+        stranger.client().add("from the stranger", 1).await.expect("it counts for itself");
+        let log = || std::fs::read_to_string(&launch.log).expect("it has a log");
+        let refused =
+            self.cluster.until("a stranger tries in vain", NEVER, |_| log().contains("still not connected"));
+        refused.await.expect("it is refused again and again");
+        let knows = stranger.client().standing().await.expect("it runs");
+        assert_eq!((knows.total.operations, knows.peers), (1, vec![]), "{attack}");
+        self.memory_is_bounded(attack);
+    }
+
+    /// Sockets that say nothing, more than the node will have.
+    async fn idle_sockets(&self) {
+        let mut idle = JoinSet::new();
+        for _ in 0..IDLE_SOCKETS {
+            let stream = TcpStream::connect(self.address()).await.expect("it listens");
+            idle.spawn(closed(stream));
+        }
+        self.memory_is_bounded("idle sockets");
+        idle.join_all().await;
+        self.memory_is_bounded("idle sockets, later");
+    }
+
+    /// Nobody has noticed anything.
+    async fn counts_on(self) {
+        self.stop.send_replace(true);
+        let mut sent = Vec::new();
+        for load in self.loads {
+            sent.extend(load.await.expect("senders do not panic"));
+        }
+        self.cluster.settle(NEVER).await.expect("they agree");
+        self.cluster.compare(&sent, None).await.expect("it is exact");
+        for report in self.cluster.reports().await.expect("they run").values() {
+            let peers: Vec<_> = report.peers.iter().map(|peer| (peer.node.as_str(), peer.is_up)).collect();
+            assert!(matches!(peers[..], [("a" | "b", true)]), "{peers:?}");
+        }
+        for node in 0..2 {
+            let log = std::fs::read_to_string(&self.cluster.launch(node).log).expect("there is a log");
+            assert!(log.contains("a node is there") && !log.contains("a node is gone"), "{log}");
+        }
+    }
+}
+
+/// One small load after another until told to stop.
+fn load(node: Client, stopped: watch::Receiver<bool>, seed: u64) -> JoinHandle<Vec<Sent>> {
+    tokio::spawn(async move {
+        let mut sent = Vec::new();
+        while !*stopped.borrow() {
+            let part =
+                Plan { at_once: 20, per_second: Some(2_000), ..plan(200, 2 * sent.len() as u64 + seed) };
+            sent.push(Driver::new(part).run(&node).await);
+        }
+        sent
+    })
+}
+
+/// Reads until the other end closes the connection, in whatever manner.
+async fn closed(mut stream: TcpStream) {
+    let mut said = Vec::new();
+    let _ = timeout(NEVER, stream.read_to_end(&mut said)).await.expect("it is closed");
+    // The node's name, before it knows to whom.
+    assert!(said.len() < 1000, "{said:?}");
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    let mut random = Rng::with_seed(7);
+    std::iter::repeat_with(|| random.u8(1..)).take(len).collect()
+}
+
+fn other_cookie(attacked: &Attacked) -> PathBuf {
+    let file = attacked.cluster.directory().join("other-cookie");
+    Cookie::generate().write_new(&file).expect("there is room");
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_refused_by_nodes_with_tls() {
+    let _machine = shared().await;
+    let attacked = Attacked::start(true).await;
+    let (directory, cookie) =
+        (attacked.cluster.directory().to_owned(), attacked.cluster.launch(0).cookie.clone());
+    let stranger = ["stranger".parse().unwrap()];
+
+    attacked.is_closed("plaintext", b"GET / HTTP/1.1\r\nHost: counter\r\n\r\n").await;
+    attacked.is_closed("noise", &noise(64 * 1024)).await;
+    certificates(directory.join("certificates"), &stranger).unwrap();
+    let ours = directory.join("certificates/stranger");
+    attacked.refuses("a wrong cookie", other_cookie(&attacked), Some(ours)).await;
+    certificates(directory.join("foreign"), &stranger).unwrap();
+    attacked.refuses("a foreign authority", cookie.clone(), Some(directory.join("foreign/stranger"))).await;
+    attacked.refuses("a node without TLS", cookie, None).await;
+    attacked.idle_sockets().await;
+    attacked.counts_on().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_refused_by_nodes_without_tls() {
+    let _machine = shared().await;
+    let attacked = Attacked::start(false).await;
+
+    attacked.is_closed("another protocol", b"GET / HTTP/1.1\r\nHost: counter\r\n\r\n").await;
+    attacked.is_closed("noise", &noise(64 * 1024)).await;
+    attacked.is_closed("a frame of the greatest length", &u64::MAX.to_be_bytes()).await;
+    attacked.is_closed("a frame that is too long", &(MAX_FRAME_BYTES as u64 + 1).to_be_bytes()).await;
+    let frame = [&(64 * 1024_u64).to_be_bytes()[..], &noise(64 * 1024)].concat();
+    attacked.is_closed("a frame of noise", &frame).await;
+    let mut endless = JoinSet::new();
+    for _ in 0..20 {
+        let frame = [&(MAX_FRAME_BYTES as u64).to_be_bytes()[..], &noise(MAX_FRAME_BYTES - 1)].concat();
+        let mut stream = TcpStream::connect(attacked.address()).await.unwrap();
+        endless.spawn(async move {
+            let _ = timeout(NEVER, stream.write_all(&frame)).await.expect("it is closed");
+            closed(stream).await;
+        });
+    }
+    endless.join_all().await;
+    attacked.memory_is_bounded("frames without end");
+    attacked.refuses("a wrong cookie", other_cookie(&attacked), None).await;
+    attacked.idle_sockets().await;
+    attacked.counts_on().await;
+}

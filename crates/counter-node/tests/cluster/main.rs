@@ -1,0 +1,26 @@
+//! Clusters of real processes: what they hold after load, kills, cuts, stops and attacks. Figures are printed with
+//! `--nocapture`.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a failed run is repeated from the seed it prints, and figures are worth knowing"
+)]
+
+#[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod history;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod setup;
+#[cfg(test)]
+mod writer;

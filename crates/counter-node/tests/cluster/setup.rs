@@ -1,0 +1,49 @@
+//! What all these tests begin with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use counter_node::harness::{Client, Cluster, ClusterOptions, Driver, Plan, Sent};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::task::JoinHandle;
+
+/// Nothing takes so long, unless it never happens.
+pub(crate) const NEVER: Duration = Duration::from_secs(30);
+
+/// Tests of one process that look at the clock have the machine to themselves; the others share it.
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
+pub(crate) async fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().await
+}
+
+pub(crate) async fn shared() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().await
+}
+
+/// Nodes that are connected.
+pub(crate) async fn cluster(nodes: usize, tls: bool) -> Cluster {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_counter-node"));
+    let cluster = Cluster::start(ClusterOptions { program, nodes, tls }).await.expect("nodes start");
+    cluster.connected(NEVER).await.expect("nodes connect");
+    cluster
+}
+
+/// Operations for one node, as fast as it takes them.
+pub(crate) const fn plan(operations: u64, seed: u64) -> Plan {
+    Plan { operations, names: 200, seed, at_once: 500, per_second: None }
+}
+
+/// Sends all of it to a node, beside whatever else happens.
+pub(crate) fn send(node: Client, plan: Plan) -> JoinHandle<Sent> {
+    tokio::spawn(async move { Driver::new(plan).run(&node).await })
+}
+
+/// Waits until all is sent.
+pub(crate) async fn sent(sending: impl IntoIterator<Item = JoinHandle<Sent>>) -> Vec<Sent> {
+    let mut sent = Vec::new();
+    for sending in sending {
+        sent.push(sending.await.expect("senders do not panic"));
+    }
+    sent
+}
