@@ -1,0 +1,3 @@
+//! A TCP server with an actor per connection.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A Kafka consumer group member with an actor per partition, which counts into a keyspace.
+
+fn main() {}
