@@ -1,0 +1,194 @@
+//! A member of a consumer group. It has a thread of its own, because librdkafka calls back from `poll` and waits.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use counter_keyspace::KeyspaceHandle;
+use ractor_supervision::{Options, SupervisorHandle};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::partition::Partition;
+use crate::progress::Record;
+
+/// How long a poll waits for a record, and so how soon a member notices that it is to leave.
+const POLL: Duration = Duration::from_millis(20);
+/// What is counted twice after a crash of the process: at most what was counted in so much time.
+const COMMIT_EVERY: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Default)]
+pub(crate) struct Report {
+    /// The partitions that it took and gave up, in words.
+    pub(crate) moves: Vec<String>,
+    /// How many records it has passed on to its partitions. Once it has left, all of them are counted.
+    pub(crate) records: u64,
+    /// What has gone wrong in a callback, which cannot return it.
+    failure: Option<String>,
+}
+
+/// What callers hold of a member. When it is dropped, the member leaves.
+pub(crate) struct MemberHandle {
+    pub(crate) report: watch::Receiver<Report>,
+    leave: oneshot::Sender<()>,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+impl MemberHandle {
+    pub(crate) async fn join(
+        config: &ClientConfig,
+        topic: &str,
+        keyspace: KeyspaceHandle,
+    ) -> anyhow::Result<Self> {
+        let supervisor = SupervisorHandle::spawn(Options::default(), vec![]).await?;
+        let (reports, report) = watch::channel(Report::default());
+        let (leave, leaving) = oneshot::channel();
+        let (runtime, partitions) = (Handle::current(), Mutex::default());
+        let member = Member { runtime, keyspace, supervisor, partitions, reports };
+        let consumer: BaseConsumer<Member> = config.create_with_context(member)?;
+        consumer.subscribe(&[topic])?;
+        let thread = tokio::task::spawn_blocking(move || run(consumer, leaving));
+        Ok(Self { report, leave, thread })
+    }
+
+    /// Gives all partitions up in order.
+    pub(crate) async fn leave(self) -> anyhow::Result<Report> {
+        // An error means that it has left by itself; the thread says why.
+        let _ = self.leave.send(());
+        self.thread.await??;
+        let report = self.report.borrow().clone();
+        report.failure.clone().map_or(Ok(report), |failure| Err(anyhow!(failure)))
+    }
+}
+
+fn run(consumer: BaseConsumer<Member>, leaving: oneshot::Receiver<()>) -> anyhow::Result<()> {
+    let member = consumer.client().context().clone();
+    let polled = member.poll(&consumer, leaving);
+    // Calls back once more: the partitions that are left are revoked.
+    drop(consumer);
+    member.runtime.block_on(member.supervisor.shutdown());
+    polled
+}
+
+struct Member {
+    runtime: Handle,
+    keyspace: KeyspaceHandle,
+    supervisor: SupervisorHandle,
+    /// For the polling thread alone; locked because librdkafka's context has to be `Sync`.
+    partitions: Mutex<BTreeMap<i32, Partition>>,
+    reports: watch::Sender<Report>,
+}
+
+impl Member {
+    #[expect(clippy::print_stderr, reason = "whoever waits for a broker wants to know")]
+    fn poll(&self, consumer: &BaseConsumer<Self>, mut leaving: oneshot::Receiver<()>) -> anyhow::Result<()> {
+        let mut commit_at = Instant::now() + COMMIT_EVERY;
+        while leaving.try_recv() == Err(oneshot::error::TryRecvError::Empty)
+            && self.reports.borrow().failure.is_none()
+        {
+            match consumer.poll(POLL) {
+                Some(Ok(message)) => self.pass_on(&message)?,
+                Some(Err(error)) => eprintln!("librdkafka tries again: {error}"),
+                None => {}
+            }
+            if Instant::now() >= commit_at {
+                self.commit(consumer, &consumer.assignment()?, CommitMode::Async)?;
+                commit_at = Instant::now() + COMMIT_EVERY;
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_on(&self, message: &BorrowedMessage<'_>) -> anyhow::Result<()> {
+        // What comes from a partition that was given up is left to its next owner.
+        if let Some(partition) = self.partitions().get(&message.partition()) {
+            let key = message.key().unwrap_or_default().to_vec();
+            self.wait(partition.send(Record { offset: message.offset(), key }))?;
+            self.reports.send_modify(|report| report.records += 1);
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was passed on to these partitions is applied, and commits it.
+    fn commit(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        assigned: &TopicPartitionList,
+        mode: CommitMode,
+    ) -> anyhow::Result<String> {
+        let (mut offsets, mut words) = (TopicPartitionList::new(), String::new());
+        for (topic, id) in assigned.to_topic_map().into_keys() {
+            if let Some(partition) = self.partitions().get(&id)
+                && let Some(offset) = self.wait(partition.committable())?
+            {
+                offsets.add_partition_offset(&topic, id, Offset::Offset(offset))?;
+                words += &format!(" {id}@{offset}");
+            }
+        }
+        if offsets.count() > 0 {
+            consumer.commit(&offsets, mode)?;
+        }
+        Ok(words)
+    }
+
+    fn take(&self, given: &TopicPartitionList) -> anyhow::Result<()> {
+        let mut words = "takes".to_owned();
+        for given in given.elements() {
+            let (id, keyspace) = (given.partition(), self.keyspace.clone());
+            let partition = self.wait(Partition::start(id.to_string(), keyspace, &self.supervisor))?;
+            self.partitions().insert(id, partition);
+            words += &format!(" {id}");
+        }
+        self.reports.send_modify(|report| report.moves.push(words));
+        Ok(())
+    }
+
+    /// Nobody gets the partitions before this returns. By then all that was taken from them is applied, and the
+    /// broker has confirmed the offsets.
+    fn give_up(&self, consumer: &BaseConsumer<Self>, revoked: &TopicPartitionList) -> anyhow::Result<()> {
+        let offsets = self.commit(consumer, revoked, CommitMode::Sync)?;
+        for revoked in revoked.elements() {
+            self.partitions().remove(&revoked.partition());
+            self.wait(async { Ok(self.supervisor.remove_child(revoked.partition().to_string()).await?) })?;
+        }
+        self.reports.send_modify(|report| report.moves.push(format!("gives up{offsets}")));
+        Ok(())
+    }
+
+    /// Waits, but not for actors that their supervisor has given up, for instance over a key that is too long.
+    fn wait<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                done = work => done,
+                _ = self.supervisor.actor().wait(None) => bail!("count: a partition's actor failed too often"),
+            }
+        })
+    }
+
+    fn partitions(&self) -> MutexGuard<'_, BTreeMap<i32, Partition>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Member {}
+
+impl ConsumerContext for Member {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let done = match rebalance {
+            Rebalance::Assign(list) | Rebalance::Revoke(list) if list.count() == 0 => Ok(()),
+            Rebalance::Assign(given) => self.take(given),
+            Rebalance::Revoke(revoked) => self.give_up(consumer, revoked),
+            Rebalance::Error(error) => Err(error.clone().into()),
+        };
+        if let Err(error) = done {
+            self.reports.send_modify(|report| report.failure = Some(format!("rebalance: {error:#}")));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The actor that counts one partition, and the handle through which a member feeds it.
+
+use std::num::NonZeroUsize;
+
+use counter_keyspace::{KeyspaceError, KeyspaceHandle};
+use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
+use ractor_outbox::{Fifo, Outbox, Parcel};
+use ractor_supervision::{ChildSpec, Home, Lease, SupervisorHandle};
+
+use crate::progress::{Progress, Record};
+
+/// How many records wait for an actor. With more, the member waits and does not poll, and librdkafka fetches no more.
+const RECORDS_WAITING: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
+
+enum PartitionMessage {
+    Records(Parcel<Fifo<Record>>),
+    GetCommittable(RpcReplyPort<Option<i64>>),
+}
+
+impl Message for PartitionMessage {}
+impl From<Parcel<Fifo<Record>>> for PartitionMessage {
+    fn from(parcel: Parcel<Fifo<Record>>) -> Self {
+        Self::Records(parcel)
+    }
+}
+
+/// What the next actor goes on with if this one dies. The handle is part of it, because only a question through the
+/// same handle is answered after all that was sent.
+struct PartitionLife {
+    progress: Progress,
+    keyspace: KeyspaceHandle,
+}
+
+impl PartitionLife {
+    /// Nothing is awaited between the keyspace's yes and `hand_over`, so no kill comes between them.
+    async fn count_in_hand(&mut self) -> Result<(), KeyspaceError> {
+        if let Some(record) = &self.progress.in_hand {
+            self.keyspace.increment(&record.key, 1).await?;
+            self.progress.hand_over();
+        }
+        Ok(())
+    }
+}
+
+struct PartitionActor;
+
+impl Actor for PartitionActor {
+    type Msg = PartitionMessage;
+    type State = Lease<PartitionLife>;
+    type Arguments = Self::State;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Self::Msg>,
+        mut life: Self::State,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        // What the actor before this one had in hand.
+        life.count_in_hand().await?;
+        Ok(life)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        life: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            PartitionMessage::Records(parcel) => {
+                let Some(mut records) = parcel.open() else { return Ok(()) };
+                while let Some(record) = records.pop() {
+                    life.progress.in_hand = Some(record);
+                    life.count_in_hand().await?;
+                }
+            }
+            PartitionMessage::GetCommittable(reply) => {
+                // Whatever it answers: all that was sent before is applied by then.
+                life.keyspace.stats().await?;
+                life.progress.settle();
+                let _ = reply.send(life.progress.committable());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a member holds of a partition that is assigned to it.
+pub(crate) struct Partition(Outbox<Fifo<Record>, PartitionMessage>);
+
+impl Partition {
+    pub(crate) async fn start(
+        name: String,
+        keyspace: KeyspaceHandle,
+        supervisor: &SupervisorHandle,
+    ) -> anyhow::Result<Self> {
+        let outbox = Outbox::supervised(Fifo::bounded(RECORDS_WAITING));
+        let followed = outbox.clone();
+        let home = Home::new(PartitionLife { progress: Progress::default(), keyspace });
+        let child = ChildSpec::new(name, move |supervisor| {
+            let (home, outbox) = (home.clone(), followed.clone());
+            async move {
+                let life = home.lease().await;
+                let (actor, _task) = Actor::spawn_linked(None, PartitionActor, life, supervisor).await?;
+                outbox.redirect(actor.clone());
+                Ok(actor.get_cell())
+            }
+        });
+        supervisor.start_child(child).await?;
+        Ok(Self(outbox))
+    }
+
+    /// Waits while too many records wait already.
+    pub(crate) async fn send(&self, record: Record) -> anyhow::Result<()> {
+        Ok(self.0.send(record).await?)
+    }
+
+    /// The offset to commit once all that was sent before is applied; `None` if nothing was.
+    pub(crate) async fn committable(&self) -> anyhow::Result<Option<i64>> {
+        Ok(self.0.call(PartitionMessage::GetCommittable).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use counter_keyspace::{Keyspace, KeyspaceOptions};
+    use ractor_supervision::Options;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_actor_that_is_killed_again_and_again_counts_each_record_once() {
+        const RECORDS: i64 = 5_000;
+        let keyspace = Keyspace::start(KeyspaceOptions::default()).await.unwrap();
+        let supervisor = SupervisorHandle::spawn(Options::default(), vec![]).await.unwrap();
+        let partition = Partition::start("0".into(), keyspace.handle(), &supervisor).await.unwrap();
+        for offset in 0..RECORDS {
+            partition.send(Record { offset, key: b"key".to_vec() }).await.unwrap();
+            if offset % 1_000 == 999 {
+                partition.0.actor().unwrap().kill();
+            }
+        }
+        assert_eq!(partition.committable().await.unwrap(), Some(RECORDS));
+        assert_eq!(keyspace.handle().value("key").await.unwrap(), Some(RECORDS));
+        assert_eq!(supervisor.children().await.unwrap()[0].restarts, 5);
+        supervisor.shutdown().await;
+        keyspace.shutdown().await;
+    }
+}

@@ -1,0 +1,57 @@
+//! Which offset of a partition may be committed when. Pure.
+
+pub(crate) struct Record {
+    pub(crate) offset: i64,
+    pub(crate) key: Vec<u8>,
+}
+
+/// How far a partition has been counted.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// Out of the outbox, but not with the keyspace yet: if its actor dies now, the next one must count it.
+    pub(crate) in_hand: Option<Record>,
+    /// The offset after the last record that is with the keyspace, which may not have applied it yet.
+    sent: Option<i64>,
+    applied: Option<i64>,
+}
+
+impl Progress {
+    /// The record in hand is with the keyspace.
+    pub(crate) fn hand_over(&mut self) {
+        self.sent = self.in_hand.take().map(|record| record.offset + 1).or(self.sent);
+    }
+
+    /// The keyspace has applied all that it was sent.
+    pub(crate) fn settle(&mut self) {
+        self.applied = self.sent;
+    }
+
+    /// Where whoever has the partition next begins.
+    pub(crate) fn committable(&self) -> Option<i64> {
+        self.applied
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_may_be_committed_once_its_record_is_applied_and_not_before() {
+        let mut progress = Progress::default();
+        // Kafka leaves offsets out, for instance where it has compacted the topic.
+        for (offset, before) in [(7, None), (20, Some(8))] {
+            progress.in_hand = Some(Record { offset, key: b"key".to_vec() });
+            progress.settle();
+            assert_eq!(progress.committable(), before, "it is in hand");
+            progress.hand_over();
+            assert!(progress.in_hand.is_none());
+            assert_eq!(progress.committable(), before, "it is on its way");
+            progress.settle();
+            assert_eq!(progress.committable(), Some(offset + 1));
+        }
+        progress.hand_over();
+        progress.settle();
+        assert_eq!(progress.committable(), Some(21), "nothing was in hand");
+    }
+}
