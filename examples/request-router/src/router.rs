@@ -1,0 +1,72 @@
+//! The router: what callers hold. It is no actor, so that whoever waits for one worker holds nobody else up.
+
+use std::num::NonZeroUsize;
+
+use ractor::Actor;
+use ractor_outbox::{Fifo, Outbox};
+use ractor_supervision::{ChildSpec, Home, Options, SupervisorError, SupervisorHandle};
+use tokio::sync::watch;
+
+use crate::rendezvous::{ClientId, Rendezvous};
+use crate::worker::{Desk, Served, Work, Worker};
+
+/// How many requests wait for a worker at most; as many again may be in its hands.
+pub(crate) const CAPACITY: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
+
+/// What becomes of a request whose worker has no room for it: it is dropped, its sender waits, or it goes to the
+/// client's next worker, and is dropped if that one has no room either.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Policy {
+    Drop,
+    Block,
+    Reroute,
+}
+
+pub(crate) struct Router {
+    pub(crate) outboxes: Vec<Outbox<Fifo<ClientId>, Work>>,
+    homes: Vec<Home<Served>>,
+    /// The workers that are there, as they come and go.
+    pub(crate) list: watch::Receiver<Rendezvous>,
+    supervisor: SupervisorHandle,
+}
+
+impl Router {
+    /// Starts so many workers and returns when they are ready.
+    pub(crate) async fn start(workers: NonZeroUsize) -> Result<Self, SupervisorError> {
+        let list = watch::Sender::new(Rendezvous::new(workers));
+        let homes: Vec<_> = (0..workers.get()).map(|_| Home::new(Served::new())).collect();
+        let outboxes: Vec<_> = homes.iter().map(|_| Outbox::supervised(Fifo::bounded(CAPACITY))).collect();
+        let children = outboxes.iter().zip(&homes).enumerate().map(|(worker, (outbox, home))| {
+            let parts = (outbox.clone(), home.clone(), list.clone());
+            ChildSpec::new(format!("worker-{worker}"), move |supervisor| {
+                let (outbox, home, list) = parts.clone();
+                async move {
+                    let desk = Desk { worker, list, served: home.lease().await };
+                    let (actor, _task) = Actor::spawn_linked(None, Worker, desk, supervisor).await?;
+                    outbox.redirect(actor.clone());
+                    Ok(actor.get_cell())
+                }
+            })
+        });
+        let supervisor = SupervisorHandle::spawn(Options::default(), children.collect()).await?;
+        Ok(Self { outboxes, homes, list: list.subscribe(), supervisor })
+    }
+
+    /// Sends a client's request to its worker. False if it was dropped.
+    pub(crate) async fn route(&self, client: ClientId, policy: Policy) -> bool {
+        let ranked = self.list.borrow().ranked(client);
+        // A worker that is alone is its own next.
+        let (worker, next) = (&self.outboxes[ranked[0]], &self.outboxes[ranked[1 % ranked.len()]]);
+        match policy {
+            Policy::Drop => worker.send_or_drop(client).unwrap_or(false),
+            Policy::Block => worker.send(client).await.is_ok(),
+            Policy::Reroute => worker.send_or(client, next).is_ok(),
+        }
+    }
+
+    /// Stops the workers once they have served what was sent, and returns what they have served.
+    pub(crate) async fn shutdown(self) -> Served {
+        self.supervisor.shutdown().await;
+        self.homes.iter().filter_map(Home::try_lease).flat_map(|served| served.clone()).collect()
+    }
+}
