@@ -1,0 +1,124 @@
+//! The actor that feed, book, risk manager and executor have in common.
+
+use std::num::NonZeroUsize;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
+use ractor_outbox::{Fifo, Outbox, Parcel};
+use ractor_supervision::{ChildSpec, Home, Lease};
+
+/// How many quotes or orders wait for an actor; then the one before it waits.
+const WAITING: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
+
+/// Lots that are wanted at a price in cents, or on offer if they are negative. An order is a quote of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quote {
+    pub(crate) price: i64,
+    pub(crate) lots: i64,
+}
+
+/// What such an actor does. Pure: what it returns goes to the next actor.
+pub(crate) trait Stage: Send + Sync + 'static {
+    /// Each incarnation begins with this. If it fails, the next one tries again.
+    fn start(&mut self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn work_on(&mut self, quote: Quote) -> Option<Quote>;
+}
+
+type Handled<T = ()> = Result<T, ActorProcessingErr>;
+pub(crate) type Inbox = Outbox<Fifo<Quote>, Work>;
+
+pub(crate) enum Work {
+    Parcel(Parcel<Fifo<Quote>>),
+    /// Is answered when all that was sent before has gone through this actor and those after it.
+    Settle(RpcReplyPort<()>),
+}
+
+impl Message for Work {}
+impl From<Parcel<Fifo<Quote>>> for Work {
+    fn from(parcel: Parcel<Fifo<Quote>>) -> Self {
+        Self::Parcel(parcel)
+    }
+}
+
+/// What outlives the actor.
+pub(crate) struct Desk<S> {
+    pub(crate) stage: S,
+    next: Option<Inbox>,
+    /// Done, and not yet sent to the next actor.
+    outgoing: Option<Quote>,
+    /// How often the actor has begun on a quote and died of it. Such a quote is not tried again.
+    pub(crate) poisoned: u64,
+}
+
+impl<S: Stage> Desk<S> {
+    /// Waits while the next actor is behind. If this one is killed meanwhile, its successor passes it on.
+    async fn pass_on(&mut self) -> Handled {
+        if let (Some(next), Some(quote)) = (&self.next, self.outgoing) {
+            next.send(quote).await?;
+        }
+        self.outgoing = None;
+        Ok(())
+    }
+}
+
+/// The actor, and where its incarnations find the desk and the inbox.
+pub(crate) struct Worker<S> {
+    pub(crate) desk: Home<Desk<S>>,
+    pub(crate) inbox: Inbox,
+}
+
+impl<S: Stage> Worker<S> {
+    pub(crate) fn new(stage: S, next: Option<Inbox>) -> Self {
+        let desk = Home::new(Desk { stage, next, outgoing: None, poisoned: 0 });
+        Self { desk, inbox: Outbox::supervised(Fifo::bounded(WAITING)) }
+    }
+
+    pub(crate) fn child(&self, id: &str) -> ChildSpec {
+        let (desk, inbox) = (self.desk.clone(), self.inbox.clone());
+        ChildSpec::new(id, move |supervisor| {
+            let worker = Self { desk: desk.clone(), inbox: inbox.clone() };
+            async { Ok(Actor::spawn_linked(None, worker, (), supervisor).await?.0.get_cell()) }
+        })
+    }
+}
+
+impl<S: Stage> Actor for Worker<S> {
+    type Msg = Work;
+    type State = Lease<Desk<S>>;
+    type Arguments = ();
+
+    /// Takes over what waits in the inbox, and the desk as the predecessor left it.
+    async fn pre_start(&self, myself: ActorRef<Work>, (): ()) -> Handled<Lease<Desk<S>>> {
+        self.inbox.redirect(myself);
+        Ok(self.desk.lease().await)
+    }
+
+    async fn post_start(&self, _: ActorRef<Work>, desk: &mut Lease<Desk<S>>) -> Handled {
+        Ok(desk.stage.start()?)
+    }
+
+    async fn handle(&self, _: ActorRef<Work>, message: Work, desk: &mut Lease<Desk<S>>) -> Handled {
+        desk.pass_on().await?;
+        match message {
+            Work::Parcel(parcel) => {
+                let Some(mut quotes) = parcel.open() else { return Ok(()) };
+                // What is left of them when this panics goes back to the sender's outbox.
+                while let Some(quote) = quotes.pop() {
+                    desk.poisoned += 1;
+                    desk.outgoing = desk.stage.work_on(quote);
+                    desk.poisoned -= 1;
+                    desk.pass_on().await?;
+                }
+            }
+            Work::Settle(reply) => {
+                if let Some(next) = &desk.next {
+                    next.call(Work::Settle).await?;
+                }
+                let _ = reply.send(());
+            }
+        }
+        Ok(())
+    }
+}
