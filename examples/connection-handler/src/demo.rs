@@ -45,7 +45,11 @@ pub(crate) async fn run(
         idle.push(greeted(address).await?.into_std()?);
     }
     if let (Some(before), Some(now)) = (before, resident_kb()) {
-        println!("{} idle clients: {} bytes each", idle.len(), (now - before) * 1024 / idle.len() as u64);
+        println!(
+            "{} idle clients: {} bytes each",
+            idle.len(),
+            now.saturating_sub(before) * 1024 / idle.len() as u64
+        );
     }
 
     let mut asking = Vec::new();
