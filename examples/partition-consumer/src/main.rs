@@ -8,19 +8,17 @@ mod partition;
 mod progress;
 mod rehearsal;
 
-use anyhow::ensure;
+use anyhow::Result;
 use clap::Parser;
 use counter_keyspace::{Keyspace, KeyspaceOptions};
 use rdkafka::ClientConfig;
 
-use crate::member::{MemberHandle, Report};
+use crate::member::MemberHandle;
 
-const RECORDS: u64 = 60_000;
-
-/// Counts the records of a topic by key, until Ctrl-C. Without brokers, shows that a rebalance loses and doubles nothing.
+/// Counts the records of a topic by key until Ctrl-C. Without brokers, shows that a rebalance loses and doubles nothing.
 #[derive(Parser)]
 struct Arguments {
-    /// One or more brokers, separated by commas; without, a cluster inside this process
+    /// One or more brokers, separated by commas
     #[arg(long, value_name = "HOST:PORT")]
     brokers: Option<String>,
     #[arg(long, default_value = "visits", requires = "brokers")]
@@ -30,51 +28,21 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<()> {
     let Arguments { brokers, topic, group } = Arguments::parse();
-    if let Some(brokers) = brokers {
-        return follow(&settings(&brokers, &group), &topic).await;
-    }
-    println!(
-        "{RECORDS} records in {} partitions; two members count, and the first leaves\n",
-        rehearsal::PARTITIONS
-    );
-    let outcome = rehearsal::rehearse(RECORDS).await?;
-    for (name, report) in ["first", "second"].into_iter().zip(&outcome.members) {
-        print(name, report);
-    }
-    println!(
-        "operations {:>9}\nlost {:>15}\ndoubled {:>12}",
-        outcome.operations, outcome.lost, outcome.doubled
-    );
-    println!("committed {:>10}", outcome.committed);
-    let exact = outcome.operations == RECORDS.into() && outcome.committed == i64::try_from(RECORDS)?;
-    ensure!(exact && outcome.lost + outcome.doubled == 0, "count exactly");
-    println!("exact: each key has the value that was sent, and each offset is committed");
-    Ok(())
-}
-
-async fn follow(config: &ClientConfig, topic: &str) -> anyhow::Result<()> {
+    let Some(brokers) = brokers else { return rehearsal::rehearse(60_000).await.map(drop) };
     let keyspace = Keyspace::start(KeyspaceOptions::default()).await?;
-    let mut member = MemberHandle::join(config, topic, keyspace.handle()).await?;
+    let mut member = MemberHandle::join(&settings(&brokers, &group), &topic, keyspace.handle()).await?;
     tokio::select! {
         signal = tokio::signal::ctrl_c() => signal?,
         _ = member.report.wait_for(|_| false) => {} // It has ended by itself.
     }
-    print("member", &member.leave().await?);
+    println!("{}", member.leave().await?);
     for (key, count) in keyspace.handle().top(10).await? {
         println!("{:>9} {key}", count.value);
     }
     keyspace.shutdown().await;
     Ok(())
-}
-
-fn print(name: &str, report: &Report) {
-    println!("{name}: {} records", report.records);
-    for step in &report.moves {
-        println!("    {step}");
-    }
-    println!();
 }
 
 /// Those of a group member.

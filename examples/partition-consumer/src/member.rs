@@ -1,10 +1,11 @@
 //! A member of a consumer group. It has a thread of its own, because librdkafka calls back from `poll` and waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use counter_keyspace::KeyspaceHandle;
 use ractor_supervision::{Options, SupervisorHandle};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
@@ -33,19 +34,21 @@ pub(crate) struct Report {
     failure: Option<String>,
 }
 
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} records: {}", self.records, self.moves.join(", "))
+    }
+}
+
 /// What callers hold of a member. When it is dropped, the member leaves.
 pub(crate) struct MemberHandle {
     pub(crate) report: watch::Receiver<Report>,
     leave: oneshot::Sender<()>,
-    thread: JoinHandle<anyhow::Result<()>>,
+    thread: JoinHandle<Result<()>>,
 }
 
 impl MemberHandle {
-    pub(crate) async fn join(
-        config: &ClientConfig,
-        topic: &str,
-        keyspace: KeyspaceHandle,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn join(config: &ClientConfig, topic: &str, keyspace: KeyspaceHandle) -> Result<Self> {
         let supervisor = SupervisorHandle::spawn(Options::default(), vec![]).await?;
         let (reports, report) = watch::channel(Report::default());
         let (leave, leaving) = oneshot::channel();
@@ -58,7 +61,7 @@ impl MemberHandle {
     }
 
     /// Gives all partitions up in order.
-    pub(crate) async fn leave(self) -> anyhow::Result<Report> {
+    pub(crate) async fn leave(self) -> Result<Report> {
         // An error means that it has left by itself; the thread says why.
         let _ = self.leave.send(());
         self.thread.await??;
@@ -67,7 +70,7 @@ impl MemberHandle {
     }
 }
 
-fn run(consumer: BaseConsumer<Member>, leaving: oneshot::Receiver<()>) -> anyhow::Result<()> {
+fn run(consumer: BaseConsumer<Member>, leaving: oneshot::Receiver<()>) -> Result<()> {
     let member = consumer.client().context().clone();
     let polled = member.poll(&consumer, leaving);
     // Calls back once more: the partitions that are left are revoked.
@@ -87,7 +90,7 @@ struct Member {
 
 impl Member {
     #[expect(clippy::print_stderr, reason = "whoever waits for a broker wants to know")]
-    fn poll(&self, consumer: &BaseConsumer<Self>, mut leaving: oneshot::Receiver<()>) -> anyhow::Result<()> {
+    fn poll(&self, consumer: &BaseConsumer<Self>, mut leaving: oneshot::Receiver<()>) -> Result<()> {
         let mut commit_at = Instant::now() + COMMIT_EVERY;
         while leaving.try_recv() == Err(oneshot::error::TryRecvError::Empty)
             && self.reports.borrow().failure.is_none()
@@ -98,14 +101,15 @@ impl Member {
                 None => {}
             }
             if Instant::now() >= commit_at {
-                self.commit(consumer, &consumer.assignment()?, CommitMode::Async)?;
+                // An error is made up for by the next commit.
+                let _ = consumer.commit(&self.committable(&consumer.assignment()?)?, CommitMode::Async);
                 commit_at = Instant::now() + COMMIT_EVERY;
             }
         }
         Ok(())
     }
 
-    fn pass_on(&self, message: &BorrowedMessage<'_>) -> anyhow::Result<()> {
+    fn pass_on(&self, message: &BorrowedMessage<'_>) -> Result<()> {
         // What comes from a partition that was given up is left to its next owner.
         if let Some(partition) = self.partitions().get(&message.partition()) {
             let key = message.key().unwrap_or_default().to_vec();
@@ -115,54 +119,46 @@ impl Member {
         Ok(())
     }
 
-    /// Waits until all that was passed on to these partitions is applied, and commits it.
-    fn commit(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        assigned: &TopicPartitionList,
-        mode: CommitMode,
-    ) -> anyhow::Result<String> {
-        let (mut offsets, mut words) = (TopicPartitionList::new(), String::new());
-        for (topic, id) in assigned.to_topic_map().into_keys() {
-            if let Some(partition) = self.partitions().get(&id)
-                && let Some(offset) = self.wait(partition.committable())?
-            {
-                offsets.add_partition_offset(&topic, id, Offset::Offset(offset))?;
-                words += &format!(" {id}@{offset}");
-            }
-        }
-        if offsets.count() > 0 {
-            consumer.commit(&offsets, mode)?;
-        }
-        Ok(words)
-    }
-
-    fn take(&self, given: &TopicPartitionList) -> anyhow::Result<()> {
-        let mut words = "takes".to_owned();
-        for given in given.elements() {
-            let (id, keyspace) = (given.partition(), self.keyspace.clone());
-            let partition = self.wait(Partition::start(id.to_string(), keyspace, &self.supervisor))?;
+    fn take(&self, given: &TopicPartitionList) -> Result<()> {
+        for id in ids(given) {
+            let start = Partition::start(id.to_string(), self.keyspace.clone(), &self.supervisor);
+            let partition = self.wait(start)?;
             self.partitions().insert(id, partition);
-            words += &format!(" {id}");
         }
-        self.reports.send_modify(|report| report.moves.push(words));
+        self.reports.send_modify(|report| report.moves.push(format!("takes {:?}", ids(given))));
         Ok(())
     }
 
     /// Nobody gets the partitions before this returns. By then all that was taken from them is applied, and the
     /// broker has confirmed the offsets.
-    fn give_up(&self, consumer: &BaseConsumer<Self>, revoked: &TopicPartitionList) -> anyhow::Result<()> {
-        let offsets = self.commit(consumer, revoked, CommitMode::Sync)?;
-        for revoked in revoked.elements() {
-            self.partitions().remove(&revoked.partition());
-            self.wait(async { Ok(self.supervisor.remove_child(revoked.partition().to_string()).await?) })?;
+    fn give_up(&self, consumer: &BaseConsumer<Self>, revoked: &TopicPartitionList) -> Result<()> {
+        let offsets = self.committable(revoked)?;
+        if offsets.count() > 0 {
+            consumer.commit(&offsets, CommitMode::Sync)?;
         }
-        self.reports.send_modify(|report| report.moves.push(format!("gives up{offsets}")));
+        for id in ids(revoked) {
+            self.partitions().remove(&id);
+            self.wait(async { Ok(self.supervisor.remove_child(id.to_string()).await?) })?;
+        }
+        self.reports.send_modify(|report| report.moves.push(format!("gives up {:?}", ids(revoked))));
         Ok(())
     }
 
+    /// The offsets to commit, once all that was passed on to these partitions is applied.
+    fn committable(&self, list: &TopicPartitionList) -> Result<TopicPartitionList> {
+        let mut offsets = TopicPartitionList::new();
+        for (topic, id) in list.to_topic_map().into_keys() {
+            if let Some(partition) = self.partitions().get(&id)
+                && let Some(offset) = self.wait(partition.committable())?
+            {
+                offsets.add_partition_offset(&topic, id, Offset::Offset(offset))?;
+            }
+        }
+        Ok(offsets)
+    }
+
     /// Waits, but not for actors that their supervisor has given up, for instance over a key that is too long.
-    fn wait<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
@@ -191,4 +187,8 @@ impl ConsumerContext for Member {
             self.reports.send_modify(|report| report.failure = Some(format!("rebalance: {error:#}")));
         }
     }
+}
+
+fn ids(list: &TopicPartitionList) -> BTreeSet<i32> {
+    list.elements().iter().map(|element| element.partition()).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, Result, ensure};
 use counter_keyspace::{Keyspace, KeyspaceOptions};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
@@ -14,22 +14,14 @@ use tokio::time::timeout;
 use crate::member::{MemberHandle, Report};
 
 const TOPIC: &str = "visits";
-pub(crate) const PARTITIONS: i32 = 6;
+const PARTITIONS: i32 = 6;
 /// How many records are under way to the brokers at most.
 const ROUND: usize = 1_000;
 /// Something is wrong with whatever takes longer.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Outcome {
-    pub(crate) members: [Report; 2],
-    pub(crate) operations: u128,
-    pub(crate) lost: u64,
-    pub(crate) doubled: u64,
-    /// The sum of the offsets that the brokers have at the end; a new topic's offsets begin at 0.
-    pub(crate) committed: i64,
-}
-
-pub(crate) async fn rehearse(records: u64) -> anyhow::Result<Outcome> {
+/// Fails unless each key is counted exactly.
+pub(crate) async fn rehearse(records: u64) -> Result<[Report; 2]> {
     let cluster = MockCluster::new(3)?;
     cluster.create_topic(TOPIC, PARTITIONS, 3)?;
     let brokers = cluster.bootstrap_servers();
@@ -40,16 +32,23 @@ pub(crate) async fn rehearse(records: u64) -> anyhow::Result<Outcome> {
     let keyspace = Keyspace::start(KeyspaceOptions::default()).await?;
     let mut first = MemberHandle::join(&config, TOPIC, keyspace.handle()).await?;
     let mut second = MemberHandle::join(&config, TOPIC, keyspace.handle()).await?;
-    let sent = produce(&brokers, records).await?;
-    // That is about a third of what its partitions have; librdkafka has more of it at hand.
-    until(&mut first, records / 6).await?;
-    let first = first.leave().await?;
-    until(&mut second, records - first.records).await?;
+    // A member leaves only when the group is at rest: the mock cluster, unlike a real one, takes no offsets while members
+    // join.
+    for member in [&mut first, &mut second] {
+        until(member, |report| !report.moves.is_empty()).await?;
+    }
+    let leaving = async {
+        // About a third of what its partitions get.
+        until(&mut first, |report| report.records >= records / 6).await?;
+        first.leave().await
+    };
+    let (sent, first) = tokio::try_join!(produce(&brokers, records), leaving)?;
+    until(&mut second, |report| report.moves.len() > 1 && first.records + report.records >= records).await?;
     let members = [first, second.leave().await?];
 
     let counted = keyspace.handle();
     let (mut lost, mut doubled) = (0, 0);
-    for (key, sent) in sent {
+    for (key, &sent) in &sent {
         let counted = u64::try_from(counted.value(key).await?.unwrap_or_default())?;
         lost += sent.saturating_sub(counted);
         doubled += counted.saturating_sub(sent);
@@ -57,17 +56,25 @@ pub(crate) async fn rehearse(records: u64) -> anyhow::Result<Outcome> {
     let operations = counted.stats().await?.total_operations;
     keyspace.shutdown().await;
     let committed = tokio::task::spawn_blocking(move || committed(&config)).await??;
-    Ok(Outcome { members, operations, lost, doubled, committed })
+    let [first, second] = &members;
+    println!("{records} records of {} keys in {PARTITIONS} partitions", sent.len());
+    println!("first member    {first}\nsecond member   {second}");
+    println!("operations      {operations}\nlost            {lost}\ndoubled         {doubled}");
+    println!("committed       {committed}");
+    ensure!((lost, doubled) == (0, 0), "count exactly");
+    ensure!(operations == records.into() && committed == i64::try_from(records)?, "commit what is counted");
+    println!("exact: each key has the value that was sent, and each offset is committed");
+    Ok(members)
 }
 
-async fn until(member: &mut MemberHandle, records: u64) -> anyhow::Result<()> {
-    let reached = member.report.wait_for(|report| report.records >= records);
-    timeout(DEADLINE, reached).await.context("count in time")?.context("count: the member has ended")?;
+async fn until(member: &mut MemberHandle, reached: impl FnMut(&Report) -> bool) -> Result<()> {
+    let reached = timeout(DEADLINE, member.report.wait_for(reached)).await;
+    reached.context("count in time")?.context("count: a member has ended")?;
     Ok(())
 }
 
 /// How many records of each key were sent. The brokers have all of them when this returns.
-async fn produce(brokers: &str, records: u64) -> anyhow::Result<BTreeMap<String, u64>> {
+async fn produce(brokers: &str, records: u64) -> Result<BTreeMap<String, u64>> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("enable.idempotence", "true");
     let producer: FutureProducer = config.create()?;
@@ -88,7 +95,8 @@ async fn produce(brokers: &str, records: u64) -> anyhow::Result<BTreeMap<String,
     Ok(sent)
 }
 
-fn committed(config: &ClientConfig) -> anyhow::Result<i64> {
+/// The sum of the offsets that the brokers have for the group. They began at 0.
+fn committed(config: &ClientConfig) -> Result<i64> {
     let consumer: BaseConsumer = config.create()?;
     let mut partitions = TopicPartitionList::new();
     partitions.add_partition_range(TOPIC, 0, PARTITIONS - 1);
@@ -102,14 +110,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_rebalance_while_records_are_counted_loses_and_doubles_nothing() {
-        let Outcome { members: [first, second], operations, lost, doubled, committed } =
-            rehearse(6_000).await.unwrap();
-        assert_eq!((lost, doubled, operations, committed), (0, 0, 6_000, 6_000));
+        let [first, second] = rehearse(6_000).await.unwrap();
         assert_eq!(first.records + second.records, 6_000);
-        assert_eq!(
-            (first.moves.len(), second.moves.len()),
-            (2, 3),
-            "what the first gave up, the second took"
-        );
+        assert!(first.records >= 1_000 && second.records > 0, "both count");
+        assert!(second.moves.len() > 2, "it takes what the first gives up: {:?}", second.moves);
     }
 }
