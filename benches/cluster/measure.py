@@ -185,6 +185,29 @@ def convergence():
             print(f"| {names:,} | {entries:,} in {counted - begun:.2f} s | {after:.3f} | {per[0]} | {per[1]} |", flush=True)
 
 
+def joining():
+    print("\nA node that joins, and gets a million entries")
+    print("| entries | seconds | bytes an entry | processor ns an entry, giver | taker |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as directory:
+        cookie, (first_port, second_port) = os.path.join(directory, "cookie"), free_ports(2)
+        subprocess.run([NODE, "cookie", cookie], check=True)
+        first = Node("first", first_port, [], cookie)
+        operations = 14_000_000
+        first.ask(load={"operations": operations, "names": 1_000_000, "seed": 1, "per_second": None})
+        entries = first.ask(standing={})["standing"]["names"]
+        time.sleep(1)
+        wire, used, begun = Wire(first_port), first.processor_seconds(), time.monotonic()
+        second = Node("second", second_port, [wire.port], cookie)
+        while second.operations() != operations:
+            time.sleep(0.005)
+        taken = time.monotonic() - begun
+        giver = (first.processor_seconds() - used) / entries * 1e9
+        taker = second.processor_seconds() / entries * 1e9
+        print(f"| {entries:,} | {taken:.2f} | {wire.bytes / entries:.1f} | {giver:.0f} | {taker:.0f} |", flush=True)
+        first.end()
+        second.end()
+
+
 def memory_per_replica():
     print("\nMemory of a node for each entry, with so many replicas that have counted the same 1,000,000 names")
     print("| replicas | bytes for each name | more for this replica |\n|---|---|---|")
@@ -226,6 +249,7 @@ def main():
     subprocess.run(["cargo", "build", "--release", "--quiet", "--package", "counter-node"], check=True, cwd=ROOT)
     throughput(options.rounds, options.operations)
     convergence()
+    joining()
     memory_per_replica()
     growth(options.operations)
 

@@ -152,6 +152,12 @@ impl NodeHandle {
         self.ask(|reply| ReplicatorMessage::HandOver(deadline, reply)).await.unwrap_or_default()
     }
 
+    /// The replicator as it is now.
+    #[cfg(test)]
+    pub(crate) fn replicator(&self) -> Option<ActorRef<ReplicatorMessage>> {
+        self.replicator.borrow().clone()
+    }
+
     /// Asks the replicator, and if it dies its successor.
     async fn ask<T: Send + 'static>(
         &self,

@@ -198,3 +198,42 @@ fn now_in_microseconds() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use ractor::RpcReplyPort;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::Total;
+    use crate::wire::{Batch, Entry, Reply, Request, decode};
+
+    /// As if another node had told it.
+    async fn tell(node: &Node, batch: Batch) {
+        let (reply, answer) = oneshot::channel();
+        let asked = ReplicatorMessage::Asked(Request::Merge(batch), RpcReplyPort::from(reply));
+        node.handle.replicator().expect("it has started").cast(asked).expect("it runs");
+        let answer = answer.await.expect("it answers");
+        assert_eq!(decode::<Reply>(&answer).expect("it makes sense"), Reply::Merged);
+    }
+
+    #[tokio::test]
+    async fn a_replicator_that_is_killed_goes_on_with_what_it_knew() {
+        let node =
+            Node::start(NodeOptions::new("killed".parse().unwrap(), Cookie::generate())).await.unwrap();
+        let other = ReplicaId { node: "other".parse().unwrap(), incarnation: 1 };
+        let handle = node.handle();
+        for n in 1..=5_i64 {
+            let entry = Entry { of: "a".into(), value: 10 * n, operations: n.unsigned_abs() };
+            tell(&node, Batch { from: other.clone(), columns: vec![(other.clone(), vec![entry])] }).await;
+            handle.increment("a", 1).await.unwrap();
+            let before = handle.replicator().unwrap();
+            before.kill();
+            before.wait(None).await.unwrap();
+            let total = Total { value: i128::from(11 * n), operations: 2 * u128::from(n.unsigned_abs()) };
+            assert_eq!(handle.value("a").await.unwrap().total, total);
+            assert_eq!(handle.standing().await.unwrap().total(), total);
+        }
+        node.shutdown().await;
+    }
+}

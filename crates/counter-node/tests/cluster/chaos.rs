@@ -3,6 +3,7 @@
 //! What happens when is drawn from seeds, which are printed; `CHAOS_SEED` draws one of them again. What the nodes make of
 //! it is their own affair.
 
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use counter_node::harness::{Cluster, Plan};
@@ -104,6 +105,8 @@ async fn random_schedules_of_cuts_and_stops_end_exact() {
     let lanes =
         seeds.chunks(seeds.len().div_ceil(AT_ONCE)).map(|seeds| tokio::spawn(in_turn(seeds.to_vec())));
     for lane in lanes.collect::<Vec<_>>() {
-        lane.await.unwrap();
+        if let Err(error) = lane.await {
+            resume_unwind(error.into_panic());
+        }
     }
 }

@@ -24,9 +24,7 @@ pub(crate) async fn shared() -> RwLockReadGuard<'static, ()> {
 /// Nodes that are connected.
 pub(crate) async fn cluster(nodes: usize, tls: bool) -> Cluster {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_counter-node"));
-    let cluster = Cluster::start(ClusterOptions { program, nodes, tls }).await.expect("nodes start");
-    cluster.connected(NEVER).await.expect("nodes connect");
-    cluster
+    Cluster::start(ClusterOptions { program, nodes, tls }).await.expect("nodes start")
 }
 
 /// Operations for one node, as fast as it takes them.
