@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -52,15 +53,12 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Vec<NodeName>> {
     let handle = node.handle();
-    let work = async {
-        match serve.input {
-            Input::Requests => answer_all(&handle, node.local_addr()).await,
-            Input::Operations => work(&handle, node.name(), serve).await,
-        }
-    };
-    let outcome = tokio::select! {
-        () = stop => Ok(()),
-        outcome = work => outcome,
+    let outcome = match serve.input {
+        Input::Requests => tokio::select! {
+            () = stop => Ok(()),
+            outcome = answer_all(&handle, node.local_addr()) => outcome,
+        },
+        Input::Operations => work(&handle, node.name(), serve, stop).await,
     };
     let lacking = node.shutdown().await;
     outcome.map(|()| lacking)
@@ -105,28 +103,48 @@ fn not_understood(error: &serde_json::Error) -> Answer {
     Answer::Failed(format!("expected a request as JSON: {error}"))
 }
 
-async fn work(node: &NodeHandle, name: &NodeName, serve: Serve) -> anyhow::Result<()> {
-    let mut lines = read_lines();
+async fn work(
+    node: &NodeHandle,
+    name: &NodeName,
+    serve: Serve,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let load = async {
         if let Some(load) = serve.load {
             load.send(node).await.map_err(|error| anyhow!("failed to {error}"))?;
         }
         std::future::pending::<anyhow::Result<()>>().await
     };
-    let operations = async {
-        let mut number = 0;
-        while let Some(line) = lines.recv().await {
-            number += 1;
-            count_line(node, number, &line.context("failed to read the standard input")?).await?;
-        }
-        // Others may go on counting.
-        std::future::pending().await
-    };
     tokio::select! {
         outcome = load => outcome,
-        outcome = operations => outcome,
+        outcome = count_lines(node, stop) => outcome,
         outcome = report(node, name, serve) => outcome,
     }
+}
+
+/// Counts lines until it is to stop, and then those that have been read already.
+async fn count_lines(node: &NodeHandle, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let (mut lines, mut number, mut stop) = (read_lines(), 0, pin!(stop));
+    let mut stopped = false;
+    loop {
+        let line = tokio::select! {
+            biased;
+            () = &mut stop, if !stopped => {
+                stopped = true;
+                lines.close();
+                continue;
+            }
+            line = lines.recv() => line,
+        };
+        let Some(line) = line else { break };
+        number += 1;
+        count_line(node, number, &line.context("failed to read the standard input")?).await?;
+    }
+    if !stopped {
+        // Others may go on counting.
+        stop.await;
+    }
+    Ok(())
 }
 
 async fn count_line(node: &NodeHandle, number: u64, line: &[u8]) -> anyhow::Result<()> {
