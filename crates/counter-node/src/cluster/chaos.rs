@@ -10,7 +10,7 @@ use super::{DEADLINE, list, time};
 use crate::harness::{Cluster, Reports};
 use crate::serve::print;
 
-/// How long a node is cut off, and how long a restarted one counts before the next thing happens.
+/// How long a node is cut off, and how long all goes well before the next thing happens.
 const APART: Duration = Duration::from_secs(2);
 
 /// Which node each thing happens to.
@@ -36,6 +36,8 @@ pub(super) async fn disturb(
 ) -> anyhow::Result<()> {
     sleep(APART).await;
     apart(cluster, cut).await?;
+    // What it counted meanwhile reaches the others first: what a kill loses is another question.
+    sleep(APART).await;
 
     let (name, others) = (cluster.name(killed).clone(), all_but(cluster, killed));
     cluster.kill(killed).await?;
