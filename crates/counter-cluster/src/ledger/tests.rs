@@ -79,6 +79,22 @@ proptest! {
     }
 
     #[test]
+    fn what_is_only_incremented_never_goes_backwards_whatever_arrives_when(
+        arrivals in prop::collection::vec((0..4_u8, 0..3_u8, 1..9_u64), 0..60),
+    ) {
+        let (mut ledger, mut before) = (Ledger::new([1, 2]), BTreeMap::<u8, Total>::new());
+        for (replica, name, operations) in arrivals {
+            let number = ledger.number(&id(replica));
+            let value = i64::try_from(operations).unwrap() * 5;
+            ledger.merge(number, &[name], Count { value, operations });
+            let mut total = Total::default();
+            ledger.entries(&[name]).for_each(|(_, count)| total.add(count));
+            let before = before.insert(name, total).unwrap_or_default();
+            prop_assert!(total.value >= before.value && total.operations >= before.operations);
+        }
+    }
+
+    #[test]
     fn sending_what_differs_makes_two_ledgers_equal(
         ours in prop::collection::vec(entry(), 0..60), theirs in prop::collection::vec(entry(), 0..60),
     ) {
