@@ -18,7 +18,8 @@ use crate::link::Point;
 use crate::wire::{Batch, Request};
 use crate::{Digest, NodeName, PeerStatus, ReplicaId, Replication, Standing, Total};
 
-/// How long what has changed waits before it is sent, as long as few thousand counters change meanwhile.
+/// How long what has changed waits before it is sent, as long as few thousand counters change and the machine is not busy:
+/// the pause grows with the time that a round takes.
 pub const REPLICATE_EVERY: Duration = Duration::from_millis(20);
 
 /// How long it waits at most, however many change.
