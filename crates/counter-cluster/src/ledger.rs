@@ -1,9 +1,9 @@
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 use counter_actor::Count;
-use counter_keyspace::{Key, NameMap};
+use counter_keyspace::{Key, NameMap, first};
 use counter_protocol::CounterName;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -89,6 +89,14 @@ impl Total {
     fn remove(&mut self, count: Count) {
         self.value -= i128::from(count.value);
         self.operations -= u128::from(count.operations);
+    }
+}
+
+impl FromIterator<Count> for Total {
+    fn from_iter<I: IntoIterator<Item = Count>>(counts: I) -> Self {
+        let mut total = Self::default();
+        counts.into_iter().for_each(|count| total.add(count));
+        total
     }
 }
 
@@ -191,22 +199,17 @@ impl Ledger {
     /// The names with the largest values over all replicas, those of equal value in order of name.
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(CounterName, Total)> {
-        // The smallest of the largest is on top, to be replaced.
-        let mut heap = BinaryHeap::new();
-        for bucket in &self.buckets {
-            for ((key, ()), row) in bucket.names.iter().zip(0..) {
-                let mut total = Total::default();
-                counts(&bucket.columns, row).for_each(|(_, count)| total.add(count));
-                let ranked = Ranked { name: key.name(), total };
-                if heap.len() < n {
-                    heap.push(ranked);
-                } else if heap.peek().is_some_and(|smallest| ranked < *smallest) {
-                    heap.pop();
-                    heap.push(ranked);
-                }
-            }
-        }
-        heap.into_sorted_vec().into_iter().map(|Ranked { name, total }| (name.into(), total)).collect()
+        let ranked = self.buckets.iter().flat_map(|Bucket { names, columns }| {
+            let rows = names.iter().zip(0..);
+            rows.map(move |((key, ()), row)| {
+                let Total { value, operations } = counts(columns, row).map(|(_, count)| count).collect();
+                (Reverse(value), key.name(), operations)
+            })
+        });
+        let counter = |(Reverse(value), name, operations): (Reverse<i128>, &[u8], u128)| {
+            (name.into(), Total { value, operations })
+        };
+        first(n, ranked).into_iter().map(counter).collect()
     }
 
     /// A digest of all entries of each replica.
@@ -267,25 +270,6 @@ const fn mix(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
-}
-
-/// In the order of a top list.
-#[derive(PartialEq, Eq)]
-struct Ranked<'a> {
-    name: &'a [u8],
-    total: Total,
-}
-
-impl Ord for Ranked<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.total.value.cmp(&self.total.value).then_with(|| self.name.cmp(other.name))
-    }
-}
-
-impl PartialOrd for Ranked<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 #[cfg(test)]

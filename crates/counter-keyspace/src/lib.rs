@@ -28,6 +28,7 @@
 //! ```
 
 mod deltas;
+mod first;
 mod handle;
 mod key;
 mod keyspace;
@@ -37,6 +38,7 @@ mod shard;
 mod table;
 
 pub use deltas::{Change, Deltas};
+pub use first::first;
 pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken, by_rank};
 pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};

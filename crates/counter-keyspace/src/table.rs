@@ -1,11 +1,10 @@
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use counter_actor::Count;
 use counter_protocol::{CounterName, Delta};
 
 use crate::name_map::NameMap;
-use crate::{Deltas, Key, Marks};
+use crate::{Deltas, Key, Marks, first};
 
 /// The longest name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64 * 1024;
@@ -156,21 +155,12 @@ impl Table {
     /// The counters with the largest values, those of equal value in order of name.
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(CounterName, Count)> {
-        // The smallest of the largest is on top, to be replaced.
-        let mut heap = BinaryHeap::new();
-        for (key, count) in self.segments.iter().flat_map(NameMap::iter) {
-            let rank = (Reverse(count.value), key.name, count.operations);
-            if heap.len() < n {
-                heap.push(rank);
-            } else if heap.peek().is_some_and(|smallest| rank < *smallest) {
-                heap.pop();
-                heap.push(rank);
-            }
-        }
+        let counters = self.segments.iter().flat_map(NameMap::iter);
+        let ranked = counters.map(|(key, count)| (Reverse(count.value), key.name, count.operations));
         let counter = |(Reverse(value), name, operations): (Reverse<i64>, &[u8], u64)| {
             (CounterName::from(name), Count { value, operations })
         };
-        heap.into_sorted_vec().into_iter().map(counter).collect()
+        first(n, ranked).into_iter().map(counter).collect()
     }
 
     /// The counters of one segment, in no order that means anything. Empty beyond the last.
