@@ -15,8 +15,7 @@ pub const WINDOW: usize = 4;
 #[derive(Debug, Default)]
 pub struct Link {
     marks: Marks,
-    /// How many places were ever marked, and of those taken: a place's position in the queue.
-    marked: u64,
+    /// How many places were ever taken: the position of the next in the queue.
     taken: u64,
     in_flight: BTreeMap<u64, InFlight>,
     next: u64,
@@ -51,8 +50,7 @@ pub enum Reached {
 impl Link {
     /// The peer lacks what stands there.
     pub fn mark(&mut self, place: Place) {
-        let newly = self.marks.mark(place.replica * BUCKETS + place.bucket, place.row);
-        self.marked += u64::from(newly);
+        self.marks.mark(place.replica * BUCKETS + place.bucket, place.row);
     }
 
     /// The next batch to send, if something waits and the window has room, and its number.
@@ -99,8 +97,8 @@ impl Link {
 
     /// Behind all that is marked now.
     #[must_use]
-    pub const fn end(&self) -> Point {
-        Point { position: self.marked, failures: self.failures }
+    pub fn end(&self) -> Point {
+        Point { position: self.taken + self.marks.len() as u64, failures: self.failures }
     }
 
     /// Whether all that was marked before a point has been acknowledged.

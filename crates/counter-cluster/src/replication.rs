@@ -163,9 +163,8 @@ impl Replication {
 
     /// Behind all that the peer lacks now.
     #[must_use]
-    pub fn end(&self, from: &ReplicaId) -> Option<(u64, Point)> {
-        let (number, peer) = self.peers.iter().find(|(_, peer)| peer.replica == *from)?;
-        Some((*number, peer.link.end()))
+    pub fn end(&self, number: u64) -> Option<Point> {
+        self.peers.get(&number).map(|peer| peer.link.end())
     }
 
     /// Whether the peer has all that it lacked then. `Lost` if the connection is gone.

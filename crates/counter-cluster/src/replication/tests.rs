@@ -213,7 +213,7 @@ fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
     }
     assert_eq!(batches.len(), crate::WINDOW);
     assert_eq!(node.lag(1), 1000);
-    let (_, point) = node.end(&id(1)).unwrap();
+    let point = node.end(1).unwrap();
     (3..50).for_each(|operations| node.counted(counted(operations)));
     assert!(node.lag(1) <= 2000);
     assert_eq!(node.has_reached(1, point), Reached::NotYet);
@@ -225,7 +225,7 @@ fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
     }
     assert_eq!(node.has_reached(1, point), Reached::Yes);
     assert_eq!(node.lag(1), 0);
-    let (_, point) = node.end(&id(1)).unwrap();
+    let point = node.end(1).unwrap();
     node.counted([("a".into(), Count { value: 1, operations: 1 })]);
     let (number, _) = node.next_batch(1).unwrap();
     node.sent(1, number, false);

@@ -1,6 +1,5 @@
 //! What is sent to other nodes, and what they are answered.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use counter_protocol::CounterName;
@@ -8,20 +7,18 @@ use futures_util::future::join_all;
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::{CHANGES_AT_ONCE, ReplicatorMessage, ReplicatorState};
-use crate::gateway::{ANSWER_DEADLINE, Unanswered, ask};
-use crate::wire::{Batch, Entry, Reply, Request, encode};
+use crate::gateway::{Unanswered, ask};
+use crate::wire::{Batch, Comparison, Entry, Reply, Request, encode};
 use crate::{NodeName, ReplicaId};
 
 impl ReplicatorState {
     /// Takes all that has changed until now from the shards.
     pub(super) async fn collect(&mut self) -> Result<(), ActorProcessingErr> {
         for shard in 0..self.keyspace.shards() {
-            let mut changed = self.keyspace.take_changes(shard, CHANGES_AT_ONCE).await?;
-            // What changes while this is at work is for the next time.
-            let mut to_take = changed.left;
-            self.replication.counted(changed.counters);
+            // After the first time, as many as there were then: what changes meanwhile is for the next round.
+            let mut to_take = usize::MAX;
             while to_take > 0 {
-                changed = self.keyspace.take_changes(shard, CHANGES_AT_ONCE.min(to_take)).await?;
+                let changed = self.keyspace.take_changes(shard, CHANGES_AT_ONCE.min(to_take)).await?;
                 to_take = to_take.saturating_sub(CHANGES_AT_ONCE).min(changed.left);
                 self.replication.counted(changed.counters);
             }
@@ -30,10 +27,9 @@ impl ReplicatorState {
     }
 
     pub(super) fn send_batches(&mut self, myself: &ActorRef<ReplicatorMessage>) {
-        for (peer, gateway) in self.gateways() {
+        for peer in self.numbers() {
             while let Some((batch, content)) = self.replication.next_batch(peer) {
-                let question = ask(gateway.clone(), Request::Merge(content), ANSWER_DEADLINE);
-                self.question(myself, question, move |answer| {
+                self.question(myself, peer, Request::Merge(content), move |answer| {
                     let arrived = answer == Ok(Reply::Merged);
                     ReplicatorMessage::Sent { peer, batch, arrived }
                 });
@@ -45,14 +41,17 @@ impl ReplicatorState {
     pub(super) fn compare_all(&mut self, myself: &ActorRef<ReplicatorMessage>) {
         let quiet = self.replication.quiet();
         for peer in self.numbers() {
-            self.compare(myself, peer, Request::Compare(quiet.clone()));
+            self.compare(myself, peer, quiet.clone());
         }
     }
 
-    pub(super) fn compare(&mut self, myself: &ActorRef<ReplicatorMessage>, peer: u64, request: Request) {
-        let gateways = self.gateways();
-        let Some((_, gateway)) = gateways.into_iter().find(|(number, _)| *number == peer) else { return };
-        self.question(myself, ask(gateway, request, ANSWER_DEADLINE), move |answer| {
+    pub(super) fn compare(
+        &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
+        peer: u64,
+        comparison: Comparison,
+    ) {
+        self.question(myself, peer, Request::Compare(comparison), move |answer| {
             let differing = match answer {
                 Ok(Reply::Differing(differing)) => Ok(differing),
                 Ok(Reply::Identity(_) | Reply::Merged | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
@@ -86,7 +85,10 @@ impl ReplicatorState {
             }
             Request::Flush { from } => {
                 self.collect().await?;
-                if let Some((peer, point)) = self.replication.end(&from) {
+                let peer = self.replication.peers().find(|(_, replica)| **replica == from);
+                if let Some(peer) = peer.map(|(number, _)| number)
+                    && let Some(point) = self.replication.end(peer)
+                {
                     let reached = self.when_reached(peer, point);
                     self.questions.spawn(async move {
                         if reached.await.is_ok() {
@@ -110,15 +112,13 @@ impl ReplicatorState {
     ) {
         let down = self.nodes.iter().filter(|(_, known)| known.peer.is_none());
         let mut unanswered: Vec<_> = down.map(|(node, _)| node.clone()).collect();
-        let replicas: HashMap<_, _> = self.replication.peers().map(|(n, id)| (n, id.clone())).collect();
-        let me = self.replication.me().clone();
-        let questions = self.gateways().into_iter().map(|(number, gateway)| {
+        let questions = self.replication.peers().filter_map(|(number, from)| {
             let request = match &name {
                 Some(name) => Request::Read(name.clone()),
-                None => Request::Flush { from: me.clone() },
+                None => Request::Flush { from: self.replication.me().clone() },
             };
-            let from = replicas[&number].clone();
-            async move { (from, ask(gateway, request, deadline).await) }
+            let (from, gateway) = (from.clone(), self.gateway(number)?);
+            Some(async move { (from, ask(gateway, request, deadline).await) })
         });
         let (questions, myself) = (join_all(questions), myself.clone());
         self.questions.spawn(async move {
@@ -137,10 +137,10 @@ impl ReplicatorState {
     }
 
     pub(super) fn hand_over(&mut self, deadline: Duration, reply: RpcReplyPort<Vec<NodeName>>) {
-        let peers: Vec<_> = self.replication.peers().map(|(number, id)| (number, id.clone())).collect();
-        let reached = peers.into_iter().filter_map(|(number, id)| {
-            let (_, point) = self.replication.end(&id)?;
-            Some((id.node, self.when_reached(number, point)))
+        let peers: Vec<_> = self.replication.peers().map(|(number, id)| (number, id.node.clone())).collect();
+        let reached = peers.into_iter().filter_map(|(number, node)| {
+            let point = self.replication.end(number)?;
+            Some((node, self.when_reached(number, point)))
         });
         let reached: Vec<_> = reached.collect();
         self.questions.spawn(async move {

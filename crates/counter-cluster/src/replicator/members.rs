@@ -26,9 +26,8 @@ impl ReplicatorState {
         let gateway: ActorRef<GatewayMessage> = cell.into();
         let number = self.next_member;
         self.next_member += 1;
-        let question = ask(gateway.clone(), Request::Identify, ANSWER_DEADLINE);
         self.members.insert(member, Member { number, gateway });
-        self.question(myself, question, move |answer| {
+        self.question(myself, number, Request::Identify, move |answer| {
             let replica = match answer {
                 Ok(Reply::Identity(replica)) => Ok(replica),
                 Ok(Reply::Merged | Reply::Differing(_) | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
@@ -58,7 +57,7 @@ impl ReplicatorState {
         let known = Known { replica: replica.clone(), peer: Some(number), heard: Instant::now() };
         self.nodes.insert(replica.node, known);
         let everything = self.replication.everything();
-        self.compare(myself, number, Request::Compare(everything));
+        self.compare(myself, number, everything);
     }
 
     pub(super) fn left(&mut self, member: &ActorId) {
@@ -85,13 +84,13 @@ impl ReplicatorState {
         }
     }
 
-    /// The connections to peers that have said who they are.
-    pub(super) fn gateways(&self) -> Vec<(u64, ActorRef<GatewayMessage>)> {
-        let known: Vec<_> = self.numbers();
-        let members = self.members.values().filter(|member| known.contains(&member.number));
-        members.map(|member| (member.number, member.gateway.clone())).collect()
+    /// The gateway at the other end of a connection.
+    pub(super) fn gateway(&self, number: u64) -> Option<ActorRef<GatewayMessage>> {
+        let member = self.members.values().find(|member| member.number == number)?;
+        Some(member.gateway.clone())
     }
 
+    /// The connections to peers that have said who they are.
     pub(super) fn numbers(&self) -> Vec<u64> {
         self.replication.peers().map(|(number, _)| number).collect()
     }
@@ -100,12 +99,17 @@ impl ReplicatorState {
     pub(super) fn question(
         &mut self,
         myself: &ActorRef<ReplicatorMessage>,
-        question: impl Future<Output = Result<Reply, Unanswered>> + Send + 'static,
+        number: u64,
+        request: Request,
         message: impl FnOnce(Result<Reply, Unanswered>) -> ReplicatorMessage + Send + 'static,
     ) {
-        let myself = myself.clone();
+        let (myself, gateway) = (myself.clone(), self.gateway(number));
         self.questions.spawn(async move {
-            let _ = myself.cast(message(question.await));
+            let answer = match gateway {
+                Some(gateway) => ask(gateway, request, ANSWER_DEADLINE).await,
+                None => Err(Unanswered),
+            };
+            let _ = myself.cast(message(answer));
         });
     }
 
@@ -127,10 +131,8 @@ impl ReplicatorState {
     }
 
     pub(super) fn others(&self, name: &CounterName) -> Total {
-        let mut total = Total::default();
         let entries = self.replication.ledger().entries(name.as_bytes());
-        entries.filter(|(id, _)| *id != self.replication.me()).for_each(|(_, count)| total.add(count));
-        total
+        entries.filter(|(id, _)| *id != self.replication.me()).map(|(_, count)| count).collect()
     }
 
     pub(super) fn standing(&self) -> Standing {
