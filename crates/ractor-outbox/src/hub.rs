@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use ractor::{ActorRef, Message, MessagingErr};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::Batch;
 use crate::line::{Line, NotPosted, Parcel, Posted, Route};
@@ -32,12 +33,25 @@ struct State<B: Batch, M> {
     incarnation: u64,
     lines: HashMap<u64, Arc<Line<B>>>,
     next_line: u64,
+    /// Waits for the end of an actor that nobody restarts.
+    watch: Option<AbortHandle>,
 }
 
 impl<B: Batch, M: Message + From<Parcel<B>>> Hub<B, M> {
-    /// A hub for an actor that nobody restarts.
+    /// A hub for an actor that nobody restarts. It closes when the actor ends: a parcel that stays in the dead mailbox
+    /// would otherwise keep its line open.
     pub(crate) fn fixed(actor: ActorRef<M>) -> Arc<Self> {
-        Self::new(Some(actor), false)
+        let hub = Self::new(Some(actor.clone()), false);
+        let watching = Arc::downgrade(&hub);
+        let watch = tokio::spawn(async move {
+            // Without a deadline there is no error.
+            let _ = actor.wait(None).await;
+            if let Some(hub) = watching.upgrade() {
+                hub.close();
+            }
+        });
+        lock(&hub.state).watch = Some(watch.abort_handle());
+        hub
     }
 
     /// A hub for an actor that is still to be started, and will be restarted.
@@ -46,7 +60,8 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Hub<B, M> {
     }
 
     fn new(actor: Option<ActorRef<M>>, supervised: bool) -> Arc<Self> {
-        let state = State { actor, closed: false, incarnation: 0, lines: HashMap::new(), next_line: 0 };
+        let state =
+            State { actor, closed: false, incarnation: 0, lines: HashMap::new(), next_line: 0, watch: None };
         Arc::new(Self { state: Mutex::new(state), supervised, moved: Notify::new() })
     }
 
@@ -122,6 +137,17 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Hub<B, M> {
             moved.await;
         }
     }
+
+    /// Resolves when the actor has a later incarnation than this one.
+    pub(crate) async fn replaced(&self, incarnation: u64) {
+        loop {
+            let moved = self.moved.notified();
+            if lock(&self.state).incarnation > incarnation {
+                return;
+            }
+            moved.await;
+        }
+    }
 }
 
 impl<B: Batch, M: Message + From<Parcel<B>>> Route<B> for Hub<B, M> {
@@ -162,6 +188,9 @@ impl<B: Batch, M> Drop for Hub<B, M> {
     fn drop(&mut self) {
         let (actor, lines) = {
             let mut state = lock(&self.state);
+            if let Some(watch) = state.watch.take() {
+                watch.abort();
+            }
             (state.actor.take(), mem::take(&mut state.lines))
         };
         drop((actor, lines));

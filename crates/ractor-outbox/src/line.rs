@@ -71,14 +71,21 @@ struct Inner<B> {
     closed: bool,
     /// Its outbox is gone.
     abandoned: bool,
+    /// Batches that actors hold. What is left of them comes back.
+    in_hand: usize,
     /// How many senders wait for room.
     waiting: usize,
     metrics: Metrics,
 }
 
-impl<B> Inner<B> {
+impl<B: Batch> Inner<B> {
     fn settle(&mut self) {
         self.simple = self.under_way && !self.closed && self.waiting == 0;
+    }
+
+    /// Nothing can be inside again.
+    fn is_finished(&self) -> bool {
+        self.abandoned && self.in_hand == 0 && self.batch.is_empty()
     }
 }
 
@@ -92,6 +99,7 @@ impl<B: Batch> Line<B> {
             incarnation: 0,
             closed: false,
             abandoned: false,
+            in_hand: 0,
             waiting: 0,
             metrics: Metrics::default(),
         };
@@ -126,32 +134,33 @@ impl<B: Batch> Line<B> {
         item: B::Item<'a>,
         in_turn: bool,
     ) -> Result<(), NotPushed<B::Item<'a>>> {
-        let mut inner = lock(&self.inner);
-        let later = if inner.closed || inner.under_way { None } else { Some(self.post(&mut inner)) };
-        let pushed = if inner.closed {
-            Err(NotPushed::Closed(item))
-        } else if inner.waiting > 0 && !in_turn {
-            Err(NotPushed::Full(item))
-        } else {
-            inner.batch.push(item).map_err(NotPushed::Full)
-        };
-        drop(inner);
-        drop(later);
-        pushed
+        self.locked(|inner, later| {
+            if !inner.closed && !inner.under_way {
+                *later = Some(self.post(inner));
+            }
+            if inner.closed {
+                Err(NotPushed::Closed(item))
+            } else if inner.waiting > 0 && !in_turn {
+                Err(NotPushed::Full(item))
+            } else {
+                inner.batch.push(item).map_err(NotPushed::Full)
+            }
+        })
     }
 
     /// Sees to it that what is inside is under way to this incarnation of the actor or a later one. A parcel that is
     /// under way to an earlier one becomes void.
     pub(crate) fn forward(self: &Arc<Self>, incarnation: u64) {
-        let mut inner = lock(&self.inner);
-        if inner.under_way && inner.incarnation >= incarnation {
-            return;
-        }
-        inner.under_way = false;
-        inner.settle();
-        let later = if inner.batch.is_empty() { None } else { Some(self.post(&mut inner)) };
-        drop(inner);
-        drop(later);
+        self.locked(|inner, later| {
+            if inner.under_way && inner.incarnation >= incarnation {
+                return;
+            }
+            inner.under_way = false;
+            inner.settle();
+            if !inner.batch.is_empty() {
+                *later = Some(self.post(inner));
+            }
+        });
     }
 
     /// Refuses all that comes from now on. What is inside is still delivered if a parcel is under way.
@@ -163,13 +172,14 @@ impl<B: Batch> Line<B> {
         self.room.notify_one();
     }
 
-    /// The outbox is gone: the route may forget the line as soon as nothing is inside.
+    /// The outbox is gone: the route may forget the line as soon as nothing is inside, and nothing can come back.
     pub(crate) fn abandon(&self) {
-        let mut inner = lock(&self.inner);
-        inner.abandoned = true;
-        let done = inner.batch.is_empty();
-        drop(inner);
-        if done {
+        let finished = {
+            let mut inner = lock(&self.inner);
+            inner.abandoned = true;
+            inner.is_finished()
+        };
+        if finished {
             self.forget();
         }
     }
@@ -197,6 +207,14 @@ impl<B: Batch> Line<B> {
         inner.waiting += 1;
         inner.settle();
         Waiting(self)
+    }
+
+    /// Locks the line, and drops what is deferred only after unlocking it, also when a batch panics.
+    fn locked<R>(&self, change: impl FnOnce(&mut Inner<B>, &mut Option<Later>) -> R) -> R {
+        // Declared before the guard, so it is dropped after it.
+        let mut later = None;
+        let mut inner = lock(&self.inner);
+        change(&mut inner, &mut later)
     }
 
     /// What is returned is dropped after unlocking.
@@ -267,9 +285,10 @@ impl<B: Batch> Parcel<B> {
         if !inner.under_way || inner.ticket != self.ticket {
             return None;
         }
-        inner.under_way = false;
-        inner.settle();
         let empty = inner.batch.empty();
+        inner.under_way = false;
+        inner.in_hand += 1;
+        inner.settle();
         let batch = mem::replace(&mut inner.batch, empty);
         drop(inner);
         self.line.room.notify_one();
@@ -297,7 +316,7 @@ impl<B: Batch> fmt::Debug for Parcel<B> {
 }
 
 /// What was in a parcel. Empty it as you apply it: what is left when this is dropped, for instance because applying an
-/// item panics or the actor is killed, goes back into the outbox and is delivered again.
+/// item panics or the actor is killed, goes back into the outbox and is delivered again. So does what you put in.
 pub struct Opened<B: Batch> {
     line: Arc<Line<B>>,
     /// There until this is dropped.
@@ -323,19 +342,19 @@ impl<B: Batch> Drop for Opened<B> {
     fn drop(&mut self) {
         let Some(rest) = self.batch.take() else { return };
         let left = rest.len();
-        let mut inner = lock(&self.line.inner);
-        inner.metrics.delivered += self.taken - left;
-        let mut later = None;
-        if left > 0 {
-            inner.batch.put_back(rest);
-            if !inner.under_way {
-                later = Some(self.line.post(&mut inner));
+        let finished = self.line.locked(|inner, later| {
+            inner.in_hand -= 1;
+            // Whoever applies a batch may have put more in than was taken.
+            inner.metrics.delivered += self.taken.saturating_sub(left);
+            if left > 0 {
+                inner.batch.put_back(rest);
+                if !inner.under_way {
+                    *later = Some(self.line.post(inner));
+                }
             }
-        }
-        let done = inner.abandoned && inner.batch.is_empty();
-        drop(inner);
-        drop(later);
-        if done {
+            inner.is_finished()
+        });
+        if finished {
             self.line.forget();
         }
     }

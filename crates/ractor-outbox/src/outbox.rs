@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ractor::rpc::CallResult;
-use ractor::{ActorRef, Message, RpcReplyPort};
+use ractor::{ActorRef, Message, MessagingErr, RpcReplyPort};
 
 use crate::hub::Hub;
 use crate::line::{Line, NotPushed};
@@ -37,7 +37,7 @@ pub enum SendError<T> {
 /// Why a question has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The actor is gone, and will not come back. It had not taken the question.
+    /// The actor is gone, and will not come back. It has not answered.
     #[error("ask an actor that is gone for good")]
     Closed,
     /// The actor dropped the question without an answer, or died with it.
@@ -47,7 +47,10 @@ pub enum CallError {
 
 impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     /// An outbox for an actor that nobody restarts: once it has stopped, items are refused as
-    /// [`Closed`](SendError::Closed).
+    /// [`Closed`](SendError::Closed). A task watches the actor until the last clone is dropped.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
     #[must_use]
     pub fn new(empty: B, actor: ActorRef<M>) -> Self {
         Self::on(Hub::fixed(actor), empty)
@@ -156,7 +159,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
             self.line.forward(incarnation);
             let mut attempts = 0;
             // An error means that it takes no more messages: it is gone, or about to be.
-            while let Ok(result) = actor.call(&question, None).await {
+            while let Some(Ok(result)) = self.ask(incarnation, &actor, &question).await {
                 attempts += 1;
                 match result {
                     CallResult::Success(answer) => return Ok(answer),
@@ -170,7 +173,24 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         Err(CallError::Closed)
     }
 
-    /// The actor is here now: what waits in this outbox and in all its clones goes there, and so does what comes later. Does nothing after [`close`](Self::close).
+    /// Asks one incarnation once. `None` if it has ended or was replaced: a question that was sent just then may stay in
+    /// its mailbox, neither answered nor dropped, for as long as anybody refers to the actor.
+    async fn ask<T: Send + 'static>(
+        &self,
+        incarnation: u64,
+        actor: &ActorRef<M>,
+        question: impl Fn(RpcReplyPort<T>) -> M + Send + Sync,
+    ) -> Option<Result<CallResult<T>, MessagingErr<M>>> {
+        tokio::select! {
+            biased;
+            result = actor.call(question, None) => Some(result),
+            _ = actor.wait(None) => None,
+            () = self.hub.replaced(incarnation) => None,
+        }
+    }
+
+    /// The actor is here now: what waits in this outbox and in all its clones goes there, and so does what comes
+    /// later. Does nothing after [`close`](Self::close).
     pub fn redirect(&self, actor: ActorRef<M>) {
         self.hub.redirect(actor);
     }

@@ -222,6 +222,24 @@ async fn what_a_killed_actor_left_in_its_mailbox_and_in_its_hands_goes_to_its_su
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_in_the_actors_hands_when_its_outbox_is_dropped_goes_to_the_successor() {
+    let (first, second) = (ledger(1).await, ledger(usize::MAX >> 4).await);
+    let outbox = Outbox::supervised(capacity(9));
+    outbox.redirect(first.actor.clone());
+    let last = outbox.clone();
+    for number in [1, 2, 3] {
+        outbox.try_send(number).unwrap();
+    }
+    // One item is written down, two are in its hands.
+    tokio::task::yield_now().await;
+    drop(outbox);
+    first.actor.kill();
+    first.task.await.unwrap();
+    last.redirect(second.actor);
+    assert_eq!(written(&last).await, [2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_panic_leaves_unapplied_stays_and_the_poisoned_item_does_not() {
     let (first, second) = (ledger(usize::MAX >> 4).await, ledger(usize::MAX >> 4).await);
     let outbox = Outbox::supervised(capacity(9));

@@ -66,19 +66,42 @@ impl Mailbox {
     }
 }
 
-/// Where the actor is; what the hub is to real lines.
-struct Address(Mutex<(u64, Arc<Mailbox>)>);
+/// Where the actor is, and the lines that lead to it; what the hub is to real lines.
+struct Address {
+    place: Mutex<(u64, Arc<Mailbox>)>,
+    lines: Mutex<Vec<Arc<Line<Sum>>>>,
+}
+
+impl Address {
+    fn mailbox(&self) -> Arc<Mailbox> {
+        lock(&self.place).1.clone()
+    }
+
+    /// The supervisor's part: a new mailbox, and everything that waits is sent there.
+    fn restart(&self) {
+        *lock(&self.place) = (1, Mailbox::alive());
+        let lines = lock(&self.lines).clone();
+        for line in lines {
+            line.forward(1);
+        }
+    }
+}
 
 impl Route<Sum> for Address {
     fn post(&self, parcel: Parcel<Sum>) -> Posted {
-        let (incarnation, mailbox) = lock(&self.0).clone();
+        let (incarnation, mailbox) = lock(&self.place).clone();
         match mailbox.put(parcel) {
             Ok(()) => Posted { outcome: Ok(incarnation), later: Box::new(mailbox) },
             Err(parcel) => Posted { outcome: Err(NotPosted::Away), later: Box::new((mailbox, parcel)) },
         }
     }
 
-    fn forget(&self, _line: u64) {}
+    fn forget(&self, line: u64) {
+        let mut lines = lock(&self.lines);
+        let forgotten = lines.iter().position(|known| known.id == line).map(|at| lines.remove(at));
+        drop(lines);
+        drop(forgotten);
+    }
 }
 
 /// Applies what is in a parcel, one item at a time.
@@ -90,34 +113,34 @@ fn apply(parcel: Parcel<Sum>, applied: &mut u64) {
     }
 }
 
-/// Runs the senders beside what the actor does, and checks that each item is applied exactly once.
-fn check(
-    sends: [u64; 2],
-    actor: impl Fn(&Arc<Address>, &[Arc<Line<Sum>>; 2]) -> u64 + Send + Sync + 'static,
-) {
+/// Runs the senders beside what the actor does, and checks that each item is applied exactly once. Each sender drops its
+/// outbox behind its last item.
+fn check(sends: [u64; 2], actor: impl Fn(&Address) -> u64 + Send + Sync + 'static) {
     let actor = Arc::new(actor);
     loom::model(move || {
-        let address = Arc::new(Address(Mutex::new((0, Mailbox::alive()))));
+        let place = Mutex::new((0, Mailbox::alive()));
+        let address = Arc::new(Address { place, lines: Mutex::default() });
         let route: Weak<Address> = Arc::downgrade(&address);
         let lines =
             [0, 1].map(|id| Arc::new(Line::new(id, Sum::default(), route.clone() as Weak<dyn Route<Sum>>)));
+        *lock(&address.lines) = lines.to_vec();
         let senders: Vec<_> = lines
-            .iter()
-            .cloned()
+            .into_iter()
             .zip(sends)
             .map(|(line, items)| {
                 thread::spawn(move || {
                     for _ in 0..items {
                         assert!(line.push(1).is_ok());
                     }
+                    line.abandon();
                 })
             })
             .collect();
-        let mut applied = actor(&address, &lines);
+        let mut applied = actor(&address);
         for sender in senders {
             sender.join().unwrap();
         }
-        let (_, mailbox) = lock(&address.0).clone();
+        let mailbox = address.mailbox();
         while let Some(parcel) = mailbox.next() {
             apply(parcel, &mut applied);
         }
@@ -126,22 +149,15 @@ fn check(
             sends.iter().sum::<u64>(),
             "applied exactly once, and nothing is left without a parcel"
         );
+        assert!(lock(&address.lines).is_empty(), "no line outlives its outbox and its items");
         mailbox.die();
     });
 }
 
-/// The supervisor's part: a new mailbox, and everything that waits is sent there.
-fn restart(address: &Arc<Address>, lines: &[Arc<Line<Sum>>; 2]) {
-    *lock(&address.0) = (1, Mailbox::alive());
-    for line in lines {
-        line.forward(1);
-    }
-}
-
 #[test]
 fn nothing_is_lost_or_doubled_while_the_actor_lives() {
-    check([2, 1], |address, _| {
-        let (_, mailbox) = lock(&address.0).clone();
+    check([2, 1], |address| {
+        let mailbox = address.mailbox();
         let mut applied = 0;
         for _ in 0..2 {
             if let Some(parcel) = mailbox.next() {
@@ -154,30 +170,30 @@ fn nothing_is_lost_or_doubled_while_the_actor_lives() {
 
 #[test]
 fn nothing_is_lost_or_doubled_when_it_dies_with_parcels_in_its_mailbox() {
-    check([2, 1], |address, lines| {
-        let (_, mailbox) = lock(&address.0).clone();
+    check([2, 1], |address| {
+        let mailbox = address.mailbox();
         mailbox.die();
-        restart(address, lines);
+        address.restart();
         0
     });
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_when_it_dies_before_it_opens_a_parcel() {
-    check([2, 1], |address, lines| {
-        let (_, mailbox) = lock(&address.0).clone();
+    check([2, 1], |address| {
+        let mailbox = address.mailbox();
         let taken = mailbox.next();
         mailbox.die();
         drop(taken);
-        restart(address, lines);
+        address.restart();
         0
     });
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_when_it_dies_while_it_applies_a_batch() {
-    check([2, 1], |address, lines| {
-        let (_, mailbox) = lock(&address.0).clone();
+    check([2, 1], |address| {
+        let mailbox = address.mailbox();
         let mut applied = 0;
         if let Some(mut opened) = mailbox.next().and_then(Parcel::open) {
             // One item is applied, the rest stays when the batch is dropped in the panic.
@@ -185,17 +201,17 @@ fn nothing_is_lost_or_doubled_when_it_dies_while_it_applies_a_batch() {
             applied = 1;
         }
         mailbox.die();
-        restart(address, lines);
+        address.restart();
         applied
     });
 }
 
 #[test]
 fn nothing_is_lost_or_doubled_when_its_successor_is_there_before_it_is_quite_dead() {
-    check([2, 1], |address, lines| {
-        let (_, mailbox) = lock(&address.0).clone();
+    check([2, 1], |address| {
+        let mailbox = address.mailbox();
         let taken = mailbox.next();
-        restart(address, lines);
+        address.restart();
         let mut applied = 0;
         if let Some(parcel) = taken {
             apply(parcel, &mut applied);
@@ -207,11 +223,11 @@ fn nothing_is_lost_or_doubled_when_its_successor_is_there_before_it_is_quite_dea
 
 #[test]
 fn a_parcel_that_hangs_in_a_dead_mailbox_holds_nothing_up() {
-    check([1, 1], |address, lines| {
-        let (_, mailbox) = lock(&address.0).clone();
+    check([1, 1], |address| {
+        let mailbox = address.mailbox();
         // Dead for whoever posts from now on, but what it holds is neither opened nor dropped before the end.
         let stuck = lock(&mailbox.0).take();
-        restart(address, lines);
+        address.restart();
         mem::forget(stuck);
         0
     });
