@@ -63,13 +63,13 @@
 //! ```
 
 mod batch;
-mod hub;
-mod line;
+mod lane;
 mod metrics;
 mod outbox;
+mod route;
 mod sync;
 
 pub use batch::{Batch, Fifo};
-pub use line::{Opened, Parcel};
+pub use lane::{OpenBatch, Parcel};
 pub use metrics::Metrics;
 pub use outbox::{CallError, Outbox, SendError};

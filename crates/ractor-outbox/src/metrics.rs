@@ -1,10 +1,10 @@
 use std::ops::Add;
 
-/// What has become of the items of one outbox. Add up several for a total.
+/// Counts of the items of one outbox by outcome. Add up several for a total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
     /// Items that are inside now.
-    pub waiting: u64,
+    pub pending: u64,
     /// Items that the actor has taken out and applied.
     pub delivered: u64,
     /// Parcels sent to carry them.
@@ -20,7 +20,7 @@ impl Add for Metrics {
 
     fn add(self, other: Self) -> Self {
         Self {
-            waiting: self.waiting + other.waiting,
+            pending: self.pending + other.pending,
             delivered: self.delivered + other.delivered,
             parcels: self.parcels + other.parcels,
             refused: self.refused + other.refused,

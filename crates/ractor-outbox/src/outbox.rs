@@ -4,12 +4,13 @@ use std::sync::Arc;
 use ractor::rpc::CallResult;
 use ractor::{ActorRef, Message, MessagingErr, RpcReplyPort};
 
-use crate::hub::Hub;
-use crate::line::{Line, NotPushed};
-use crate::{Batch, Metrics, Parcel};
+use crate::batch::Batch;
+use crate::lane::{Lane, Parcel, PushError};
+use crate::metrics::Metrics;
+use crate::route::Route;
 
-/// How often one incarnation of an actor is asked before a question that it drops is an error. An actor that dies of
-/// a panic drops questions before anybody can see that it is dying.
+/// Number of times that one incarnation of an actor is asked before a question that it drops is an error. An actor that
+/// dies of a panic drops questions before anybody can see that it is dying.
 const ATTEMPTS: u32 = 3;
 
 /// One sender's outbox for one actor.
@@ -19,18 +20,18 @@ const ATTEMPTS: u32 = 3;
 /// inside still delivers them, also to a successor as long as another clone is there to learn of it; items that can no
 /// longer be delivered are reported by a `tracing` warning.
 pub struct Outbox<B: Batch, M: Message + From<Parcel<B>>> {
-    hub: Arc<Hub<B, M>>,
-    line: Arc<Line<B>>,
+    route: Arc<Route<B, M>>,
+    lane: Arc<Lane<B>>,
 }
 
-/// Why an item did not go in. It has it.
+/// Why an item did not go in. Contains the item.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError<T> {
     /// There is no room: the actor is behind.
-    #[error("put an item into an outbox that is full: wait, drop it or send it elsewhere")]
+    #[error("outbox is full: wait, drop the item or send it elsewhere")]
     Full(T),
     /// The actor is gone, and will not come back.
-    #[error("put an item into an outbox whose actor is gone for good")]
+    #[error("outbox is closed: its actor is gone for good")]
     Closed(T),
 }
 
@@ -38,10 +39,10 @@ pub enum SendError<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The actor is gone, and will not come back. It has not answered.
-    #[error("ask an actor that is gone for good")]
+    #[error("actor is gone for good")]
     Closed,
     /// The actor dropped the question without an answer, or died with it.
-    #[error("get an answer: the actor dropped the question")]
+    #[error("actor dropped the question")]
     Unanswered,
 }
 
@@ -53,7 +54,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     /// Outside of a Tokio runtime.
     #[must_use]
     pub fn new(empty: B, actor: ActorRef<M>) -> Self {
-        Self::on(Hub::fixed(actor), empty)
+        Self::on(Route::fixed(actor), empty)
     }
 
     /// An outbox for an actor that somebody starts and restarts, and calls [`redirect`](Self::redirect) each time.
@@ -61,12 +62,12 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     /// says so.
     #[must_use]
     pub fn supervised(empty: B) -> Self {
-        Self::on(Hub::supervised(), empty)
+        Self::on(Route::supervised(), empty)
     }
 
-    fn on(hub: Arc<Hub<B, M>>, empty: B) -> Self {
-        let line = hub.line(empty);
-        Self { hub, line }
+    fn on(route: Arc<Route<B, M>>, empty: B) -> Self {
+        let lane = route.lane(empty);
+        Self { route, lane }
     }
 
     /// Puts an item in. If the outbox is full, the item comes back (refused, and counted).
@@ -75,11 +76,11 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     /// [`SendError`]; the outbox is also full for those who come after others that wait for room.
     #[inline]
     pub fn try_send<'a>(&self, item: B::Item<'a>) -> Result<(), SendError<B::Item<'a>>> {
-        match self.line.push(item) {
+        match self.lane.push(item) {
             Ok(()) => Ok(()),
-            Err(NotPushed::Closed(item)) => Err(SendError::Closed(item)),
-            Err(NotPushed::Full(item)) => {
-                self.line.count(|metrics| metrics.refused += 1);
+            Err(PushError::Closed(item)) => Err(SendError::Closed(item)),
+            Err(PushError::Full(item)) => {
+                self.lane.count(|metrics| metrics.refused += 1);
                 Err(SendError::Full(item))
             }
         }
@@ -92,20 +93,20 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     /// # Errors
     /// [`SendError::Closed`], never `Full`.
     pub async fn send<'a>(&self, item: B::Item<'a>) -> Result<(), SendError<B::Item<'a>>> {
-        let mut item = match self.line.push(item) {
+        let mut item = match self.lane.push(item) {
             Ok(()) => return Ok(()),
-            Err(NotPushed::Closed(item)) => return Err(SendError::Closed(item)),
-            Err(NotPushed::Full(item)) => item,
+            Err(PushError::Closed(item)) => return Err(SendError::Closed(item)),
+            Err(PushError::Full(item)) => item,
         };
-        let _waiting = self.line.wait();
-        let _turn = self.line.queue.lock().await;
+        let _waiting = self.lane.wait();
+        let _turn = self.lane.queue.lock().await;
         loop {
-            item = match self.line.push_in_turn(item) {
+            item = match self.lane.push_in_turn(item) {
                 Ok(()) => return Ok(()),
-                Err(NotPushed::Closed(item)) => return Err(SendError::Closed(item)),
-                Err(NotPushed::Full(item)) => item,
+                Err(PushError::Closed(item)) => return Err(SendError::Closed(item)),
+                Err(PushError::Full(item)) => item,
             };
-            self.line.room.notified().await;
+            self.lane.room.notified().await;
         }
     }
 
@@ -114,11 +115,11 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
     /// # Errors
     /// [`SendError::Closed`], never `Full`.
     pub fn send_or_drop<'a>(&self, item: B::Item<'a>) -> Result<bool, SendError<B::Item<'a>>> {
-        match self.line.push(item) {
+        match self.lane.push(item) {
             Ok(()) => Ok(true),
-            Err(NotPushed::Closed(item)) => Err(SendError::Closed(item)),
-            Err(NotPushed::Full(_)) => {
-                self.line.count(|metrics| metrics.dropped += 1);
+            Err(PushError::Closed(item)) => Err(SendError::Closed(item)),
+            Err(PushError::Full(_)) => {
+                self.lane.count(|metrics| metrics.dropped += 1);
                 Ok(false)
             }
         }
@@ -138,9 +139,9 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         B2: Batch<Item<'a> = B::Item<'a>>,
         M2: Message + From<Parcel<B2>>,
     {
-        match self.line.push(item) {
+        match self.lane.push(item) {
             Ok(()) => Ok(()),
-            Err(NotPushed::Full(item) | NotPushed::Closed(item)) => other.try_send(item),
+            Err(PushError::Full(item) | PushError::Closed(item)) => other.try_send(item),
         }
     }
 
@@ -154,9 +155,9 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         question: impl Fn(RpcReplyPort<T>) -> M + Send + Sync,
     ) -> Result<T, CallError> {
         let mut asked = None;
-        while let Some((incarnation, actor)) = self.hub.incarnation_after(asked).await {
+        while let Some((incarnation, actor)) = self.route.incarnation_after(asked).await {
             asked = Some(incarnation);
-            self.line.forward(incarnation);
+            self.lane.forward(incarnation);
             let mut attempts = 0;
             // An error means that it takes no more messages: it is gone, or about to be.
             while let Some(Ok(result)) = self.ask(incarnation, &actor, &question).await {
@@ -185,50 +186,51 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
             biased;
             result = actor.call(question, None) => Some(result),
             _ = actor.wait(None) => None,
-            () = self.hub.replaced(incarnation) => None,
+            () = self.route.replaced(incarnation) => None,
         }
     }
 
-    /// The actor is here now: what waits in this outbox and in all its clones goes there, and so does what comes
-    /// later. Does nothing after [`close`](Self::close).
+    /// Sends the contents of this outbox and of all its clones to a new incarnation of the actor, and what comes later, too.
+    /// After [`close`](Self::close), that is still what was put in before.
     pub fn redirect(&self, actor: ActorRef<M>) {
-        self.hub.redirect(actor);
+        self.route.redirect(actor);
     }
 
-    /// The actor will not come back: this outbox and all its clones refuse what comes from now on.
+    /// Refuses items from now on, in this outbox and all its clones, and questions that would need a successor of the actor.
+    /// What is inside is still delivered.
     pub fn close(&self) {
-        self.hub.close();
+        self.route.close();
     }
 
-    /// Whether the actor is gone for good, as far as this outbox has noticed.
+    /// Returns true if items are refused: the outbox was closed, or has noticed that its actor is gone for good.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.line.is_closed()
+        self.lane.is_closed()
     }
 
-    /// The actor's latest incarnation; `None` before the first. A message that is cast there directly may overtake
-    /// what waits in the outbox.
+    /// Returns the actor's latest incarnation; `None` before the first. A message that is cast there directly may overtake
+    /// the contents of the outbox.
     #[must_use]
     pub fn actor(&self) -> Option<ActorRef<M>> {
-        self.hub.actor()
+        self.route.actor()
     }
 
-    /// What has become of this outbox's items.
+    /// Returns counts of this outbox's items by outcome. Clones have their own.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.line.metrics()
+        self.lane.metrics()
     }
 }
 
 impl<B: Batch, M: Message + From<Parcel<B>>> Clone for Outbox<B, M> {
     fn clone(&self) -> Self {
-        Self::on(self.hub.clone(), self.line.empty_batch())
+        Self::on(self.route.clone(), self.lane.empty_batch())
     }
 }
 
 impl<B: Batch, M: Message + From<Parcel<B>>> Drop for Outbox<B, M> {
     fn drop(&mut self) {
-        self.line.abandon();
+        self.lane.abandon();
     }
 }
 
@@ -239,7 +241,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> fmt::Debug for Outbox<B, M> {
 }
 
 impl<T> SendError<T> {
-    /// The item that did not go in.
+    /// Returns the item that did not go in.
     pub fn into_item(self) -> T {
         match self {
             Self::Full(item) | Self::Closed(item) => item,

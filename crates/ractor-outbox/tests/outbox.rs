@@ -117,8 +117,8 @@ async fn a_full_outbox_refuses_drops_or_routes_as_the_sender_says() {
     ledger.permits.add_permits(2);
     assert_eq!(written(&outbox).await, [1, 2]);
     assert_eq!(outbox.send_or_drop(7), Ok(true));
-    let Metrics { waiting, delivered, refused, dropped, .. } = outbox.metrics();
-    assert_eq!((waiting, delivered, refused, dropped), (1, 2, 1, 1));
+    let Metrics { pending, delivered, refused, dropped, .. } = outbox.metrics();
+    assert_eq!((pending, delivered, refused, dropped), (1, 2, 1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +210,7 @@ async fn what_a_killed_actor_left_in_its_mailbox_and_in_its_hands_goes_to_its_su
     first.actor.kill();
     first.task.await.unwrap();
     clone.try_send(11).unwrap();
-    assert_eq!(outbox.metrics().waiting, 3);
+    assert_eq!(outbox.metrics().pending, 3);
 
     drop(clone);
     outbox.redirect(second.actor.clone());
@@ -248,7 +248,7 @@ async fn what_a_panic_leaves_unapplied_stays_and_the_poisoned_item_does_not() {
         outbox.try_send(number).unwrap();
     }
     first.task.await.unwrap();
-    assert_eq!(outbox.metrics(), Metrics { waiting: 1, delivered: 2, parcels: 2, ..Metrics::default() });
+    assert_eq!(outbox.metrics(), Metrics { pending: 1, delivered: 2, parcels: 2, ..Metrics::default() });
     outbox.redirect(second.actor);
     assert_eq!(written(&outbox).await, [2]);
 }
@@ -286,6 +286,40 @@ async fn closing_ends_all_waits_with_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_inside_when_an_outbox_is_closed_is_delivered_also_to_a_successor() {
+    let (first, second) = (ledger(1).await, ledger(usize::MAX >> 4).await);
+    let outbox = Outbox::supervised(capacity(9));
+    outbox.redirect(first.actor.clone());
+    for number in [1, 2] {
+        outbox.try_send(number).unwrap();
+    }
+    tokio::task::yield_now().await;
+    outbox.try_send(3).unwrap();
+    outbox.close();
+    assert_eq!(outbox.try_send(4), Err(SendError::Closed(4)));
+    first.actor.kill();
+    first.task.await.unwrap();
+    outbox.redirect(second.actor.clone());
+    second.actor.drain().unwrap();
+    second.task.await.unwrap();
+    assert_eq!(outbox.metrics(), Metrics { delivered: 3, parcels: 3, ..Metrics::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_asked_before_an_outbox_is_closed_is_answered() {
+    let ledger = ledger(0).await;
+    let outbox = Outbox::supervised(capacity(9));
+    outbox.redirect(ledger.actor);
+    outbox.try_send(1).unwrap();
+    let (answer, ()) = tokio::join!(outbox.call(LedgerMessage::Get), async {
+        tokio::task::yield_now().await;
+        outbox.close();
+        ledger.permits.add_permits(1);
+    });
+    assert_eq!(answer, Ok(vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_question_that_a_living_actor_drops_is_an_error() {
     let ledger = ledger(0).await;
     let outbox = Outbox::supervised(capacity(1));
@@ -297,9 +331,6 @@ async fn a_question_that_a_living_actor_drops_is_an_error() {
 fn an_error_has_the_item_and_does_not_print_it() {
     let error = SendError::Full("secret");
     assert_eq!(format!("{error:?}"), "Full(..)");
-    assert_eq!(
-        error.to_string(),
-        "put an item into an outbox that is full: wait, drop it or send it elsewhere"
-    );
+    assert_eq!(error.to_string(), "outbox is full: wait, drop the item or send it elsewhere");
     assert_eq!(error.into_item(), "secret");
 }

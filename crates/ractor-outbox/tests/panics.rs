@@ -81,7 +81,7 @@ fn a_panic_while_the_actor_is_away_leaves_the_outbox_usable() {
         let outbox = Outbox::<_, IdlerMessage>::supervised(Fragile(Vec::new()));
         assert!(catch_unwind(AssertUnwindSafe(|| outbox.try_send(0))).is_err());
         assert_eq!(outbox.try_send(1), Ok(()));
-        assert_eq!(outbox.metrics().waiting, 1);
+        assert_eq!(outbox.metrics().pending, 1);
     });
 }
 
@@ -96,7 +96,7 @@ fn a_panic_while_a_batch_is_put_back_leaves_the_outbox_usable() {
             assert_eq!(outbox.try_send(1), Ok(()));
             task.await.unwrap();
             assert_eq!(outbox.try_send(2), Ok(()));
-            assert_eq!(outbox.metrics().waiting, 1);
+            assert_eq!(outbox.metrics().pending, 1);
         });
     });
 }

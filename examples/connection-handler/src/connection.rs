@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use counter_keyspace::{KeyspaceError, KeyspaceHandle};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
-use ractor_outbox::{Fifo, Opened, Parcel};
+use ractor_outbox::{Fifo, OpenBatch, Parcel};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::timeout;
@@ -76,7 +76,7 @@ impl Actor for Connection {
 }
 
 impl Client {
-    async fn hear(&mut self, mut chunks: Opened<Fifo<Vec<u8>>>) -> Result<(), End> {
+    async fn hear(&mut self, mut chunks: OpenBatch<Fifo<Vec<u8>>>) -> Result<(), End> {
         while let Some(chunk) = chunks.pop() {
             self.unfinished.extend(chunk);
             let (requests, used) = resp::parse(&self.unfinished);

@@ -68,7 +68,7 @@ pub(crate) async fn kill(killed: WorkerId) -> anyhow::Result<()> {
     sleep(SERVICE * 5 / 2).await;
     router.outboxes[killed].actor().context("failed to find the worker")?.kill();
     list.wait_for(|list| *list != everybody).await?;
-    let waiting = router.outboxes[killed].metrics().waiting;
+    let waiting = router.outboxes[killed].metrics().pending;
     all_send().await;
     list.wait_for(|list| *list == everybody).await?;
     all_send().await;

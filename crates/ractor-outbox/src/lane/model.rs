@@ -66,10 +66,10 @@ impl Mailbox {
     }
 }
 
-/// Where the actor is, and the lines that lead to it; what the hub is to real lines.
+/// Where the actor is, and the lanes that lead to it; what the route is to real lanes.
 struct Address {
     place: Mutex<(u64, Arc<Mailbox>)>,
-    lines: Mutex<Vec<Arc<Line<Sum>>>>,
+    lanes: Mutex<Vec<Arc<Lane<Sum>>>>,
 }
 
 impl Address {
@@ -80,26 +80,26 @@ impl Address {
     /// The supervisor's part: a new mailbox, and everything that waits is sent there.
     fn restart(&self) {
         *lock(&self.place) = (1, Mailbox::alive());
-        let lines = lock(&self.lines).clone();
-        for line in lines {
-            line.forward(1);
+        let lanes = lock(&self.lanes).clone();
+        for lane in lanes {
+            lane.forward(1);
         }
     }
 }
 
-impl Route<Sum> for Address {
+impl Carrier<Sum> for Address {
     fn post(&self, parcel: Parcel<Sum>) -> Posted {
         let (incarnation, mailbox) = lock(&self.place).clone();
         match mailbox.put(parcel) {
-            Ok(()) => Posted { outcome: Ok(incarnation), later: Box::new(mailbox) },
-            Err(parcel) => Posted { outcome: Err(NotPosted::Away), later: Box::new((mailbox, parcel)) },
+            Ok(()) => Posted { outcome: Ok(incarnation), deferred: Box::new(mailbox) },
+            Err(parcel) => Posted { outcome: Err(PostError::Away), deferred: Box::new((mailbox, parcel)) },
         }
     }
 
-    fn forget(&self, line: u64) {
-        let mut lines = lock(&self.lines);
-        let forgotten = lines.iter().position(|known| known.id == line).map(|at| lines.remove(at));
-        drop(lines);
+    fn forget(&self, lane: u64) {
+        let mut lanes = lock(&self.lanes);
+        let forgotten = lanes.iter().position(|known| known.id == lane).map(|at| lanes.remove(at));
+        drop(lanes);
         drop(forgotten);
     }
 }
@@ -119,20 +119,20 @@ fn check(sends: [u64; 2], actor: impl Fn(&Address) -> u64 + Send + Sync + 'stati
     let actor = Arc::new(actor);
     loom::model(move || {
         let place = Mutex::new((0, Mailbox::alive()));
-        let address = Arc::new(Address { place, lines: Mutex::default() });
-        let route: Weak<Address> = Arc::downgrade(&address);
-        let lines =
-            [0, 1].map(|id| Arc::new(Line::new(id, Sum::default(), route.clone() as Weak<dyn Route<Sum>>)));
-        *lock(&address.lines) = lines.to_vec();
-        let senders: Vec<_> = lines
+        let address = Arc::new(Address { place, lanes: Mutex::default() });
+        let carrier: Weak<Address> = Arc::downgrade(&address);
+        let lanes = [0, 1]
+            .map(|id| Arc::new(Lane::new(id, Sum::default(), carrier.clone() as Weak<dyn Carrier<Sum>>)));
+        *lock(&address.lanes) = lanes.to_vec();
+        let senders: Vec<_> = lanes
             .into_iter()
             .zip(sends)
-            .map(|(line, items)| {
+            .map(|(lane, items)| {
                 thread::spawn(move || {
                     for _ in 0..items {
-                        assert!(line.push(1).is_ok());
+                        assert!(lane.push(1).is_ok());
                     }
-                    line.abandon();
+                    lane.abandon();
                 })
             })
             .collect();
@@ -149,7 +149,7 @@ fn check(sends: [u64; 2], actor: impl Fn(&Address) -> u64 + Send + Sync + 'stati
             sends.iter().sum::<u64>(),
             "applied exactly once, and nothing is left without a parcel"
         );
-        assert!(lock(&address.lines).is_empty(), "no line outlives its outbox and its items");
+        assert!(lock(&address.lanes).is_empty(), "no lane outlives its outbox and its items");
         mailbox.die();
     });
 }

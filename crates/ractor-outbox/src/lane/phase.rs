@@ -1,0 +1,73 @@
+/// Life of a lane: whether it takes items, and whether a parcel is in flight. Pure.
+///
+/// | from | `posted` | `landed` | `closed` |
+/// |---|---|---|---|
+/// | `Idle` | `InFlight` | | `Closed` |
+/// | `InFlight` | `InFlight`, a later parcel | `Idle` | `Closing` |
+/// | `Closing` | `Closing`, a later parcel | `Closed` | |
+/// | `Closed` | `Closing` | | |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Takes items; no parcel is in flight.
+    Idle,
+    /// Takes items, which join those that the parcel in flight will deliver.
+    InFlight(Flight),
+    /// Refuses items; what is inside is in flight.
+    Closing(Flight),
+    /// Refuses items; no parcel is in flight.
+    Closed,
+}
+
+/// The one parcel that counts. A parcel with another ticket is void: opening or dropping it changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flight {
+    pub(super) ticket: u64,
+    /// Incarnation of the actor that it was sent to.
+    pub(super) incarnation: u64,
+}
+
+impl Phase {
+    /// A parcel was sent.
+    #[must_use]
+    pub(super) const fn posted(self, flight: Flight) -> Self {
+        match self {
+            Self::Idle | Self::InFlight(_) => Self::InFlight(flight),
+            Self::Closing(_) | Self::Closed => Self::Closing(flight),
+        }
+    }
+
+    /// The parcel in flight was opened, dropped or made void.
+    #[must_use]
+    pub(super) const fn landed(self) -> Self {
+        match self {
+            Self::Idle | Self::InFlight(_) => Self::Idle,
+            Self::Closing(_) | Self::Closed => Self::Closed,
+        }
+    }
+
+    /// No more items are taken.
+    #[must_use]
+    pub(super) const fn closed(self) -> Self {
+        match self {
+            Self::Idle | Self::Closed => Self::Closed,
+            Self::InFlight(flight) | Self::Closing(flight) => Self::Closing(flight),
+        }
+    }
+
+    pub(super) const fn is_closed(self) -> bool {
+        matches!(self, Self::Closing(_) | Self::Closed)
+    }
+
+    /// The parcel in flight.
+    pub(super) const fn flight(self) -> Option<Flight> {
+        match self {
+            Self::InFlight(flight) | Self::Closing(flight) => Some(flight),
+            Self::Idle | Self::Closed => None,
+        }
+    }
+
+    /// Whether the parcel with this ticket is the one in flight.
+    pub(super) const fn is_in_flight(self, ticket: u64) -> bool {
+        matches!(self.flight(), Some(flight) if flight.ticket == ticket)
+    }
+}
