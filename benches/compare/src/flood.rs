@@ -47,8 +47,8 @@ impl Actor for SlowCounter {
 }
 
 pub(crate) async fn run() {
-    let name = CounterName::from("flooded");
-    let arguments = CounterArguments::new(name.clone());
+    let name = CounterName::from_static("flooded");
+    let arguments = CounterArguments::new(name.clone()).expect("a short name");
     let (actor, _task) = Actor::spawn(None, SlowCounter, arguments).await.expect("the counter starts");
     let counter = CounterHandle::supervised(name, Outbox::new(Delta::default(), actor));
 

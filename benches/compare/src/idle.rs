@@ -13,7 +13,7 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(crate) async fn run() {
     let mut counters = Vec::with_capacity(COUNTERS);
     for n in 0..COUNTERS {
-        let arguments = CounterArguments::new(format!("idle-{n}"));
+        let arguments = CounterArguments::new(format!("idle-{n}")).expect("a short name");
         let counter = CounterHandle::spawn(arguments).await.expect("the counter starts");
         counter.increment(1).expect("the counter runs");
         assert_eq!(counter.value().await.expect("the counter answers"), 1, "counting is exact");

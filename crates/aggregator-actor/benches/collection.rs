@@ -9,8 +9,9 @@ async fn start(counters: u64) -> AggregatorHandle {
     let arguments = AggregatorOptions { collect_every: None, ..AggregatorOptions::default() };
     let aggregator = AggregatorHandle::spawn(arguments).await.expect("the aggregator starts");
     for n in 0..counters {
-        let counter =
-            CounterHandle::spawn(CounterArguments::new(n.to_string())).await.expect("a counter starts");
+        let counter = CounterHandle::spawn(CounterArguments::new(n.to_string()).expect("a short name"))
+            .await
+            .expect("a counter starts");
         let actor = counter.actor().expect("it has started");
         aggregator.register(counter.name().clone(), actor).await.expect("the aggregator runs");
     }

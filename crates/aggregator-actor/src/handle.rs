@@ -1,5 +1,5 @@
 use counter_protocol::{
-    AggregatedStats, AggregatorMessage, CounterMessage, CounterName, CounterStats, GetGroupStats,
+    AggregatedStats, AggregatorMessage, CounterMessage, CounterName, CounterStats, GetGroupStats, NameTooLong,
 };
 use std::num::NonZeroUsize;
 
@@ -30,6 +30,9 @@ pub enum AggregatorError {
     /// The actor did not start, for instance because the time between two collections is zero.
     #[error("start the aggregator")]
     Start(#[source] SpawnErr),
+    /// The name is too long for a counter.
+    #[error(transparent)]
+    NameTooLong(#[from] NameTooLong),
     /// The aggregator has stopped for good, before or while it was asked.
     #[error("reach the aggregator: it has stopped; start it again and register the counters")]
     Stopped,
@@ -62,32 +65,38 @@ impl AggregatorHandle {
     /// takes its place; a counter that has stopped is not registered.
     ///
     /// # Errors
-    /// [`AggregatorError::Stopped`].
+    /// [`AggregatorError::NameTooLong`], [`AggregatorError::Stopped`].
     pub async fn register(
         &self,
-        name: CounterName,
+        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
         counter: ActorRef<CounterMessage>,
     ) -> Result<(), AggregatorError> {
+        let name = CounterName::new(name)?;
         self.send(AggregatorMessage::RegisterCounter { name, counter }).await
     }
 
     /// Watches an actor that speaks for many counters, under a name, by the same rules.
     ///
     /// # Errors
-    /// [`AggregatorError::Stopped`].
+    /// [`AggregatorError::NameTooLong`], [`AggregatorError::Stopped`].
     pub async fn register_group(
         &self,
-        name: CounterName,
+        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
         group: DerivedActorRef<GetGroupStats>,
     ) -> Result<(), AggregatorError> {
+        let name = CounterName::new(name)?;
         self.send(AggregatorMessage::RegisterGroup { name, group }).await
     }
 
     /// Stops watching the counter or group of this name, if there is one, and drops its statistics.
     ///
     /// # Errors
-    /// [`AggregatorError::Stopped`].
-    pub async fn forget(&self, name: CounterName) -> Result<(), AggregatorError> {
+    /// [`AggregatorError::NameTooLong`], [`AggregatorError::Stopped`].
+    pub async fn forget(
+        &self,
+        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
+    ) -> Result<(), AggregatorError> {
+        let name = CounterName::new(name)?;
         self.send(AggregatorMessage::ForgetCounter { name }).await
     }
 

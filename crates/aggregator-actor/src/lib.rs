@@ -20,7 +20,7 @@
 //! # runtime.block_on(async {
 //! let aggregator = AggregatorHandle::spawn(AggregatorOptions::default()).await?;
 //! for name in ["hits", "misses"] {
-//!     let counter = CounterHandle::spawn(CounterArguments::new(name)).await?;
+//!     let counter = CounterHandle::spawn(CounterArguments::new(name)?).await?;
 //!     aggregator.register(counter.name().clone(), counter.actor()?).await?;
 //!     counter.increment(21)?;
 //! }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aggregator_actor::{AggregatorError, AggregatorHandle, AggregatorOptions};
 use counter_actor::{CounterArguments, CounterHandle};
-use counter_protocol::{AggregatorMessage, CounterMessage, CounterStats, Rate};
+use counter_protocol::{AggregatorMessage, CounterMessage, CounterName, CounterStats, Rate};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::time::{Instant, advance, sleep};
 
@@ -19,9 +19,11 @@ async fn aggregator(collect_every: Option<Duration>) -> AggregatorHandle {
 }
 
 async fn counter(aggregator: &AggregatorHandle, name: &str) -> CounterHandle {
-    let counter = CounterHandle::spawn(CounterArguments::new(name)).await.expect("the counter starts");
+    let counter = CounterHandle::spawn(CounterArguments::new(name).expect("a short name"))
+        .await
+        .expect("the counter starts");
     let actor = counter.actor().expect("it has started");
-    aggregator.register(name.into(), actor).await.expect("the aggregator runs");
+    aggregator.register(name, actor).await.expect("the aggregator runs");
     counter
 }
 
@@ -70,7 +72,7 @@ async fn probe(
     let asked = Arc::new(AtomicU64::new(0));
     let (probe, _task) =
         Actor::spawn(None, Probe { asked: asked.clone(), hung }, ()).await.expect("the probe starts");
-    aggregator.register(name.into(), probe.clone()).await.expect("the aggregator runs");
+    aggregator.register(name, probe.clone()).await.expect("the aggregator runs");
     (probe, asked)
 }
 
@@ -118,7 +120,7 @@ async fn hung_counters_cost_one_deadline_together_and_are_named() {
     let totals = aggregator.collect().await.unwrap();
     assert!((DEADLINE..DEADLINE + Duration::from_millis(5)).contains(&begun.elapsed()));
     assert_eq!((totals.total_value, totals.num_counters), (3, 4));
-    assert_eq!(totals.unanswered, ["hung-1", "hung-2", "hung-3"].map(Into::into).into());
+    assert_eq!(totals.unanswered, ["hung-1", "hung-2", "hung-3"].map(CounterName::from_static).into());
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +152,7 @@ async fn extra_collections_neither_overlap_nor_multiply_the_timer() {
 async fn a_counter_registered_twice_is_asked_once() {
     let aggregator = aggregator(None).await;
     let (probe, asked) = probe(&aggregator, "twice", false).await;
-    aggregator.register("twice".into(), probe).await.unwrap();
+    aggregator.register("twice", probe).await.unwrap();
     assert_eq!(aggregator.collect().await.unwrap().num_counters, 1);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
@@ -165,7 +167,7 @@ async fn a_counter_that_stops_leaves_by_itself() {
     leaves.shutdown().await;
     let totals = aggregator.total_stats().await.unwrap();
     assert_eq!((totals.total_value, totals.num_counters), (0, 1));
-    aggregator.register("late".into(), leaves.actor().unwrap()).await.unwrap();
+    aggregator.register("late", leaves.actor().unwrap()).await.unwrap();
     assert_eq!(aggregator.total_stats().await.unwrap().num_counters, 1, "too late to register");
 }
 
@@ -182,13 +184,13 @@ async fn a_counter_that_dies_is_named_and_what_it_said_is_kept_until_another_tak
     failing.wait(None).await.unwrap();
     for totals in [aggregator.total_stats().await.unwrap(), aggregator.collect().await.unwrap()] {
         assert_eq!((totals.total_value, totals.num_counters), (5, 2));
-        assert_eq!(totals.unanswered, ["killed", "failed"].map(Into::into).into());
+        assert_eq!(totals.unanswered, ["killed", "failed"].map(CounterName::from_static).into());
     }
 
-    let arguments = CounterArguments::resuming("killed", 5, 1);
+    let arguments = CounterArguments::resuming("killed", 5, 1).unwrap();
     let successor = CounterHandle::spawn(arguments).await.unwrap();
-    aggregator.register("killed".into(), successor.actor().unwrap()).await.unwrap();
-    aggregator.forget("failed".into()).await.unwrap();
+    aggregator.register("killed", successor.actor().unwrap()).await.unwrap();
+    aggregator.forget("failed").await.unwrap();
     let totals = aggregator.collect().await.unwrap();
     assert_eq!((totals.total_value, totals.num_counters, totals.unanswered.len()), (5, 1, 0));
 }

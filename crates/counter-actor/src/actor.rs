@@ -1,12 +1,12 @@
 use std::mem;
 
-use counter_protocol::{CounterMessage, CounterName, CounterStats};
+use counter_protocol::{CounterMessage, CounterName, CounterStats, NameTooLong};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_supervision::Lease;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::{Counter, Refused};
+use crate::{Counter, CounterError, Refused};
 
 /// The actor around a [`Counter`].
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +31,26 @@ pub struct CounterLife {
 
 impl CounterArguments {
     /// A new counter, at 0 after no operations.
-    pub fn new(name: impl Into<CounterName>) -> Self {
+    ///
+    /// # Errors
+    /// [`CounterError::NameTooLong`].
+    pub fn new(name: impl TryInto<CounterName, Error: Into<NameTooLong>>) -> Result<Self, CounterError> {
         Self::resuming(name, 0, 0)
     }
 
     /// A counter that goes on from a value, and from the number of operations that have led to it.
-    pub fn resuming(name: impl Into<CounterName>, value: i64, operations: u64) -> Self {
-        Self { name: name.into(), life: CounterLife::from(Counter::new(value, operations)).into() }
+    ///
+    /// # Errors
+    /// [`CounterError::NameTooLong`].
+    pub fn resuming(
+        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
+        value: i64,
+        operations: u64,
+    ) -> Result<Self, CounterError> {
+        Ok(Self {
+            name: CounterName::new(name)?,
+            life: CounterLife::from(Counter::new(value, operations)).into(),
+        })
     }
 }
 

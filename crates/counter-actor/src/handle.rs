@@ -1,4 +1,4 @@
-use counter_protocol::{CounterMessage, CounterName, CounterStats, Delta};
+use counter_protocol::{CounterMessage, CounterName, CounterStats, Delta, NameTooLong};
 use ractor::{Actor, ActorRef, RpcReplyPort, SpawnErr};
 use ractor_outbox::{CallError, Metrics, Outbox};
 
@@ -21,6 +21,9 @@ pub struct CounterHandle {
 /// Why a counter could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum CounterError {
+    /// The name is too long for a counter.
+    #[error(transparent)]
+    NameTooLong(#[from] NameTooLong),
     /// The actor did not start.
     #[error("start counter `{name}`")]
     Start {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use counter_actor::{CounterArguments, CounterError, CounterHandle};
-use counter_protocol::{CounterMessage, CounterStats, Rate};
+use counter_protocol::{CounterMessage, CounterName, CounterStats, NameTooLong, Rate};
 use tokio::time::advance;
 
 async fn counter(initial_value: i64, initial_operations: u64) -> CounterHandle {
-    let arguments = CounterArguments::resuming("under test", initial_value, initial_operations);
+    let arguments =
+        CounterArguments::resuming("under test", initial_value, initial_operations).expect("a short name");
     CounterHandle::spawn(arguments).await.expect("the counter starts")
 }
 
@@ -112,8 +113,17 @@ async fn no_task_outlives_a_counter() {
 }
 
 #[test]
+fn a_counter_with_a_name_above_the_limit_does_not_start() {
+    let len_bytes = CounterName::MAX_BYTES + 1;
+    let refused = CounterArguments::new(vec![b'x'; len_bytes]);
+    assert!(
+        matches!(refused, Err(CounterError::NameTooLong(NameTooLong { len_bytes: told })) if told == len_bytes)
+    );
+}
+
+#[test]
 fn errors_complete_the_sentence_failed_to() {
-    let name = || "hits".into();
+    let name = || CounterName::from_static("hits");
     assert_eq!(
         CounterError::Stopped { name: name() }.to_string(),
         "reach counter `hits`: it has stopped; start it again"

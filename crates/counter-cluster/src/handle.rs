@@ -104,9 +104,8 @@ impl NodeHandle {
     /// # Errors
     /// [`KeyspaceError`], but never `Full`.
     pub async fn value(&self, name: impl AsRef<[u8]>) -> Result<Reading, KeyspaceError> {
-        let name = name.as_ref();
-        let mine = self.counters.count(name).await?;
-        let name = CounterName::from(name);
+        let name = CounterName::new(name.as_ref())?;
+        let mine = self.counters.count(name.as_bytes()).await?;
         let (mut total, peers) = self.ask(|reply| ReplicatorMessage::GetOthers(name.clone(), reply)).await?;
         mine.into_iter().for_each(|count| total.add(count));
         Ok(Reading { total, peers })
@@ -141,7 +140,7 @@ impl NodeHandle {
         name: Option<&[u8]>,
         deadline: Duration,
     ) -> Result<Vec<NodeName>, KeyspaceError> {
-        let name = name.map(CounterName::from);
+        let name = name.map(CounterName::new).transpose()?;
         self.ask(|reply| ReplicatorMessage::Refresh { name: name.clone(), deadline, reply }).await
     }
 

@@ -134,11 +134,11 @@ impl Ledger {
     }
 
     /// Keeps an entry if it is newer than what is known, and says where.
-    pub fn merge(&mut self, replica: usize, name: &[u8], count: Count) -> Option<Place> {
+    pub fn merge(&mut self, replica: usize, name: &CounterName, count: Count) -> Option<Place> {
         if count.operations == 0 {
             return None;
         }
-        let hash = self.hash(name);
+        let hash = self.hash(name.as_bytes());
         let bucket = bucket_of(hash);
         let Bucket { names, columns } = &mut self.buckets[bucket];
         let row = names.number(Key::hashed(hash, name));
@@ -170,15 +170,15 @@ impl Ledger {
     /// # Panics
     /// If the place is not from this ledger.
     #[must_use]
-    pub fn entry(&self, Place { replica, bucket, row }: Place) -> (&[u8], Count) {
+    pub fn entry(&self, Place { replica, bucket, row }: Place) -> (Key<'_>, Count) {
         let Bucket { names, columns } = &self.buckets[bucket];
         let (key, ()) = names.at(row).expect("rows are never taken out");
-        (key.name(), columns[replica].counts[row as usize])
+        (key, columns[replica].counts[row as usize])
     }
 
     /// All entries of a name.
-    pub fn entries(&self, name: &[u8]) -> impl Iterator<Item = (&ReplicaId, Count)> {
-        let hash = self.hash(name);
+    pub fn entries(&self, name: &CounterName) -> impl Iterator<Item = (&ReplicaId, Count)> {
+        let hash = self.hash(name.as_bytes());
         let Bucket { names, columns } = &self.buckets[bucket_of(hash)];
         let row = names.number_of(Key::hashed(hash, name));
         let counts = row.into_iter().flat_map(move |row| counts(columns, row));
@@ -203,11 +203,11 @@ impl Ledger {
             let rows = names.iter().zip(0..);
             rows.map(move |((key, ()), row)| {
                 let Total { value, operations } = counts(columns, row).map(|(_, count)| count).collect();
-                (Reverse(value), key.name(), operations)
+                (Reverse(value), key, operations)
             })
         });
-        let counter = |(Reverse(value), name, operations): (Reverse<i128>, &[u8], u128)| {
-            (name.into(), Total { value, operations })
+        let counter = |(Reverse(value), key, operations): (Reverse<i128>, Key<'_>, u128)| {
+            (key.into(), Total { value, operations })
         };
         first(n, ranked).into_iter().map(counter).collect()
     }

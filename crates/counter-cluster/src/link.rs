@@ -65,10 +65,10 @@ impl Link {
         {
             self.taken += 1;
             let place = Place { replica: part / BUCKETS, bucket: part % BUCKETS, row };
-            let (name, count) = ledger.entry(place);
+            let (key, count) = ledger.entry(place);
             // Numbers take up to 10 bytes each, and a length up to 3.
-            bytes += name.len() + 23;
-            columns.entry(place.replica).or_default().push(Entry::new(name.into(), count));
+            bytes += key.name().len() + 23;
+            columns.entry(place.replica).or_default().push(Entry::new(key.into(), count));
             places.push(place);
         }
         if places.is_empty() {

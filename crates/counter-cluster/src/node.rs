@@ -201,6 +201,7 @@ fn now_in_microseconds() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use counter_protocol::CounterName;
     use ractor::RpcReplyPort;
     use tokio::sync::oneshot;
 
@@ -224,7 +225,8 @@ mod tests {
         let other = ReplicaId { node: "other".parse().unwrap(), incarnation: 1 };
         let handle = node.handle();
         for n in 1..=5_i64 {
-            let entry = Entry { of: "a".into(), value: 10 * n, operations: n.unsigned_abs() };
+            let entry =
+                Entry { of: CounterName::from_static("a"), value: 10 * n, operations: n.unsigned_abs() };
             tell(&node, Batch { from: other.clone(), columns: vec![(other.clone(), vec![entry])] }).await;
             handle.increment("a", 1).await.unwrap();
             let before = handle.replicator().unwrap();

@@ -64,7 +64,7 @@ impl Replication {
     /// This node has counted.
     pub fn counted(&mut self, counters: impl IntoIterator<Item = (CounterName, Count)>) {
         for (name, count) in counters {
-            if let Some(place) = self.ledger.merge(self.mine, name.as_bytes(), count) {
+            if let Some(place) = self.ledger.merge(self.mine, &name, count) {
                 self.peers.values_mut().for_each(|peer| peer.link.mark(place));
             }
         }
@@ -97,7 +97,7 @@ impl Replication {
             let mut onward: Vec<_> =
                 peers.filter(|peer| peer.replica != *from && peer.has_to_be_told(id)).collect();
             for entry in entries {
-                if let Some(place) = self.ledger.merge(number, entry.of.as_bytes(), entry.count()) {
+                if let Some(place) = self.ledger.merge(number, &entry.of, entry.count()) {
                     onward.iter_mut().for_each(|peer| peer.link.mark(place));
                 }
             }
@@ -182,7 +182,7 @@ impl Replication {
     /// All entries of a name.
     #[must_use]
     pub fn entries(&self, name: &CounterName) -> Vec<Entry<ReplicaId>> {
-        self.ledger.entries(name.as_bytes()).map(|(id, count)| Entry::new(id.clone(), count)).collect()
+        self.ledger.entries(name).map(|(id, count)| Entry::new(id.clone(), count)).collect()
     }
 }
 

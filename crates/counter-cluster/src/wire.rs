@@ -107,7 +107,7 @@ mod tests {
 
     fn batch() -> Batch {
         let replica = |name: &str| ReplicaId { node: name.parse().unwrap(), incarnation: 1 };
-        let entry = |value| Entry { of: "key-00000001".into(), value, operations: 1_000 };
+        let entry = |value| Entry { of: CounterName::from_static("key-00000001"), value, operations: 1_000 };
         Batch { from: replica("a"), columns: vec![(replica("a"), vec![entry(-5), entry(i64::MAX)])] }
     }
 

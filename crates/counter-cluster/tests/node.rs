@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use counter_cluster::transport::Cookie;
 use counter_cluster::{Node, NodeOptions, Total};
+use counter_protocol::CounterName;
 
 async fn node(name: &str) -> Node {
     let name = name.parse().expect("it is a name");
@@ -23,7 +24,10 @@ async fn a_sender_reads_its_own_writes() {
         let standing = handle.standing().await.unwrap();
         assert_eq!(standing.total().operations, 2 * u128::try_from(n).unwrap());
     }
-    assert_eq!(handle.top(1).await.unwrap(), [("b".into(), Total { value: 100, operations: 100 })]);
+    assert_eq!(
+        handle.top(1).await.unwrap(),
+        [(CounterName::from_static("b"), Total { value: 100, operations: 100 })]
+    );
     assert_eq!(handle.standing().await.unwrap().names, 2);
     assert_eq!(handle.value("nobody").await.unwrap().total, Total::default());
     node.shutdown().await;

@@ -3,13 +3,13 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use counter_actor::Count;
-use counter_protocol::{AggregatedStats, CounterName};
+use counter_protocol::{AggregatedStats, CounterName, NameTooLong};
 use futures_util::future::try_join_all;
 use ractor::RpcReplyPort;
 use ractor_outbox::{CallError, Metrics, Outbox, SendError};
 
 use crate::table::SEGMENTS;
-use crate::{Change, Changed, Deltas, Key, MAX_NAME_BYTES, OwnedKey, ShardMessage};
+use crate::{Change, Changed, Deltas, Key, OwnedKey, ShardMessage};
 
 /// What callers hold of a keyspace. Clones have outboxes of their own, so give each sender one.
 ///
@@ -23,9 +23,9 @@ pub struct KeyspaceHandle {
 /// Why a keyspace could not do what was asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyspaceError {
-    /// The name is longer than [`MAX_NAME_BYTES`].
-    #[error("count a name of {0} bytes: the most is {MAX_NAME_BYTES}")]
-    NameTooLong(usize),
+    /// The name is too long for a counter.
+    #[error(transparent)]
+    NameTooLong(#[from] NameTooLong),
     /// Too many different names wait for the shard: the operation has not been counted.
     #[error("count: too many names wait already; wait, drop it or send it elsewhere")]
     Full,
@@ -131,19 +131,23 @@ impl KeyspaceHandle {
     }
 
     /// The key of a name in this keyspace. Carry it along where it is needed again.
+    ///
+    /// # Errors
+    /// [`NameTooLong`].
     #[inline]
-    #[must_use]
-    pub fn key<'a>(&self, name: &'a [u8]) -> Key<'a> {
+    pub fn key<'a>(&self, name: &'a [u8]) -> Result<Key<'a>, NameTooLong> {
         self.key_within(name, name.len())
     }
 
     /// The key of the name that is the first `len` of these bytes. With more bytes behind the name this is faster.
     ///
+    /// # Errors
+    /// [`NameTooLong`].
+    ///
     /// # Panics
     /// If there are fewer bytes.
     #[inline]
-    #[must_use]
-    pub fn key_within<'a>(&self, bytes: &'a [u8], len: usize) -> Key<'a> {
+    pub fn key_within<'a>(&self, bytes: &'a [u8], len: usize) -> Result<Key<'a>, NameTooLong> {
         Key::new(&self.hasher, bytes, len)
     }
 
@@ -174,7 +178,7 @@ impl KeyspaceHandle {
     /// # Errors
     /// [`KeyspaceError`].
     pub async fn count(&self, name: impl AsRef<[u8]>) -> Result<Option<Count>, KeyspaceError> {
-        let key = self.key(name.as_ref());
+        let key = self.key(name.as_ref())?;
         let (shard, key) = (self.shard(key), OwnedKey::from(key));
         Ok(shard.call(|reply| ShardMessage::Get(key.clone(), reply)).await?)
     }
@@ -184,7 +188,7 @@ impl KeyspaceHandle {
     /// # Errors
     /// [`KeyspaceError`].
     pub async fn remove(&self, name: impl AsRef<[u8]>) -> Result<Option<Count>, KeyspaceError> {
-        let key = self.key(name.as_ref());
+        let key = self.key(name.as_ref())?;
         let (shard, key) = (self.shard(key), OwnedKey::from(key));
         Ok(shard.call(|reply| ShardMessage::Remove(key.clone(), reply)).await?)
     }
@@ -254,10 +258,7 @@ impl KeyspaceHandle {
         name: &'a [u8],
         amount: i64,
     ) -> Result<(&Outbox<Deltas, ShardMessage>, Change<'a>), KeyspaceError> {
-        if name.len() > MAX_NAME_BYTES {
-            return Err(KeyspaceError::NameTooLong(name.len()));
-        }
-        let key = self.key(name);
+        let key = self.key(name)?;
         Ok((self.shard(key), Change::One(key, amount.into())))
     }
 

@@ -1,7 +1,8 @@
+use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher};
 
 use ahash::RandomState;
-use counter_protocol::CounterName;
+use counter_protocol::{CounterName, NameTooLong};
 
 /// How much of a name is its head.
 pub(crate) const HEAD_BYTES: usize = size_of::<u128>();
@@ -18,6 +19,10 @@ const MASKS: [u128; HEAD_BYTES + 1] = {
 };
 
 /// A name, with what is needed to find it: made once by a keyspace's handle, and carried along.
+///
+/// Keys of the same map are equal if their names are, and ordered by name.
+///
+/// *Invariant:* the name is at most [`CounterName::MAX_BYTES`] long.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     pub(crate) hash: u64,
@@ -32,10 +37,14 @@ impl<'a> Key<'a> {
     /// Most names are short, and of all lengths: what depends on the length would often be guessed wrong by the
     /// processor. Where there are bytes behind the name, nothing does as long as it fits into its head.
     ///
+    /// # Errors
+    /// [`NameTooLong`].
+    ///
     /// # Panics
     /// If there are fewer bytes.
     #[inline]
-    pub(crate) fn new(hasher: &RandomState, bytes: &'a [u8], len: usize) -> Self {
+    pub(crate) fn new(hasher: &RandomState, bytes: &'a [u8], len: usize) -> Result<Self, NameTooLong> {
+        CounterName::check_len(len)?;
         let name = &bytes[..len];
         let head = head(bytes, len);
         let mut state = hasher.build_hasher();
@@ -44,13 +53,14 @@ impl<'a> Key<'a> {
         } else {
             state.write(name)
         }
-        Self { hash: state.finish(), head, name }
+        Ok(Self { hash: state.finish(), head, name })
     }
 
     /// The key of a name whose hash comes from elsewhere, for a [`NameMap`](crate::NameMap) of your own.
     #[inline]
     #[must_use]
-    pub fn hashed(hash: u64, name: &'a [u8]) -> Self {
+    pub fn hashed(hash: u64, name: &'a CounterName) -> Self {
+        let name = name.as_bytes();
         Self { hash, head: head(name, name.len()), name }
     }
 
@@ -73,6 +83,32 @@ impl<'a> Key<'a> {
     }
 }
 
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Key<'_> {}
+
+impl PartialOrd for Key<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name.cmp(other.name)
+    }
+}
+
+impl From<Key<'_>> for CounterName {
+    fn from(key: Key<'_>) -> Self {
+        key.name.try_into().expect("a key's name is within the limit")
+    }
+}
+
 /// A [`Key`] that can be sent.
 #[derive(Clone, Debug)]
 pub struct OwnedKey {
@@ -88,8 +124,8 @@ impl OwnedKey {
 }
 
 impl From<Key<'_>> for OwnedKey {
-    fn from(Key { hash, head, name }: Key<'_>) -> Self {
-        Self { hash, head, name: name.into() }
+    fn from(key: Key<'_>) -> Self {
+        Self { hash: key.hash, head: key.head, name: key.into() }
     }
 }
 
@@ -112,7 +148,7 @@ fn short(bytes: &[u8]) -> u128 {
 /// A key whose hash is chosen, for tests.
 #[cfg(test)]
 pub(crate) fn with_hash(hash: u64, name: &[u8]) -> Key<'_> {
-    Key { hash, ..Key::new(&RandomState::with_seeds(1, 2, 3, 4), name, name.len()) }
+    Key { hash, ..Key::new(&RandomState::with_seeds(1, 2, 3, 4), name, name.len()).unwrap() }
 }
 
 #[cfg(test)]
@@ -128,7 +164,8 @@ mod tests {
         ) {
             let hasher = RandomState::with_seeds(1, 2, 3, 4);
             let bytes = [&name[..], &behind].concat();
-            let (alone, within) = (Key::new(&hasher, &name, name.len()), Key::new(&hasher, &bytes, name.len()));
+            let alone = Key::new(&hasher, &name, name.len()).unwrap();
+            let within = Key::new(&hasher, &bytes, name.len()).unwrap();
             prop_assert_eq!((alone.hash, alone.head, alone.name), (within.hash, within.head, within.name));
             let mut padded = name.clone();
             padded.resize(name.len().max(HEAD_BYTES), 0);

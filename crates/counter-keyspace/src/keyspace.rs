@@ -126,7 +126,7 @@ where
             let (incarnation, _task) = Actor::spawn_linked(None, actor, arguments, supervisor).await?;
             if let Some(Reporting { keyspace, aggregator }) = reporting {
                 // First, so that whoever has an answer from the shard finds it at the aggregator as well.
-                let name = format!("{keyspace} shard {n}").into();
+                let name = format!("{keyspace} shard {n}");
                 aggregator.register_group(name, incarnation.get_derived()).await?;
             }
             outbox.redirect(incarnation.clone());

@@ -45,4 +45,7 @@ pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};
 pub use marks::Marks;
 pub use name_map::NameMap;
 pub use shard::{ShardActor, ShardArguments, ShardLife, ShardMessage, ShardState};
-pub use table::{Changed, MAX_NAME_BYTES, Table};
+pub use table::{Changed, Table};
+
+/// The length of the longest name.
+pub const MAX_NAME_BYTES: usize = counter_protocol::CounterName::MAX_BYTES;

@@ -6,9 +6,6 @@ use counter_protocol::{CounterName, Delta};
 use crate::name_map::NameMap;
 use crate::{Deltas, Key, Marks, first};
 
-/// The longest name, in bytes.
-pub const MAX_NAME_BYTES: usize = 64 * 1024;
-
 /// How many maps a table is made of. Each grows by itself, so that growing is never a long pause; fewer would be longer
 /// pauses, more would leave more holes in the memory between them. Each is a page of a scan.
 pub(crate) const SEGMENTS: usize = 32;
@@ -118,7 +115,7 @@ impl Table {
         let Some(changed) = &mut self.changed else { return Changed::default() };
         let taken = std::iter::from_fn(|| changed.take()).take(most);
         let counters = taken.filter_map(|(segment, number)| self.segments[segment].at(number));
-        let counters = counters.map(|(key, count)| (key.name.into(), count)).collect();
+        let counters = counters.map(|(key, count)| (key.into(), count)).collect();
         Changed { counters, left: changed.len() }
     }
 
@@ -156,9 +153,9 @@ impl Table {
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(CounterName, Count)> {
         let counters = self.segments.iter().flat_map(NameMap::iter);
-        let ranked = counters.map(|(key, count)| (Reverse(count.value), key.name, count.operations));
-        let counter = |(Reverse(value), name, operations): (Reverse<i64>, &[u8], u64)| {
-            (CounterName::from(name), Count { value, operations })
+        let ranked = counters.map(|(key, count)| (Reverse(count.value), key, count.operations));
+        let counter = |(Reverse(value), key, operations): (Reverse<i64>, Key<'_>, u64)| {
+            (key.into(), Count { value, operations })
         };
         first(n, ranked).into_iter().map(counter).collect()
     }
@@ -167,7 +164,7 @@ impl Table {
     #[must_use]
     pub fn page(&self, segment: usize) -> Vec<(CounterName, Count)> {
         let counters = self.segments.get(segment).into_iter().flat_map(NameMap::iter);
-        counters.map(|(key, count)| (key.name.into(), count)).collect()
+        counters.map(|(key, count)| (key.into(), count)).collect()
     }
 
     /// Brings counters into the processor's cache, where [`apply`](Self::apply) will look for them: a large table is not in
@@ -243,7 +240,7 @@ mod tests {
                 }
                 match *step {
                     Step::Apply(name, amount) => table.apply(key(&name), Delta::from(i128::from(amount))),
-                    Step::Remove(name) => _ = (table.remove(key(&name)), known.remove(&CounterName::from(&[name][..]))),
+                    Step::Remove(name) => _ = (table.remove(key(&name)), known.remove(&CounterName::from(key(&name)))),
                     Step::Take(most) => known.extend(table.take_changes(most).counters),
                 }
             }
@@ -279,7 +276,7 @@ mod tests {
                 model.values().map(|count| u128::from(count.operations)).sum::<u128>()
             );
             prop_assert_eq!(table.refused_operations(), refused);
-            let mut expected: Vec<_> = model.iter().map(|(name, count)| (CounterName::from(&[*name][..]), *count)).collect();
+            let mut expected: Vec<_> = model.iter().map(|(name, count)| (CounterName::from(key(name)), *count)).collect();
             let mut paged: Vec<_> = (0..SEGMENTS).flat_map(|segment| table.page(segment)).collect();
             paged.sort_by(|a, b| a.0.cmp(&b.0));
             prop_assert_eq!(&paged, &expected);

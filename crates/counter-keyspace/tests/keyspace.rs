@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use counter_keyspace::{Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, MAX_NAME_BYTES, PageToken};
+use counter_keyspace::{Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken};
+use counter_protocol::{CounterName, NameTooLong};
 use fastrand::Rng;
 
 async fn keyspace(shards: usize, names_waiting: usize) -> Keyspace {
@@ -123,14 +124,17 @@ async fn at_the_bound_the_sender_decides() {
 async fn names_are_any_bytes_up_to_a_limit() {
     let keyspace = keyspace(2, 10).await;
     let handle = keyspace.handle();
-    let longest = vec![0xff; MAX_NAME_BYTES];
+    let longest = vec![0xff; CounterName::MAX_BYTES];
     for name in [&b""[..], b"a\nb", &longest] {
         handle.increment(name, 1).await.unwrap();
         assert_eq!(handle.value(name).await.unwrap(), Some(1));
     }
-    let too_long = vec![b'x'; MAX_NAME_BYTES + 1];
-    let refused = handle.increment(&too_long, 1).await;
-    assert_eq!(refused, Err(KeyspaceError::NameTooLong(MAX_NAME_BYTES + 1)));
+    let too_long = vec![b'x'; CounterName::MAX_BYTES + 1];
+    let refused = KeyspaceError::NameTooLong(NameTooLong { len_bytes: too_long.len() });
+    assert_eq!(handle.increment(&too_long, 1).await, Err(refused));
+    assert_eq!(handle.try_increment(&too_long, 1), Err(refused));
+    assert_eq!(handle.value(&too_long).await, Err(refused));
+    assert_eq!(handle.remove(&too_long).await, Err(refused));
     keyspace.shutdown().await;
 }
 

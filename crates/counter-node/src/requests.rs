@@ -170,9 +170,9 @@ mod tests {
     #[test]
     fn requests_are_written_as_the_help_says() {
         let request: Request = serde_json::from_str(r#"{"add":{"name":"a","amount":5}}"#).unwrap();
-        assert_eq!(request, Request::Add { name: "a".into(), amount: 5 });
+        assert_eq!(request, Request::Add { name: CounterName::from_static("a"), amount: 5 });
         let request: Request = serde_json::from_str(r#"{"value":{"name":"a","fresh_ms":500}}"#).unwrap();
-        assert_eq!(request, Request::Value { name: "a".into(), fresh_ms: Some(500) });
+        assert_eq!(request, Request::Value { name: CounterName::from_static("a"), fresh_ms: Some(500) });
         let request: Request = serde_json::from_str(r#"{"standing":{}}"#).unwrap();
         assert_eq!(request, Request::Standing { fresh_ms: None });
     }

@@ -15,6 +15,6 @@ mod stats;
 pub use aggregator::{AggregatorMessage, Answer, GetGroupStats, Member, Report};
 pub use counter::CounterMessage;
 pub use delta::Delta;
-pub use name::CounterName;
+pub use name::{CounterName, NameTooLong};
 pub use rate::Rate;
 pub use stats::{AggregatedStats, CounterStats};

@@ -1,11 +1,14 @@
 use std::borrow::Borrow;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// The name of a counter: bytes of any kind, cheap to clone, ordered bytewise.
+/// The name of a counter: up to [`MAX_BYTES`](Self::MAX_BYTES) bytes of any kind, cheap to clone, ordered bytewise.
+///
+/// A longer name cannot be constructed or deserialized, so whatever takes a `CounterName` need not check it again.
 ///
 /// `Display` shows it on one line of a terminal, whatever it holds: control characters and bytes that are not
 /// UTF-8 are escaped. In readable formats such as JSON it is a string where it is UTF-8, else a list of bytes; in
@@ -14,35 +17,96 @@ use serde::{Deserialize, Serialize, Serializer};
 /// ```
 /// use counter_protocol::CounterName;
 ///
-/// assert_eq!(CounterName::from("página").to_string(), "página");
-/// assert_eq!(CounterName::from(&b"a\x1b[2J\xff"[..]).to_string(), r"a\u{1b}[2J\xff");
+/// assert_eq!(CounterName::from_static("página").to_string(), "página");
+/// let name = CounterName::try_from(&b"a\x1b[2J\xff"[..])?;
+/// assert_eq!(name.to_string(), r"a\u{1b}[2J\xff");
+/// # Ok::<_, counter_protocol::NameTooLong>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CounterName(Arc<[u8]>);
 
+/// A counter's name is longer than [`CounterName::MAX_BYTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("counter name of {len_bytes} bytes, above the limit of {}", CounterName::MAX_BYTES)]
+pub struct NameTooLong {
+    /// Its length.
+    pub len_bytes: usize,
+}
+
 impl CounterName {
+    /// The length of the longest name.
+    pub const MAX_BYTES: usize = 64 * 1024;
+
+    /// A name from text or bytes; of a function that takes a name as any of these, this is the first line.
+    ///
+    /// # Errors
+    /// [`NameTooLong`] above [`MAX_BYTES`](Self::MAX_BYTES).
+    pub fn new(name: impl TryInto<Self, Error: Into<NameTooLong>>) -> Result<Self, NameTooLong> {
+        name.try_into().map_err(Into::into)
+    }
+
+    /// A name that is written in the source code.
+    ///
+    /// # Panics
+    /// If it is longer than [`MAX_BYTES`](Self::MAX_BYTES).
+    #[must_use]
+    pub fn from_static(text: &'static str) -> Self {
+        Self::new(text).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// The name as it was given.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
-}
 
-impl From<&[u8]> for CounterName {
-    fn from(bytes: &[u8]) -> Self {
-        Self(bytes.into())
+    /// Checks a length, for names that are not copied.
+    ///
+    /// # Errors
+    /// [`NameTooLong`] above [`MAX_BYTES`](Self::MAX_BYTES).
+    #[inline]
+    pub const fn check_len(len_bytes: usize) -> Result<(), NameTooLong> {
+        if len_bytes > Self::MAX_BYTES { Err(NameTooLong { len_bytes }) } else { Ok(()) }
     }
 }
 
-impl From<&str> for CounterName {
-    fn from(text: &str) -> Self {
-        Self(text.as_bytes().into())
+impl TryFrom<&[u8]> for CounterName {
+    type Error = NameTooLong;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, NameTooLong> {
+        Self::check_len(bytes.len())?;
+        Ok(Self(bytes.into()))
     }
 }
 
-impl From<String> for CounterName {
-    fn from(text: String) -> Self {
-        Self(text.into_bytes().into())
+impl TryFrom<&str> for CounterName {
+    type Error = NameTooLong;
+
+    fn try_from(text: &str) -> Result<Self, NameTooLong> {
+        text.as_bytes().try_into()
+    }
+}
+
+impl TryFrom<Vec<u8>> for CounterName {
+    type Error = NameTooLong;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, NameTooLong> {
+        bytes.as_slice().try_into()
+    }
+}
+
+impl TryFrom<String> for CounterName {
+    type Error = NameTooLong;
+
+    fn try_from(text: String) -> Result<Self, NameTooLong> {
+        text.as_bytes().try_into()
+    }
+}
+
+/// Lets `impl TryInto<CounterName, Error: Into<NameTooLong>>` take a [`CounterName`] as well.
+impl From<Infallible> for NameTooLong {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 
@@ -96,22 +160,26 @@ impl<'de> Visitor<'de> for NameVisitor {
     type Value = CounterName;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a counter's name: a string or bytes")
+        write!(f, "a counter's name: a string or at most {} bytes", CounterName::MAX_BYTES)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<CounterName, E> {
-        Ok(text.into())
+        text.try_into().map_err(E::custom)
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<CounterName, E> {
-        Ok(bytes.into())
+        bytes.try_into().map_err(E::custom)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<CounterName, A::Error> {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut len_bytes) = (Vec::new(), 0);
         while let Some(byte) = seq.next_element()? {
-            bytes.push(byte);
+            len_bytes += 1;
+            if len_bytes <= CounterName::MAX_BYTES {
+                bytes.push(byte);
+            }
         }
+        CounterName::check_len(len_bytes).map_err(de::Error::custom)?;
         Ok(CounterName(bytes.into()))
     }
 }
@@ -119,26 +187,56 @@ impl<'de> Visitor<'de> for NameVisitor {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde::de::value::{BytesDeserializer, Error};
 
     use super::*;
 
     proptest! {
         #[test]
         fn any_name_survives_json(bytes: Vec<u8>) {
-            let name = CounterName::from(&bytes[..]);
+            let name = CounterName::try_from(bytes).unwrap();
             let json = serde_json::to_string(&name).unwrap();
             prop_assert_eq!(serde_json::from_str::<CounterName>(&json).unwrap(), name);
         }
 
         #[test]
         fn what_is_displayed_holds_no_control_characters(bytes: Vec<u8>) {
-            prop_assert!(!CounterName::from(&bytes[..]).to_string().contains(char::is_control));
+            prop_assert!(!CounterName::try_from(bytes).unwrap().to_string().contains(char::is_control));
         }
     }
 
     #[test]
     fn a_text_name_is_a_json_string_and_other_bytes_are_a_list() {
-        assert_eq!(serde_json::to_string(&CounterName::from("a\tb")).unwrap(), r#""a\tb""#);
-        assert_eq!(serde_json::to_string(&CounterName::from(&[0xff, 1][..])).unwrap(), "[255,1]");
+        assert_eq!(serde_json::to_string(&CounterName::from_static("a\tb")).unwrap(), r#""a\tb""#);
+        let bytes = CounterName::try_from(&[0xff, 1][..]).unwrap();
+        assert_eq!(serde_json::to_string(&bytes).unwrap(), "[255,1]");
+    }
+
+    #[test]
+    fn a_name_above_the_limit_is_refused_from_every_source() {
+        let longest = "x".repeat(CounterName::MAX_BYTES);
+        let too_long = format!("{longest}x");
+        let refused = NameTooLong { len_bytes: CounterName::MAX_BYTES + 1 };
+        assert!(CounterName::try_from(&longest[..]).is_ok());
+        assert_eq!(CounterName::try_from(&too_long[..]), Err(refused));
+        assert_eq!(CounterName::try_from(too_long.as_bytes()), Err(refused));
+        assert_eq!(CounterName::try_from(too_long.clone()), Err(refused));
+        assert_eq!(CounterName::try_from(too_long.into_bytes()), Err(refused));
+        assert_eq!(refused.to_string(), "counter name of 65537 bytes, above the limit of 65536");
+    }
+
+    #[test]
+    fn a_name_above_the_limit_is_not_deserialized() {
+        let bytes = [0xff; CounterName::MAX_BYTES + 1];
+        for (len, fits) in [(CounterName::MAX_BYTES, true), (CounterName::MAX_BYTES + 1, false)] {
+            let text = serde_json::to_string(&"x".repeat(len)).unwrap();
+            let list = serde_json::to_string(&bytes[..len]).unwrap();
+            for json in [text, list] {
+                assert_eq!(serde_json::from_str::<CounterName>(&json).is_ok(), fits);
+            }
+            let binary: Result<CounterName, Error> =
+                Deserialize::deserialize(BytesDeserializer::new(&bytes[..len]));
+            assert_eq!(binary.is_ok(), fits);
+        }
     }
 }

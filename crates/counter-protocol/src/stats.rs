@@ -116,7 +116,7 @@ mod tests {
             };
             AggregatedStats {
                 recent_operations_per_second: recent.into(),
-                unanswered: silent.into_iter().map(|n: u8| n.to_string().into()).collect(),
+                unanswered: silent.into_iter().map(|n: u8| CounterName::new(n.to_string()).unwrap()).collect(),
                 ..AggregatedStats::of_counter(&stats)
             }
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use aggregator_actor::{AggregatorActor, AggregatorHandle, AggregatorOptions};
 use counter_actor::{CounterActor, CounterArguments, CounterHandle};
-use counter_protocol::{AggregatorMessage, CounterMessage, CounterName, Delta};
+use counter_protocol::{AggregatorMessage, CounterMessage, CounterName, Delta, NameTooLong};
 use ractor::Actor;
 use ractor_outbox::{Fifo, Outbox};
 use ractor_supervision::{Options, OwnedTask, SupervisorError, SupervisorHandle};
@@ -34,8 +34,14 @@ pub struct SystemOptions {
 
 /// Why a system could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct SystemError(#[from] SupervisorError);
+pub enum SystemError {
+    /// The name is too long for a counter.
+    #[error(transparent)]
+    NameTooLong(#[from] NameTooLong),
+    /// The system or a counter did not start, or the system has stopped.
+    #[error(transparent)]
+    Supervisor(#[from] SupervisorError),
+}
 
 /// The outboxes that all handles are clones of.
 #[derive(Debug)]
@@ -91,9 +97,12 @@ where
     /// A handle on the counter of this name, which is started if there is none yet. It costs 7 to 10 KB.
     ///
     /// # Errors
-    /// [`SystemError`] if the counter does not start, or the system has stopped.
-    pub async fn counter(&self, name: impl Into<CounterName>) -> Result<CounterHandle, SystemError> {
-        let name = name.into();
+    /// [`SystemError`] if the name is too long, the counter does not start, or the system has stopped.
+    pub async fn counter(
+        &self,
+        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
+    ) -> Result<CounterHandle, SystemError> {
+        let name = CounterName::new(name)?;
         let mut counters = self.counters.by_name.lock().await;
         if let Some(outbox) = counters.get(&name) {
             return Ok(CounterHandle::supervised(name, outbox.clone()));

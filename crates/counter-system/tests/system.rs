@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aggregator_actor::{AggregatorError, AggregatorOptions};
 use counter_actor::CounterError;
-use counter_system::{CounterSystem, SystemOptions};
+use counter_protocol::{CounterName, NameTooLong};
+use counter_system::{CounterSystem, SystemError, SystemOptions};
 use ractor_supervision::{ChildState, Intensity, Options};
 
 async fn system() -> CounterSystem {
@@ -23,6 +24,18 @@ async fn the_same_name_is_the_same_counter() {
     system.counter(r"\xff").await.unwrap().increment(2).unwrap();
     let totals = system.aggregator().collect().await.unwrap();
     assert_eq!((totals.total_value, totals.total_operations, totals.num_counters), (18, 5, 3));
+    system.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_above_the_limit_starts_no_counter() {
+    let system = system().await;
+    let len_bytes = CounterName::MAX_BYTES + 1;
+    let refused = system.counter(vec![b'x'; len_bytes]).await.unwrap_err();
+    assert!(
+        matches!(refused, SystemError::NameTooLong(NameTooLong { len_bytes: told }) if told == len_bytes)
+    );
+    assert_eq!(system.supervisor().children().await.unwrap().len(), 1, "the aggregator");
     system.shutdown().await;
 }
 

@@ -41,8 +41,11 @@ impl Running {
         let counters = self.keyspace.handle().top(100).await.unwrap();
         self.keyspace.shutdown().await;
         let count = move |name: &str| {
-            let name = format!("server:{name}").as_str().into();
-            counters.iter().find(|(other, _)| *other == name).map_or(0, |(_, count)| count.value)
+            let name = format!("server:{name}");
+            counters
+                .iter()
+                .find(|(other, _)| other.as_bytes() == name.as_bytes())
+                .map_or(0, |(_, count)| count.value)
         };
         let ends = ["closed", "drained", "garbage", "idle", "slow"];
         assert_eq!(count("accepted"), ends.map(&count).iter().sum::<i64>());

@@ -48,7 +48,7 @@ async fn run_system() -> anyhow::Result<AggregatedStats> {
     // Four actors that own a number each. The handle is the only way to it.
     let mut counters = Vec::new();
     for number in 1..=COUNTERS {
-        let counter = CounterHandle::spawn(CounterArguments::new(format!("counter-{number}"))).await?;
+        let counter = CounterHandle::spawn(CounterArguments::new(format!("counter-{number}"))?).await?;
         aggregator.register(counter.name().clone(), counter.actor()?).await?;
         counters.push(counter);
     }

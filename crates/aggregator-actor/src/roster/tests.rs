@@ -10,68 +10,71 @@ fn said(current_value: i64, total_operations: u64) -> Report {
     Report::Counter(CounterStats { current_value, total_operations, ..CounterStats::default() })
 }
 
+fn name(text: impl ToString) -> CounterName {
+    CounterName::new(text.to_string()).unwrap()
+}
+
 /// (name, value last heard) of every counter, and the names of those that did not answer.
-fn contents(roster: &Roster<u8>) -> (Vec<(String, i64)>, Vec<String>) {
-    let values = roster.counter_stats().map(|(name, stats)| (name.to_string(), stats.current_value));
-    let unanswered = roster.totals().unanswered;
-    (values.collect(), unanswered.iter().map(ToString::to_string).collect())
+fn contents(roster: &Roster<u8>) -> (Vec<(CounterName, i64)>, Vec<CounterName>) {
+    let values = roster.counter_stats().map(|(name, stats)| (name.clone(), stats.current_value));
+    (values.collect(), roster.totals().unanswered.into_iter().collect())
 }
 
 #[test]
 fn a_counter_registered_twice_is_counted_once() {
     let mut roster = Roster::default();
-    assert_eq!(roster.register("a".into(), 1), None);
+    assert_eq!(roster.register(name("a"), 1), None);
     roster.hear(&1, said(5, 1), seconds(1));
-    assert_eq!(roster.register("a".into(), 1), None);
-    assert_eq!(contents(&roster), (vec![("a".into(), 5)], vec![]));
+    assert_eq!(roster.register(name("a"), 1), None);
+    assert_eq!(contents(&roster), (vec![(name("a"), 5)], vec![]));
 }
 
 #[test]
 fn a_counter_registered_under_another_name_moves_with_what_it_said() {
     let mut roster = Roster::default();
-    roster.register("a".into(), 1);
-    roster.register("b".into(), 2);
+    roster.register(name("a"), 1);
+    roster.register(name("b"), 2);
     roster.hear(&1, said(5, 1), seconds(1));
-    assert_eq!(roster.register("b".into(), 1), Some(2));
-    assert_eq!(contents(&roster), (vec![("b".into(), 5)], vec![]));
+    assert_eq!(roster.register(name("b"), 1), Some(2));
+    assert_eq!(contents(&roster), (vec![(name("b"), 5)], vec![]));
     assert_eq!(roster.counters().collect::<Vec<_>>(), [&1]);
 }
 
 #[test]
 fn a_successor_inherits_what_was_known_until_it_answers() {
     let mut roster = Roster::default();
-    roster.register("a".into(), 1);
+    roster.register(name("a"), 1);
     roster.hear(&1, said(5, 9), seconds(1));
-    assert_eq!(roster.register("a".into(), 2), Some(1));
-    assert_eq!(contents(&roster), (vec![("a".into(), 5)], vec!["a".into()]));
+    assert_eq!(roster.register(name("a"), 2), Some(1));
+    assert_eq!(contents(&roster), (vec![(name("a"), 5)], vec![name("a")]));
 
     roster.hear(&1, said(6, 10), seconds(2));
-    assert_eq!(contents(&roster).0, [("a".into(), 5)], "the predecessor speaks for nobody");
+    assert_eq!(contents(&roster).0, [(name("a"), 5)], "the predecessor speaks for nobody");
 
     roster.hear(&2, said(0, 0), seconds(2));
-    assert_eq!(contents(&roster), (vec![("a".into(), 0)], vec![]));
+    assert_eq!(contents(&roster), (vec![(name("a"), 0)], vec![]));
     assert_eq!(roster.totals().recent_operations_per_second, Rate::ZERO);
 }
 
 #[test]
 fn one_that_leaves_is_gone_and_one_that_is_lost_is_named() {
     let mut roster = Roster::default();
-    for (name, counter) in [("a", 1), ("b", 2)] {
-        roster.register(name.into(), counter);
+    for (text, counter) in [("a", 1), ("b", 2)] {
+        roster.register(name(text), counter);
         roster.hear(&counter, said(5, 1), seconds(1));
     }
-    assert_eq!(roster.leave(&1), Some("a".into()));
-    assert_eq!(roster.lose(&2), Some(&"b".into()));
-    assert_eq!(contents(&roster), (vec![("b".into(), 5)], vec!["b".into()]));
+    assert_eq!(roster.leave(&1), Some(name("a")));
+    assert_eq!(roster.lose(&2), Some(&name("b")));
+    assert_eq!(contents(&roster), (vec![(name("b"), 5)], vec![name("b")]));
     assert_eq!(roster.leave(&1), None);
-    assert_eq!(roster.forget(&"b".into()), Some(2));
+    assert_eq!(roster.forget(&name("b")), Some(2));
     assert_eq!(roster.totals(), AggregatedStats::default());
 }
 
 #[test]
 fn the_recent_rate_is_between_two_answers() {
     let mut roster = Roster::default();
-    roster.register("a".into(), 1);
+    roster.register(name("a"), 1);
     roster.hear(&1, said(0, 100), seconds(10));
     assert_eq!(roster.totals().recent_operations_per_second, Rate::ZERO, "nothing to compare with yet");
     roster.hear(&1, said(0, 160), seconds(13));
@@ -90,12 +93,12 @@ fn a_group_counts_for_all_that_it_speaks_for() {
             total_value: value,
             total_operations: operations,
             num_counters: 1_000,
-            unanswered: ["inner".into()].into(),
+            unanswered: [name("inner")].into(),
             ..AggregatedStats::default()
         })
     };
-    roster.register("group".into(), 1);
-    roster.register("counter".into(), 2);
+    roster.register(name("group"), 1);
+    roster.register(name("counter"), 2);
     roster.hear(&1, group(1 << 70, 100), seconds(1));
     roster.hear(&2, said(1, 1), seconds(1));
     roster.hear(&1, group(1 << 70, 150), seconds(6));
@@ -106,7 +109,7 @@ fn a_group_counts_for_all_that_it_speaks_for() {
         ((1 << 70) + 1, 151, 1_001)
     );
     assert_eq!(totals.recent_operations_per_second, Rate::from(10.0));
-    assert_eq!(totals.unanswered, ["inner", "counter"].map(Into::into).into());
+    assert_eq!(totals.unanswered, ["inner", "counter"].map(name).into());
     assert_eq!(roster.counter_stats().count(), 1);
 }
 
@@ -165,16 +168,16 @@ proptest! {
         for step in &steps {
             model.apply(step);
             match *step {
-                Step::Register(name, counter) => drop(roster.register(name.to_string().into(), counter)),
-                Step::Forget(name) => drop(roster.forget(&name.to_string().into())),
+                Step::Register(n, counter) => drop(roster.register(name(n), counter)),
+                Step::Forget(n) => drop(roster.forget(&name(n))),
                 Step::Leave(counter) => drop(roster.leave(&counter)),
                 Step::Lose(counter) => drop(roster.lose(&counter).cloned()),
                 Step::Hear(counter, value) => roster.hear(&counter, said(value, 0), seconds(0)),
             }
             let (values, unanswered) = contents(&roster);
-            let expected: Vec<_> = model.0.iter().map(|e| (e.0.to_string(), e.2)).collect();
+            let expected: Vec<_> = model.0.iter().map(|e| (name(e.0), e.2)).collect();
             prop_assert_eq!(values, expected);
-            let expected: Vec<_> = model.0.iter().filter(|e| !e.3).map(|e| e.0.to_string()).collect();
+            let expected: Vec<_> = model.0.iter().filter(|e| !e.3).map(|e| name(e.0)).collect();
             prop_assert_eq!(unanswered, expected);
             let counters: Vec<_> = model.0.iter().map(|e| e.1).collect();
             prop_assert_eq!(roster.counters().copied().collect::<Vec<_>>(), counters);

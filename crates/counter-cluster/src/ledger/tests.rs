@@ -17,11 +17,15 @@ fn entry() -> impl Strategy<Value = (u8, u8, Count)> {
     })
 }
 
+fn name(of: u8) -> CounterName {
+    CounterName::new(&[of][..]).unwrap()
+}
+
 fn ledger(entries: &[(u8, u8, Count)]) -> Ledger {
     let mut ledger = Ledger::new([1, 2]);
-    for (replica, name, count) in entries {
+    for (replica, of, count) in entries {
         let replica = ledger.number(&id(*replica));
-        ledger.merge(replica, &[*name], *count);
+        ledger.merge(replica, &name(*of), *count);
     }
     ledger
 }
@@ -54,15 +58,15 @@ proptest! {
             totals.total.add(*count);
             totals.names += 1;
         }
-        for name in 0..30 {
+        for of in 0..30 {
             let mut total = Total::default();
-            ledger.entries(&[name]).for_each(|(_, count)| total.add(count));
-            prop_assert_eq!(total, by_name.get(&name).copied().unwrap_or_default());
+            ledger.entries(&name(of)).for_each(|(_, count)| total.add(count));
+            prop_assert_eq!(total, by_name.get(&of).copied().unwrap_or_default());
         }
         prop_assert_eq!(ledger.names(), by_name.len() as u64);
         let known = ledger.replicas().filter(|(_, totals)| totals.names > 0);
         prop_assert_eq!(known.map(|(id, totals)| (id.clone(), totals)).collect::<BTreeMap<_, _>>(), by_replica);
-        let mut top: Vec<_> = by_name.into_iter().map(|(name, total)| (CounterName::from(&[name][..]), total)).collect();
+        let mut top: Vec<_> = by_name.into_iter().map(|(of, total)| (name(of), total)).collect();
         top.sort_by(|(a, x), (b, y)| y.value.cmp(&x.value).then_with(|| a.cmp(b)));
         top.truncate(n);
         prop_assert_eq!(ledger.top(n), top);
@@ -83,13 +87,13 @@ proptest! {
         arrivals in prop::collection::vec((0..4_u8, 0..3_u8, 1..9_u64), 0..60),
     ) {
         let (mut ledger, mut before) = (Ledger::new([1, 2]), BTreeMap::<u8, Total>::new());
-        for (replica, name, operations) in arrivals {
+        for (replica, of, operations) in arrivals {
             let number = ledger.number(&id(replica));
             let value = i64::try_from(operations).unwrap() * 5;
-            ledger.merge(number, &[name], Count { value, operations });
+            ledger.merge(number, &name(of), Count { value, operations });
             let mut total = Total::default();
-            ledger.entries(&[name]).for_each(|(_, count)| total.add(count));
-            let before = before.insert(name, total).unwrap_or_default();
+            ledger.entries(&name(of)).for_each(|(_, count)| total.add(count));
+            let before = before.insert(of, total).unwrap_or_default();
             prop_assert!(total.value >= before.value && total.operations >= before.operations);
         }
     }
@@ -103,16 +107,16 @@ proptest! {
         for id in all(&ours) {
             let places: Vec<_> = ours.differing(&id, &theirs.digests(&id)).collect();
             for place in places {
-                let (name, count) = ours.entry(place);
+                let (key, count) = ours.entry(place);
                 let number = theirs.number(&id);
-                theirs.merge(number, name, count);
+                theirs.merge(number, &key.into(), count);
             }
         }
         // What was ours only is theirs now; nothing is left to send.
         for id in all(&ours) {
             for place in ours.differing(&id, &theirs.digests(&id)) {
-                let (name, count) = ours.entry(place);
-                let known = theirs.entries(name).find(|(of, _)| **of == id).map(|(_, count)| count);
+                let (key, count) = ours.entry(place);
+                let known = theirs.entries(&key.into()).find(|(of, _)| **of == id).map(|(_, count)| count);
                 prop_assert!(known.is_some_and(|known| known.operations >= count.operations));
             }
         }
@@ -122,10 +126,10 @@ proptest! {
     fn digests_tell_different_entries_apart(a in prop::collection::vec(entry(), 0..20), b in prop::collection::vec(entry(), 0..20)) {
         let (a, b) = (ledger(&a), ledger(&b));
         let entries = |ledger: &Ledger| -> Vec<(u8, Vec<(ReplicaId, Count)>)> {
-            let of = |name: u8| {
-                let mut of: Vec<_> = ledger.entries(&[name]).map(|(id, count)| (id.clone(), count)).collect();
+            let of = |of_name: u8| {
+                let mut of: Vec<_> = ledger.entries(&name(of_name)).map(|(id, count)| (id.clone(), count)).collect();
                 of.sort_by(|a, b| a.0.cmp(&b.0));
-                (name, of)
+                (of_name, of)
             };
             (0..30).map(of).collect()
         };

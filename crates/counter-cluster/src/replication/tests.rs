@@ -85,7 +85,7 @@ impl World {
                 let count = self.counted[node].entry(name).or_default();
                 *count = Count { value: count.value + value, operations: count.operations + 1 };
                 let count = *count;
-                self.nodes[node].counted([(CounterName::from(&[name][..]), count)]);
+                self.nodes[node].counted([(CounterName::new(&[name][..]).unwrap(), count)]);
             }
             Step::Toggle(a, b) if self.are_linked(a, b) => {
                 self.nodes[a].left(b as u64);
@@ -127,9 +127,10 @@ impl World {
     }
 
     fn sums(&self, node: usize) -> BTreeMap<u8, i128> {
-        let sum = |name: u8| {
-            let entries = self.nodes[node].ledger().entries(std::slice::from_ref(&name));
-            (name, entries.map(|(_, count)| i128::from(count.value)).sum())
+        let sum = |of: u8| {
+            let name = CounterName::new(&[of][..]).unwrap();
+            let entries = self.nodes[node].ledger().entries(&name);
+            (of, entries.map(|(_, count)| i128::from(count.value)).sum())
         };
         (0..12).map(sum).collect()
     }
@@ -194,17 +195,17 @@ fn what_a_peer_does_not_hear_is_passed_on_at_once() {
 #[test]
 fn nobody_overwrites_what_a_node_itself_has_counted() {
     let mut node = Replication::new(id(0), [3, 4]);
-    node.counted([("a".into(), Count { value: 1, operations: 1 })]);
-    let entry = Entry { of: "a".into(), value: 9, operations: 9 };
+    node.counted([(CounterName::from_static("a"), Count { value: 1, operations: 1 })]);
+    let entry = Entry { of: CounterName::from_static("a"), value: 9, operations: 9 };
     node.merge(&Batch { from: id(1), columns: vec![(id(0), vec![entry])] });
-    assert_eq!(node.entries(&"a".into()), [Entry { of: id(0), value: 1, operations: 1 }]);
+    assert_eq!(node.entries(&CounterName::from_static("a")), [Entry { of: id(0), value: 1, operations: 1 }]);
 }
 
 #[test]
 fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
     let mut node = Replication::new(id(0), [3, 4]);
     node.joined(1, id(1));
-    let name = |n: u32| CounterName::from(format!("{n:0>1000}"));
+    let name = |n: u32| CounterName::new(format!("{n:0>1000}")).unwrap();
     let counted = |operations| (0..1000).map(move |n| (name(n), Count { value: 1, operations }));
     (1..=2).for_each(|operations| node.counted(counted(operations)));
     let mut batches = Vec::new();
@@ -226,7 +227,7 @@ fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
     assert_eq!(node.has_reached(1, point), Reached::Yes);
     assert_eq!(node.lag(1), 0);
     let point = node.end(1).unwrap();
-    node.counted([("a".into(), Count { value: 1, operations: 1 })]);
+    node.counted([(CounterName::from_static("a"), Count { value: 1, operations: 1 })]);
     let (number, _) = node.next_batch(1).unwrap();
     node.sent(1, number, false);
     assert_eq!(node.has_reached(1, point), Reached::Lost);

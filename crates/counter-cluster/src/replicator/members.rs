@@ -131,7 +131,7 @@ impl ReplicatorState {
     }
 
     pub(super) fn others(&self, name: &CounterName) -> Total {
-        let entries = self.replication.ledger().entries(name.as_bytes());
+        let entries = self.replication.ledger().entries(name);
         entries.filter(|(id, _)| *id != self.replication.me()).map(|(_, count)| count).collect()
     }
 

@@ -75,7 +75,7 @@ impl Worker {
         let mut folded: Vec<_> =
             last.iter().map(|&(names, bytes)| Deltas::with_capacity(names, bytes)).collect();
         let outcome = split.each(&mut chunk.bytes, |bytes, len, amount| {
-            let key = handle.key_within(bytes, len);
+            let key = handle.key_within(bytes, len).expect("a split name is within the limit");
             folded[handle.shard_of(key)].add(key, amount.into());
         });
         match outcome {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use counter_cluster::{NodeName, Total};
-use counter_protocol::CounterName;
+use counter_protocol::{CounterName, NameTooLong};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -198,9 +198,13 @@ impl Client {
     /// Counts one operation.
     ///
     /// # Errors
-    /// If the node fails to do it, is gone, or takes longer than [`ANSWER_DEADLINE`]. It may have been counted then.
-    pub async fn add(&self, name: impl Into<CounterName>, amount: i64) -> anyhow::Result<()> {
-        match self.ask(Request::Add { name: name.into(), amount }).await? {
+    /// If the node fails to do it, is gone, or takes longer than [`ANSWER_DEADLINE`]; or if the name is too long. It may have been counted then.
+    pub async fn add(
+        &self,
+        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
+        amount: i64,
+    ) -> anyhow::Result<()> {
+        match self.ask(Request::Add { name: CounterName::new(name)?, amount }).await? {
             Answer::Added => Ok(()),
             other => bail!("a node answered {other:?} to an operation"),
         }
@@ -210,8 +214,11 @@ impl Client {
     ///
     /// # Errors
     /// If the node fails to do it, is gone, or takes longer than [`ANSWER_DEADLINE`]; or if another node does not answer.
-    pub async fn fresh_value(&self, name: impl Into<CounterName>) -> anyhow::Result<Total> {
-        match self.ask(Request::Value { name: name.into(), fresh_ms: Some(FRESH_MS) }).await? {
+    pub async fn fresh_value(
+        &self,
+        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
+    ) -> anyhow::Result<Total> {
+        match self.ask(Request::Value { name: CounterName::new(name)?, fresh_ms: Some(FRESH_MS) }).await? {
             Answer::Value(total, unanswered) if unanswered.is_empty() => Ok(total),
             other => bail!("a node answered {other:?} to a counter's value"),
         }

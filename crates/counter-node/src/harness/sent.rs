@@ -108,7 +108,8 @@ impl Sent {
         for (operation, is_acknowledged) in
             loads.flat_map(|(load, acknowledged)| load.operations().map(move |of| (of, acknowledged)))
         {
-            let (amounts, acknowledged) = names.entry(operation.name.into()).or_default();
+            let (amounts, acknowledged) =
+                names.entry(CounterName::new(operation.name).expect("a load's names are short")).or_default();
             amounts.push(operation.amount);
             *acknowledged += usize::from(is_acknowledged);
         }
@@ -188,7 +189,7 @@ mod tests {
         held[1].1.operations -= 1;
         assert!(compare(&alive, None, &held).is_err());
         held[1].1.operations += 1;
-        held.push(("unknown".into(), Total { value: 0, operations: 1 }));
+        held.push((CounterName::from_static("unknown"), Total { value: 0, operations: 1 }));
         assert!(compare(&alive, None, &held).is_err());
         assert!(compare(&alive, None, &[]).is_err());
     }

@@ -76,7 +76,8 @@ async fn a_killed_node_loses_only_its_last_moment_and_is_soon_back() {
     assert!(longest_pause(&a).max(longest_pause(&b)) <= PAUSE_AT_MOST);
     cluster.settle(NEVER).await.unwrap();
     let total = |operations: usize| Total { value: operations as i128, operations: operations as u128 };
-    let expected = names.map(CounterName::from).into_iter().zip([a.len(), b.len(), kept + 10].map(total));
+    let expected =
+        names.map(CounterName::from_static).into_iter().zip([a.len(), b.len(), kept + 10].map(total));
     let expected: BTreeMap<_, _> = expected.collect();
     for node in 0..3 {
         let held = cluster.client(node).unwrap().everything().await.unwrap();

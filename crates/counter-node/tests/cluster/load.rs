@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use counter_node::requests::Request;
+use counter_protocol::CounterName;
 
 use super::setup::{NEVER, alone, cluster, plan, send, sent, shared};
 use super::writer::Writer;
@@ -38,7 +39,7 @@ async fn a_node_that_is_told_to_go_hands_over_what_it_has_counted() {
         let acknowledged = writer.finish().await.len() as u128;
         for node in 0..2 {
             // The node is gone for good, so a fresh reading would miss it.
-            let value = Request::Value { name: name.into(), fresh_ms: None };
+            let value = Request::Value { name: CounterName::new(name).unwrap(), fresh_ms: None };
             let answer = cluster.client(node).unwrap().ask(value).await.unwrap();
             let counter_node::requests::Answer::Value(total, _) = answer else { panic!("{answer:?}") };
             // One more was under way.
