@@ -1,56 +1,83 @@
-//! Compressed input, known by its first bytes.
+//! Compressed input, recognised by its first bytes.
 
-use std::io::{self, BufRead, Cursor, Read};
+mod gzip;
+mod zstd;
 
-use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
+use std::io::{self, BufReader, Cursor, Read};
 
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// Format of some input, as far as its first bytes tell.
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Gzip,
+    Zstd,
+    Plain,
+    /// More bytes are needed, if there are any.
+    Undecided,
+}
 
-/// What is inside, if the input is gzip or zstd; else the input as it is.
-pub(super) fn decode(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
-    let mut magic = Vec::new();
-    // No more bytes than it takes to tell, for a slow writer's first line may be short.
-    while [GZIP, ZSTD].iter().any(|kind| magic.len() < kind.len() && kind.starts_with(&magic)) {
-        if input.by_ref().take(1).read_to_end(&mut magic)? == 0 {
-            break;
+impl Format {
+    const fn of(first_bytes: &[u8]) -> Self {
+        match first_bytes {
+            [0x1f, 0x8b] => Self::Gzip,
+            // A frame, or a frame to be skipped.
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Self::Zstd,
+            [] | [0x1f | 0x28 | 0x50..=0x5f] => Self::Undecided,
+            [0x28, 0xb5] | [0x28, 0xb5, 0x2f] => Self::Undecided,
+            [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d] => Self::Undecided,
+            _ => Self::Plain,
         }
     }
-    let (gzip, zstd) = (magic == GZIP, magic == ZSTD);
-    let whole = Cursor::new(magic).chain(input);
-    Ok(if gzip {
-        Box::new(MultiGzDecoder::new(io::BufReader::new(whole)))
-    } else if zstd {
-        Box::new(Frames { input: Some(io::BufReader::new(whole)), frame: None })
-    } else {
-        Box::new(whole)
+}
+
+/// The content of gzip or zstd input; any other input as it is.
+pub(super) fn decode(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+    let mut first_bytes = Vec::new();
+    let format = loop {
+        match Format::of(&first_bytes) {
+            // A byte at a time, because the first line of a slow writer may be short.
+            Format::Undecided if input.by_ref().take(1).read_to_end(&mut first_bytes)? > 0 => {}
+            format => break format,
+        }
+    };
+    let whole = Cursor::new(first_bytes).chain(input);
+    Ok(match format {
+        Format::Gzip => Box::new(gzip::Members::new(BufReader::new(whole))),
+        Format::Zstd => Box::new(zstd::Frames::new(BufReader::new(whole))),
+        Format::Plain | Format::Undecided => Box::new(whole),
     })
 }
 
-/// The frames of a zstd file, one after the other, as `cat a.zst b.zst` makes them.
-struct Frames<R: BufRead> {
-    /// Not while a frame has it.
-    input: Option<R>,
-    frame: Option<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<R: BufRead> Read for Frames<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(frame) = &mut self.frame {
-                match frame.read(buffer)? {
-                    0 if !buffer.is_empty() => {
-                        self.input = self.frame.take().map(StreamingDecoder::into_inner)
-                    }
-                    read => return Ok(read),
-                }
+    pub(super) fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        decode(Cursor::new(bytes.to_vec()))?.read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    /// Flips every bit behind the first four bytes, and cuts off at every byte behind them.
+    pub(super) fn assert_damage_is_noticed(compressed: &[u8], content: &[u8], ends: &[usize]) {
+        assert_eq!(read(compressed).unwrap(), content);
+        for bit in 4 * 8..compressed.len() * 8 {
+            let mut flipped = compressed.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            // Some bits mean nothing, such as those of a time.
+            if let Ok(read) = read(&flipped) {
+                assert_eq!(read, content, "bit {bit}");
             }
-            let Some(mut input) = self.input.take() else { return Ok(0) };
-            if input.fill_buf()?.is_empty() {
-                return Ok(0);
-            }
-            self.frame = Some(StreamingDecoder::new(input).map_err(io::Error::other)?);
+        }
+        for len in (4..compressed.len()).filter(|len| !ends.contains(len)) {
+            let error = read(&compressed[..len]).unwrap_err().to_string();
+            assert!(error.starts_with("truncated "), "{len} bytes: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_compressed_is_left_as_it_is() {
+        for bytes in [&b""[..], b"a", b"\x1f", b"\x1fa", b"(\xb5/", b"(\xb5/a", b"P*M", b"P*Ma", b"P*N\x18"] {
+            assert_eq!(read(bytes).unwrap(), bytes);
         }
     }
 }
