@@ -20,13 +20,15 @@ use indicatif::ProgressBar;
 use ractor_supervision::OwnedTask;
 use tokio::task::JoinSet;
 
+use self::input::Reader;
 use self::report::Counts;
 use self::split::Split;
-use self::worker::Worker;
+use self::worker::{Chunks, Worker};
 use crate::cli::{CountArguments, CountFormat};
 use crate::exit::{Ended, Failure};
+use crate::output::{Out, Output};
 use crate::progress;
-use crate::signals::Stop;
+use crate::signals::{Interrupt, Stop};
 
 /// How many names of a worker wait for a shard: more than there are in most chunks.
 const NAMES_WAITING: NonZeroUsize = NonZeroUsize::new(1 << 17).expect("it is not zero");
@@ -44,7 +46,7 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, 
     let keyspace = Keyspace::start(options).await?;
     let live = arguments.live.then(|| OwnedTask::from(tokio::spawn(show(keyspace.handle(), bar.clone()))));
 
-    let chunks = input::read(sources);
+    let (reader, chunks) = Reader::start(sources);
     let mut workers = JoinSet::new();
     for _ in 0..keyspace.handle().shards() {
         let worker = Worker::new(keyspace.handle(), Split::from(&arguments), bar.clone());
@@ -57,28 +59,38 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, 
     if let Some(first) = ends.into_iter().filter_map(Result::err).min_by_key(|stopped| stopped.chunk) {
         return Err(first.failure);
     }
+    let interrupted = interruption(&chunks, &stop);
+    if interrupted.is_none() {
+        reader.join()?;
+    }
 
     let handle = keyspace.handle();
     let totals = handle.stats().await?;
     let counters =
         if arguments.all { report::all(&handle).await? } else { handle.top(arguments.top.get()).await? };
     keyspace.shutdown().await;
-    let interrupted = stop.requested();
+    let (operations, refused) = (totals.total_operations, totals.refused_operations);
     let counts = Counts { totals, counters, partial: interrupted.is_some() };
-    report::print(&mut io::stdout().lock(), arguments.format.unwrap_or_else(default_format), &counts)?;
-    if counts.totals.refused_operations > 0 {
-        let refused = counts.totals.refused_operations;
+    let format = arguments.format.unwrap_or_else(default_format);
+    let (output, print) = (Output::new(&stop)?, move |out: &mut Out| report::print(out, format, &counts));
+    match interrupted {
+        None => output.write_complete(print).await?,
+        Some(_) => output.write(print).await?,
+    }
+    if refused > 0 {
         return Err(Failure::Other(anyhow!(
             "refused operations: {refused}, for they would have taken a value out of the range of 64 bits"
         )));
     }
     Ok(match interrupted {
         None => Ended::Complete,
-        Some(signal) => Ended::Partial(
-            signal,
-            format!("the result is of the first {} names", counts.totals.total_operations),
-        ),
+        Some(signal) => Ended::Partial(signal, format!("the result is of the first {operations} names")),
     })
+}
+
+/// The signal because of which chunks may not have been counted: none that came behind the last chunk.
+fn interruption(chunks: &Chunks, stop: &Stop) -> Option<Interrupt> {
+    stop.requested().filter(|_| !(chunks.is_closed() && chunks.is_empty()))
 }
 
 fn default_format() -> CountFormat {
@@ -94,5 +106,26 @@ async fn show(handle: KeyspaceHandle, bar: ProgressBar) {
         let lines =
             top.iter().map(|(name, count)| format!("\n{:>12}  {}", count.value, report::shorten(name)));
         bar.set_message(lines.collect::<String>());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_channel::bounded;
+
+    use super::*;
+    use crate::signals;
+
+    #[test]
+    fn a_signal_behind_the_last_chunk_interrupts_nothing() {
+        let (sender, chunks) = bounded(1);
+        let stop = signals::requested(Interrupt::Term);
+        assert_eq!(interruption(&chunks, &stop), Some(Interrupt::Term), "more may come");
+        sender.try_send(input::tests::chunk(b"a\n")).unwrap();
+        drop(sender);
+        assert_eq!(interruption(&chunks, &stop), Some(Interrupt::Term), "one is left");
+        chunks.try_recv().unwrap();
+        assert_eq!(interruption(&chunks, &stop), None);
+        assert_eq!(interruption(&chunks, &signals::never()), None);
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Ended {
 pub(crate) enum Failure {
     /// What the user gave cannot be worked with.
     Input(anyhow::Error),
+    /// A signal came while the result was being written.
+    Unwritten(Interrupt),
     /// Whoever reads the output has gone: not worth a word.
     ClosedPipe,
     /// Anything else.
@@ -64,6 +66,9 @@ pub(crate) fn report(outcome: Result<Ended, Failure>) -> ExitCode {
     let (code, line) = match outcome {
         Ok(Ended::Complete) | Err(Failure::ClosedPipe) => return ExitCode::SUCCESS,
         Ok(Ended::Partial(signal, how_much)) => (signal.exit_code(), format!("{signal}: {how_much}")),
+        Err(Failure::Unwritten(signal)) => {
+            (signal.exit_code(), format!("{signal}: not all of the result is written"))
+        }
         Err(Failure::Other(error)) => (1, format!("{error:#}")),
         Err(Failure::Input(error)) => (2, format!("{error:#}")),
     };

@@ -6,12 +6,13 @@ mod cli;
 mod count;
 mod exit;
 mod logging;
+mod output;
 mod progress;
 mod signals;
 mod simulate;
 mod table;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -19,6 +20,8 @@ use tokio::runtime::Runtime;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Ended, Failure};
+use crate::output::Output;
+use crate::signals::Stop;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -27,23 +30,24 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> Result<Ended, Failure> {
+    let stop = signals::watch()?;
     let runtime = Runtime::new()?;
     // On a worker thread, because messages from outside the workers take a slower way.
-    let outcome = runtime.block_on(runtime.spawn(run(cli))).expect("commands do not panic");
-    // Does not wait for the thread that may still be reading the standard input: it ends with the process.
+    let outcome = runtime.block_on(runtime.spawn(run(cli, stop))).expect("commands do not panic");
+    // Does not wait for threads that may still be reading or writing: they end with the process.
     runtime.shutdown_background();
     outcome
 }
 
-async fn run(cli: Cli) -> Result<Ended, Failure> {
+async fn run(cli: Cli, stop: Stop) -> Result<Ended, Failure> {
     match cli.command.unwrap_or(Command::Simulate(cli.simulate)) {
-        Command::Simulate(arguments) => simulate::run(&arguments, signals::watch()?).await,
-        Command::Count(arguments) => count::run(arguments, signals::watch()?).await,
+        Command::Simulate(arguments) => simulate::run(arguments, stop).await,
+        Command::Count(arguments) => count::run(arguments, stop).await,
         Command::Completions { shell } => {
             // Into memory first, because the generator panics where it cannot write.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "counter-demo", &mut script);
-            io::stdout().write_all(&script)?;
+            Output::new(&stop)?.write(move |out| out.write_all(&script)).await?;
             Ok(Ended::Complete)
         }
     }

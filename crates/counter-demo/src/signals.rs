@@ -1,7 +1,9 @@
-//! SIGINT and SIGTERM end a command in order: it stops taking work and prints what it has.
+//! SIGINT and SIGTERM end a command in order: it stops taking work and prints what it has. A second signal ends the
+//! process at once.
 
-use std::{fmt, io};
+use std::{fmt, io, process, thread};
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -41,24 +43,34 @@ impl Stop {
     }
 
     /// Waits for a signal, for ever if none comes.
-    pub(crate) async fn wait(&mut self) {
-        if self.0.wait_for(Option::is_some).await.is_err() {
-            std::future::pending().await
+    pub(crate) async fn wait(&mut self) -> Interrupt {
+        let signal = self.0.wait_for(Option::is_some).await.ok().and_then(|signal| *signal);
+        match signal {
+            Some(signal) => signal,
+            None => std::future::pending().await,
         }
     }
 }
 
-/// Watches for both signals from now on.
+/// Watches for both signals from now on, on a thread that no work of the command can hold up.
 pub(crate) fn watch() -> io::Result<Stop> {
-    let (sender, receiver) = watch::channel(None);
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let context = runtime.enter();
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::spawn(async move {
-        let came = tokio::select! {
-            _ = int.recv() => Interrupt::Int,
-            _ = term.recv() => Interrupt::Term,
-        };
-        sender.send_replace(Some(came));
-    });
+    drop(context);
+    let (sender, receiver) = watch::channel(None);
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            let mut next = async || {
+                tokio::select! {
+                    _ = int.recv() => Interrupt::Int,
+                    _ = term.recv() => Interrupt::Term,
+                }
+            };
+            sender.send_replace(Some(next().await));
+            process::exit(next().await.exit_code().into())
+        })
+    })?;
     Ok(Stop(receiver))
 }
 
@@ -66,4 +78,10 @@ pub(crate) fn watch() -> io::Result<Stop> {
 #[cfg(test)]
 pub(crate) fn never() -> Stop {
     Stop(watch::channel(None).1)
+}
+
+/// A stop that was requested before.
+#[cfg(test)]
+pub(crate) fn requested(signal: Interrupt) -> Stop {
+    Stop(watch::channel(Some(signal)).1)
 }

@@ -8,7 +8,7 @@ mod clients;
 mod faults;
 mod report;
 
-use std::io;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,19 +28,32 @@ use self::faults::{Faults, FaultyCounter};
 use self::report::Outcome;
 use crate::cli::SimulateArguments;
 use crate::exit::{Ended, Failure};
+use crate::output::{Out, Output};
 use crate::progress;
 use crate::signals::Stop;
 
-pub(crate) async fn run(arguments: &SimulateArguments, stop: Stop) -> Result<Ended, Failure> {
-    let plan = Plan::from(arguments);
+pub(crate) async fn run(arguments: SimulateArguments, stop: Stop) -> Result<Ended, Failure> {
+    let plan = Plan::from(&arguments);
     let bar = progress::operations(plan.total_operations());
-    report::heading(&mut io::stdout().lock(), arguments)?;
-    let show = |collection: &Collection| {
-        bar.suspend(|| report::collection(&mut io::stdout().lock(), arguments.format, collection))
+    let (output, format) = (Output::new(&stop)?, arguments.format);
+    let heading = arguments.clone();
+    output.write(move |out| report::heading(out, &heading)).await?;
+    let show = |collection: Collection| {
+        let (bar, output) = (bar.clone(), output.clone());
+        async move {
+            let print = move |out: &mut Out| {
+                bar.suspend(|| {
+                    report::collection(out, format, &collection)?;
+                    out.flush()
+                })
+            };
+            output.write(print).await
+        }
     };
-    let outcome = simulate(arguments, &bar, &stop, show).await?;
+    let outcome = Arc::new(simulate(&arguments, &bar, &stop, show).await?);
     bar.finish_and_clear();
-    report::result(&mut io::stdout().lock(), arguments.format, &outcome)?;
+    let result = Arc::clone(&outcome);
+    output.write(move |out| report::result(out, format, &result)).await?;
     if !outcome.is_exact() {
         return Err(Failure::Other(anyhow!("the statistics differ from what the clients sent")));
     }
@@ -54,11 +67,11 @@ pub(crate) async fn run(arguments: &SimulateArguments, stop: Stop) -> Result<End
 }
 
 /// One simulation from start to shutdown. Shows each collection as it happens.
-async fn simulate(
+async fn simulate<S: Future<Output = Result<(), Failure>>>(
     arguments: &SimulateArguments,
     bar: &ProgressBar,
     stop: &Stop,
-    show: impl FnMut(&Collection) -> io::Result<()>,
+    show: impl FnMut(Collection) -> S,
 ) -> Result<Outcome, Failure> {
     if arguments.keyspace.is_some() {
         on_keyspace(arguments, bar, stop, show).await
@@ -68,11 +81,11 @@ async fn simulate(
 }
 
 /// Each counter is an actor of its own.
-async fn on_actors(
+async fn on_actors<S: Future<Output = Result<(), Failure>>>(
     arguments: &SimulateArguments,
     bar: &ProgressBar,
     stop: &Stop,
-    show: impl FnMut(&Collection) -> io::Result<()>,
+    show: impl FnMut(Collection) -> S,
 ) -> Result<Outcome, Failure> {
     let faults = Arc::new(Faults::default());
     let system = CounterSystem::start_with(options(arguments), FaultyCounter::new(&faults)).await?;
@@ -95,11 +108,11 @@ async fn on_actors(
 }
 
 /// Counters are names of a keyspace, whose shards report to an aggregator.
-async fn on_keyspace(
+async fn on_keyspace<S: Future<Output = Result<(), Failure>>>(
     arguments: &SimulateArguments,
     bar: &ProgressBar,
     stop: &Stop,
-    show: impl FnMut(&Collection) -> io::Result<()>,
+    show: impl FnMut(Collection) -> S,
 ) -> Result<Outcome, Failure> {
     let SystemOptions { aggregator, supervision } = options(arguments);
     let aggregator = AggregatorHandle::spawn(aggregator).await?;
@@ -122,13 +135,13 @@ async fn on_keyspace(
 }
 
 /// Runs the clients to their end, and shows each collection on the way.
-async fn drive(
+async fn drive<S: Future<Output = Result<(), Failure>>>(
     arguments: &SimulateArguments,
     target: impl Fn(usize) -> Target,
     aggregator: &AggregatorHandle,
     bar: &ProgressBar,
     stop: &Stop,
-    mut show: impl FnMut(&Collection) -> io::Result<()>,
+    mut show: impl FnMut(Collection) -> S,
 ) -> Result<Sent, Failure> {
     let mut clients = JoinSet::new();
     for client in 0..arguments.clients {
@@ -139,7 +152,10 @@ async fn drive(
     while !clients.is_empty() {
         tokio::select! {
             Some(client) = clients.join_next() => sent += client.expect("clients do not panic")?,
-            Ok(()) = collections.changed() => show(&collections.borrow_and_update().clone())?,
+            Ok(()) = collections.changed() => {
+                let collection = collections.borrow_and_update().clone();
+                show(collection).await?;
+            }
         }
     }
     Ok(sent)

@@ -1,7 +1,7 @@
 //! The program among other processes: signals, closed pipes, full disks.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_counter-demo"));
@@ -18,7 +18,8 @@ fn send(signal: &str, child: &Child) {
 
 /// Starts a count, gives it a few lines, and returns once it has counted them.
 fn counting(lines: &str) -> (Child, BufReader<impl Read + use<>>) {
-    let mut child = demo(&["count", "--format", "json"]).env("RUST_LOG", "debug").spawn().expect("it starts");
+    let mut child =
+        demo(&["count", "--all", "--format", "json"]).env("RUST_LOG", "debug").spawn().expect("it starts");
     child.stdin.as_mut().expect("a pipe").write_all(lines.as_bytes()).expect("it reads");
     let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
     let mut line = String::new();
@@ -60,6 +61,84 @@ fn an_interrupted_count_prints_what_it_has_and_exits_130() {
 #[test]
 fn a_terminated_count_prints_what_it_has_and_exits_143() {
     assert_partial("TERM", "terminated", 143);
+}
+
+/// Far more lines than a pipe holds, each of them a name of its own.
+fn many_lines() -> String {
+    (0..50_000).map(|n| format!("{n}\n")).collect()
+}
+
+fn exit_code(mut child: Child) -> Option<i32> {
+    child.wait().expect("it ends").code()
+}
+
+/// Waits until something has been written to standard output, and reads no more.
+fn some_of(child: &mut Child) -> ChildStdout {
+    let mut out = child.stdout.take().expect("a pipe");
+    out.read_exact(&mut [0]).expect("it writes");
+    out
+}
+
+#[test]
+fn a_signal_ends_the_writing_of_a_complete_result_that_nobody_reads() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut child = demo(&["count", "--all"]).spawn().expect("it starts");
+        child.stdin.take().expect("a pipe").write_all(many_lines().as_bytes()).expect("it reads");
+        let out = some_of(&mut child);
+        send(signal, &child);
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(code));
+        assert!(String::from_utf8_lossy(&output.stderr).ends_with(": not all of the result is written\n"));
+        drop(out);
+    }
+}
+
+#[test]
+fn termination_does_not_wait_for_ever_for_a_reader_of_what_was_counted() {
+    let (mut child, _log) = counting(&many_lines());
+    let stdin = child.stdin.take();
+    send("TERM", &child);
+    let out = some_of(&mut child);
+    assert_eq!(exit_code(child), Some(143));
+    drop((stdin, out));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (mut child, _log) = counting(&many_lines());
+    let stdin = child.stdin.take();
+    send("INT", &child);
+    let out = some_of(&mut child);
+    send("INT", &child);
+    assert_eq!(exit_code(child), Some(130));
+    drop((stdin, out));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_simulation_whose_output_nobody_reads_can_be_terminated() {
+    let (unread, mut full) = std::io::pipe().expect("a pipe");
+    full.write_all(&[b' '; 64 * 1024]).expect("just what a pipe holds");
+    let endless = [
+        "simulate",
+        "--operations",
+        "1000000",
+        "--delay",
+        "1s",
+        "--collect-every",
+        "1ms",
+        "--format",
+        "json",
+    ];
+    let mut child = demo(&endless).env("RUST_LOG", "info").stdout(full).spawn().expect("it starts");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut lines = String::new();
+    log.read_line(&mut lines).expect("it logs that it has started");
+    send("TERM", &child);
+    assert_eq!(child.wait().expect("it ends").code(), Some(143));
+    log.read_to_string(&mut lines).expect("a log");
+    assert!(lines.ends_with("counter-demo: terminated: not all of the result is written\n"), "{lines}");
+    drop(unread);
 }
 
 #[test]

@@ -7,12 +7,14 @@ use std::mem;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, anyhow};
-use async_channel::Receiver;
+use async_channel::{Receiver, Sender};
 use memchr::{memchr_iter, memrchr};
 
 use super::decode::decode;
+use crate::exit::Failure;
 
 /// How much is read at once, and how long a chunk gets while all workers are busy.
 const CHUNK_BYTES: usize = 1024 * 1024;
@@ -84,31 +86,44 @@ pub(super) fn total_bytes(sources: &[Source]) -> Option<u64> {
     sources.iter().map(size).sum()
 }
 
-/// Starts reading. The channel ends after the last source or the first error.
-///
-/// The thread ends by itself when the receiver is dropped, or with the process while it waits for input.
-pub(super) fn read(sources: Vec<Source>) -> Receiver<anyhow::Result<Chunk>> {
-    let (sender, receiver) = async_channel::bounded(CHUNKS_AHEAD);
-    std::thread::spawn(move || {
-        let mut number = 0;
-        for source in sources.into_iter().map(Arc::new) {
-            let mut lines_before = 0;
-            let hand_on = |bytes: Vec<u8>| {
-                let lines = memchr_iter(b'\n', &bytes).count() as u64;
-                let chunk = Chunk { number, source: Arc::clone(&source), lines_before, bytes };
-                (number, lines_before) = (number + 1, lines_before + lines);
-                sender.send_blocking(Ok(chunk)).map_err(|_| io::Error::other("nobody counts any more"))
-            };
-            let somebody_waits = || sender.is_empty();
-            let read = source.open().and_then(|input| read_chunks(input, somebody_waits, hand_on));
-            if let Err(error) = read.with_context(|| format!("{source}")) {
-                // An error here means that nobody counts any more.
-                let _ = sender.send_blocking(Err(error));
-                return;
-            }
+/// The thread that reads. It ends by itself when nobody receives any more, or with the process while it waits for input.
+#[derive(Debug)]
+pub(super) struct Reader(JoinHandle<anyhow::Result<()>>);
+
+impl Reader {
+    /// Starts to read. The channel ends with the last source or the first error.
+    pub(super) fn start(sources: Vec<Source>) -> (Self, Receiver<Chunk>) {
+        let (sender, receiver) = async_channel::bounded(CHUNKS_AHEAD);
+        (Self(thread::spawn(move || read(sources, &sender))), receiver)
+    }
+
+    /// Tells how reading has ended. To be called behind the end of the channel.
+    ///
+    /// # Errors
+    /// What kept it from reading all.
+    pub(super) fn join(self) -> Result<(), Failure> {
+        match self.0.join() {
+            Ok(read) => read.map_err(Failure::Input),
+            Err(_panic) => Err(Failure::Other(anyhow!("the thread that reads has panicked"))),
         }
-    });
-    receiver
+    }
+}
+
+fn read(sources: Vec<Source>, chunks: &Sender<Chunk>) -> anyhow::Result<()> {
+    let mut number = 0;
+    for source in sources.into_iter().map(Arc::new) {
+        let mut lines_before = 0;
+        let hand_on = |bytes: Vec<u8>| {
+            let lines = memchr_iter(b'\n', &bytes).count() as u64;
+            let chunk = Chunk { number, source: Arc::clone(&source), lines_before, bytes };
+            (number, lines_before) = (number + 1, lines_before + lines);
+            chunks.send_blocking(chunk).map_err(|_| io::Error::other("nobody counts any more"))
+        };
+        let somebody_waits = || chunks.is_empty();
+        let read = source.open().and_then(|input| read_chunks(input, somebody_waits, hand_on));
+        read.with_context(|| format!("{source}"))?;
+    }
+    Ok(())
 }
 
 /// Hands whole lines on as soon as somebody waits for them; until then the chunk grows. So a slow writer's lines are
@@ -149,7 +164,7 @@ fn read_chunks(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -162,6 +177,10 @@ mod tests {
             let most = buffer.len().min(self.1);
             self.0.read(&mut buffer[..most])
         }
+    }
+
+    pub(in super::super) fn chunk(bytes: &[u8]) -> Chunk {
+        Chunk { number: 0, source: Arc::new(Source::Stdin), lines_before: 0, bytes: bytes.to_vec() }
     }
 
     fn chunks(bytes: &[u8], at_a_time: usize, somebody_waits: bool) -> Vec<Vec<u8>> {
@@ -207,5 +226,11 @@ mod tests {
         let bytes = vec![b'x'; 3 * CHUNK_BYTES];
         let longest = chunks(&bytes, CHUNK_BYTES / 2, true).iter().map(Vec::len).max();
         assert!(longest.is_some_and(|bytes| bytes < 2 * CHUNK_BYTES + 1));
+    }
+
+    #[test]
+    fn a_panic_while_reading_is_a_failure() {
+        let reader = Reader(thread::spawn(|| std::panic::resume_unwind(Box::new("on purpose"))));
+        assert!(matches!(reader.join(), Err(Failure::Other(_))));
     }
 }

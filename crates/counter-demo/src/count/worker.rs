@@ -12,7 +12,7 @@ use crate::exit::Failure;
 use crate::signals::Stop;
 
 /// Chunks in order, for whichever worker is free.
-type Chunks = Receiver<anyhow::Result<Chunk>>;
+pub(super) type Chunks = Receiver<Chunk>;
 
 pub(super) struct Worker {
     handle: KeyspaceHandle,
@@ -40,12 +40,10 @@ impl Worker {
         loop {
             let chunk = tokio::select! {
                 biased;
-                () = stop.wait() => return Ok(()),
+                _signal = stop.wait() => return Ok(()),
                 chunk = chunks.recv() => match chunk {
                     Err(RecvError) => return Ok(()),
-                    Ok(Ok(chunk)) => chunk,
-                    // Reading has failed after all chunks that there are.
-                    Ok(Err(error)) => return Err(Stopped { chunk: u64::MAX, failure: Failure::Input(error) }),
+                    Ok(chunk) => chunk,
                 },
             };
             let number = chunk.number;

@@ -109,7 +109,7 @@ pub(crate) async fn run(
         if n > 0 && !plan.delay.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(plan.delay) => {}
-                () = stop.wait() => {}
+                _signal = stop.wait() => {}
             }
         }
         if stop.requested().is_some() {

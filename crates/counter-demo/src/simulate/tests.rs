@@ -1,3 +1,4 @@
+use std::future::ready;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ async fn outcome_of(counters: usize, clients: usize, operations: u32, delay: Dur
         crash_every: None,
         format: SimulateFormat::Table,
     };
-    simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| Ok(())).await.unwrap()
+    simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| ready(Ok(()))).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,9 +49,9 @@ async fn collections_are_shown_as_they_happen() {
         format: SimulateFormat::Table,
     };
     let mut seen = Vec::new();
-    let show = |collection: &Collection| {
+    let show = |collection: Collection| {
         seen.push((collection.number, collection.stats.total_operations));
-        Ok(())
+        ready(Ok(()))
     };
     simulate(&arguments, &ProgressBar::hidden(), &signals::never(), show).await.unwrap();
     assert_eq!(seen[..3], [(1, 3), (2, 5), (3, 8)]);
@@ -68,7 +69,8 @@ async fn crashes_are_survived_and_counted() {
         crash_every: Some(Duration::from_millis(25)),
         format: SimulateFormat::Table,
     };
-    let outcome = simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| Ok(())).await.unwrap();
+    let outcome =
+        simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| ready(Ok(()))).await.unwrap();
     assert!(outcome.is_exact(), "{:?}", outcome.totals);
     assert!((150..=210).contains(&outcome.totals.restarts), "{}", outcome.totals.restarts);
 }
@@ -85,7 +87,8 @@ async fn a_keyspace_is_as_exact_as_actors_are() {
         crash_every: None,
         format: SimulateFormat::Table,
     };
-    let outcome = simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| Ok(())).await.unwrap();
+    let outcome =
+        simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| ready(Ok(()))).await.unwrap();
     assert!(outcome.is_exact(), "{:?}", outcome.totals);
     assert_eq!((outcome.totals.num_counters, outcome.totals.total_operations), (1_000, 15_000));
 }
