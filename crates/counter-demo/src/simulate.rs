@@ -16,7 +16,6 @@ use aggregator_actor::{AggregatorHandle, AggregatorOptions, Collection};
 use anyhow::anyhow;
 use counter_actor::{Count, CounterHandle};
 use counter_keyspace::{Keyspace, KeyspaceOptions, Reporting, ShardActor};
-use counter_protocol::{CounterName, CounterStats};
 use counter_system::{CounterSystem, SystemOptions};
 use futures_util::future::try_join_all;
 use indicatif::ProgressBar;
@@ -25,7 +24,7 @@ use tokio::task::JoinSet;
 
 use self::clients::{Plan, Sent, Target};
 use self::faults::{Faults, FaultyCounter};
-use self::report::Outcome;
+use self::report::{Counters, Entry, Named, Outcome};
 use crate::cli::SimulateArguments;
 use crate::exit::{Ended, Failure};
 use crate::output::{Out, Output};
@@ -102,9 +101,10 @@ async fn on_actors<S: Future<Output = Result<(), Failure>>>(
 
     try_join_all(counters.iter().map(CounterHandle::value)).await?;
     let totals = system.aggregator().collect().await?;
-    let counter_stats = system.aggregator().counter_stats().await?;
+    let stats = system.aggregator().counter_stats().await?;
     system.shutdown().await;
-    Ok(Outcome { sent, totals, counter_stats, interrupted: stop.requested() })
+    let counters = stats.into_iter().map(|(name, stats)| Named { name, stats }).collect();
+    Ok(Outcome { sent, totals, counters: Counters::Actors(counters), interrupted: stop.requested() })
 }
 
 /// Counters are names of a keyspace, whose shards report to an aggregator.
@@ -126,12 +126,12 @@ async fn on_keyspace<S: Future<Output = Result<(), Failure>>>(
     let top = keyspace.handle().top(report::LISTED).await?;
     keyspace.shutdown().await;
     aggregator.shutdown().await;
-    let stats = |(name, count): (CounterName, Count)| {
-        let (current_value, total_operations) = (count.value, count.operations);
-        (name, CounterStats { current_value, total_operations, ..CounterStats::default() })
+    let entry = |(name, Count { value, operations })| {
+        let stats = Entry { current_value: value, total_operations: operations };
+        Named { name, stats }
     };
-    let counter_stats = top.into_iter().map(stats).collect();
-    Ok(Outcome { sent, totals, counter_stats, interrupted: stop.requested() })
+    let counters = Counters::Entries(top.into_iter().map(entry).collect());
+    Ok(Outcome { sent, totals, counters, interrupted: stop.requested() })
 }
 
 /// Runs the clients to their end, and shows each collection on the way.

@@ -7,6 +7,7 @@ use counter_actor::CounterHandle;
 use counter_keyspace::KeyspaceHandle;
 use counter_protocol::AggregatedStats;
 use indicatif::ProgressBar;
+use serde::Serialize;
 use tokio::task::coop::consume_budget;
 
 use crate::cli::SimulateArguments;
@@ -51,7 +52,7 @@ const fn is_decrement(n: u32) -> bool {
 }
 
 /// What clients have sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Sent {
     /// Increments minus decrements.
     pub(crate) value: i128,

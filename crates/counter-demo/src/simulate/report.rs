@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use aggregator_actor::Collection;
 use counter_protocol::{AggregatedStats, CounterName, CounterStats};
-use serde_json::json;
+use serde::Serialize;
 
 use super::clients::Sent;
 use crate::cli::{SimulateArguments, SimulateFormat};
@@ -19,9 +19,31 @@ pub(super) const LISTED: usize = 20;
 pub(super) struct Outcome {
     pub(super) sent: Sent,
     pub(super) totals: AggregatedStats,
-    pub(super) counter_stats: Vec<(CounterName, CounterStats)>,
+    pub(super) counters: Counters,
     /// The signal that ended it early, if one did.
     pub(super) interrupted: Option<Interrupt>,
+}
+
+/// What is known of each counter.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Counters {
+    Actors(Vec<Named<CounterStats>>),
+    /// Those of a keyspace with the largest values. Restarts and rates are of its shards.
+    Entries(Vec<Named<Entry>>),
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Named<T> {
+    pub(super) name: CounterName,
+    pub(super) stats: T,
+}
+
+/// An entry of a keyspace, in the words of [`CounterStats`].
+#[derive(Debug, Serialize)]
+pub(super) struct Entry {
+    pub(super) current_value: i64,
+    pub(super) total_operations: u64,
 }
 
 impl Outcome {
@@ -52,7 +74,7 @@ pub(super) fn collection(
     let Collection { number, stats } = collection;
     match format {
         SimulateFormat::Json => {
-            writeln!(out, "{}", json!({ "event": "collection", "number": number, "totals": totals(stats) }))
+            json_line(out, &CollectionEvent { event: "collection", number: *number, totals: stats.into() })
         }
         SimulateFormat::Table => writeln!(
             out,
@@ -73,31 +95,40 @@ pub(super) fn result(out: &mut dyn Write, format: SimulateFormat, outcome: &Outc
 }
 
 fn result_json(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
-    let counters = outcome.counter_stats.iter().map(|(name, stats)| json!({ "name": name, "stats": stats }));
-    let result = json!({
-        "event": "result",
-        "exact": outcome.is_exact(),
-        "partial": outcome.interrupted.is_some(),
-        "sent": { "value": outcome.sent.value, "operations": outcome.sent.operations },
-        "totals": totals(&outcome.totals),
-        "counters": counters.collect::<Vec<_>>(),
-    });
-    writeln!(out, "{result}")
+    let result = ResultEvent {
+        event: "result",
+        exact: outcome.is_exact(),
+        partial: outcome.interrupted.is_some(),
+        sent: outcome.sent,
+        totals: (&outcome.totals).into(),
+        counters: &outcome.counters,
+    };
+    json_line(out, &result)
 }
 
 fn result_table(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
-    let Outcome { sent, totals, counter_stats, interrupted } = outcome;
-    let row = |(name, stats): &(CounterName, CounterStats)| {
-        [
-            name.to_string(),
-            stats.current_value.to_string(),
-            stats.total_operations.to_string(),
-            format!("{:.1}", stats.operations_per_second),
-            stats.restarts.to_string(),
-        ]
+    let Outcome { sent, totals, counters, interrupted } = outcome;
+    let table = match counters {
+        Counters::Actors(counters) => {
+            let row = |Named { name, stats }: &Named<CounterStats>| {
+                [
+                    name.to_string(),
+                    stats.current_value.to_string(),
+                    stats.total_operations.to_string(),
+                    format!("{:.1}", stats.operations_per_second),
+                    stats.restarts.to_string(),
+                ]
+            };
+            let rows = counters.iter().take(LISTED).map(row);
+            table(["counter", "value", "operations", "ops/s", "restarts"], 1..5, rows)
+        }
+        Counters::Entries(counters) => {
+            let row = |Named { name, stats }: &Named<Entry>| {
+                [name.to_string(), stats.current_value.to_string(), stats.total_operations.to_string()]
+            };
+            table(["counter", "value", "operations"], 1..3, counters.iter().take(LISTED).map(row))
+        }
     };
-    let rows = counter_stats.iter().take(LISTED).map(row);
-    let table = table(["counter", "value", "operations", "ops/s", "restarts"], 1..5, rows);
     writeln!(out, "\n{table}")?;
     if let Some(more @ 1..) = totals.num_counters.checked_sub(LISTED as u64) {
         writeln!(out, "and {more} more counters")?;
@@ -124,9 +155,58 @@ fn result_table(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
     Ok(())
 }
 
+#[derive(Serialize)]
+struct CollectionEvent<'a> {
+    event: &'static str,
+    number: u64,
+    totals: Totals<'a>,
+}
+
+#[derive(Serialize)]
+struct ResultEvent<'a> {
+    event: &'static str,
+    exact: bool,
+    partial: bool,
+    sent: Sent,
+    totals: Totals<'a>,
+    counters: &'a Counters,
+}
+
 /// The statistics as they are, and the average that is derived from them.
-fn totals(stats: &AggregatedStats) -> serde_json::Value {
-    let mut totals = json!(stats);
-    totals["avg_ops_per_second"] = stats.avg_ops_per_second().into();
-    totals
+#[derive(Serialize)]
+struct Totals<'a> {
+    #[serde(flatten)]
+    stats: &'a AggregatedStats,
+    avg_ops_per_second: f64,
+}
+
+impl<'a> From<&'a AggregatedStats> for Totals<'a> {
+    fn from(stats: &'a AggregatedStats) -> Self {
+        Self { stats, avg_ops_per_second: stats.avg_ops_per_second() }
+    }
+}
+
+fn json_line(out: &mut dyn Write, event: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, event)?;
+    writeln!(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_beyond_64_bits_are_printed_in_full() {
+        let totals = AggregatedStats {
+            total_value: i128::MAX,
+            total_operations: u128::MAX,
+            ..AggregatedStats::default()
+        };
+        let mut out = Vec::new();
+        let collection = Collection { number: 1, stats: totals };
+        super::collection(&mut out, SimulateFormat::Json, &collection).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        assert!(line.contains(r#""total_value":170141183460469231731687303715884105727,"#), "{line}");
+        assert!(line.contains(r#""total_operations":340282366920938463463374607431768211455,"#), "{line}");
+    }
 }
