@@ -5,7 +5,6 @@ use std::io::{self, BufWriter, Write};
 use counter_actor::Count;
 use counter_keyspace::{KeyspaceError, KeyspaceHandle, PageToken, by_rank};
 use counter_protocol::{AggregatedStats, CounterName};
-use serde_json::json;
 
 use crate::cli::CountFormat;
 use crate::table::table;
@@ -72,20 +71,20 @@ fn print_table(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
     )
 }
 
+/// One document, written counter by counter.
 fn print_json(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
     let Counts { totals, counters, partial } = counts;
-    let rows = counters
-        .iter()
-        .map(|(name, count)| json!({ "name": name, "value": count.value, "operations": count.operations }));
-    let document = json!({
-        "partial": partial,
-        "names": totals.num_counters,
-        "total_value": totals.total_value,
-        "total_operations": totals.total_operations,
-        "refused_operations": totals.refused_operations,
-        "counters": rows.collect::<Vec<_>>(),
-    });
-    writeln!(out, "{document}")
+    let AggregatedStats { total_value, total_operations, refused_operations, num_counters, .. } = totals;
+    write!(
+        out,
+        r#"{{"partial":{partial},"names":{num_counters},"total_value":{total_value},"total_operations":{total_operations},"refused_operations":{refused_operations},"counters":["#
+    )?;
+    for (n, (name, Count { value, operations })) in counters.iter().enumerate() {
+        out.write_all(if n == 0 { br#"{"name":"# } else { br#",{"name":"# })?;
+        serde_json::to_writer(&mut *out, name)?;
+        write!(out, r#","value":{value},"operations":{operations}}}"#)?;
+    }
+    out.write_all(b"]}\n")
 }
 
 /// A name for a table.
@@ -96,4 +95,39 @@ pub(super) fn shorten(name: &CounterName) -> String {
         shown.push('…');
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn totals_beyond_64_bits_are_printed_in_full() {
+        let totals = AggregatedStats {
+            total_value: i128::MIN,
+            total_operations: u128::MAX,
+            ..AggregatedStats::default()
+        };
+        let mut out = Vec::new();
+        print_json(&mut out, &Counts { totals, counters: Vec::new(), partial: false }).unwrap();
+        let json = String::from_utf8(out).unwrap();
+        assert!(json.contains(r#""total_value":-170141183460469231731687303715884105728,"#), "{json}");
+        assert!(json.contains(r#""total_operations":340282366920938463463374607431768211455,"#), "{json}");
+    }
+
+    #[test]
+    fn json_is_one_document_whatever_the_names() {
+        let counters: Vec<_> = [&b"\"\\\n"[..], b"\xff", b""]
+            .map(|name| (name.into(), Count { value: -1, operations: 2 }))
+            .into();
+        let mut out = Vec::new();
+        print_json(&mut out, &Counts { totals: AggregatedStats::default(), counters, partial: true })
+            .unwrap();
+        let document: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(document["counters"][0], json!({ "name": "\"\\\n", "value": -1, "operations": 2 }));
+        assert_eq!(document["counters"][1]["name"], json!([255]));
+        assert_eq!(document["counters"][2]["name"], json!(""));
+    }
 }
