@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn json_is_one_document_whatever_the_names() {
         let counters: Vec<_> = [&b"\"\\\n"[..], b"\xff", b""]
-            .map(|name| (name.into(), Count { value: -1, operations: 2 }))
+            .map(|name| (CounterName::try_from(name).unwrap(), Count { value: -1, operations: 2 }))
             .into();
         let mut out = Vec::new();
         print_json(&mut out, &Counts { totals: AggregatedStats::default(), counters, partial: true })
