@@ -1,19 +1,25 @@
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, Message, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use crate::{Backoff, ChildSpec, ChildStatus, Children, Decision, Due, End, Intensity, OwnedTask, Strategy};
+use crate::children::{Children, Decision, End, Ticket};
+use crate::message::{Event, News, SupervisorMessage};
+use crate::restart::{Backoff, Intensity, Strategy};
+use crate::spec::ChildSpec;
+use crate::start::{Starter, TakeOver};
+use crate::task::OwnedTask;
 
 /// How many events wait for a slow subscriber. One that is slower is told how many it has missed.
 const EVENTS: usize = 1_024;
 
 /// The actor around [`Children`]. It is the parent of its children in ractor's sense: if it is killed, so are they.
+///
+/// It never waits for a start: a [`Starter`] does, beside its mailbox.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     events: broadcast::Sender<Event>,
@@ -30,59 +36,19 @@ pub struct Options {
     pub backoff: Backoff,
 }
 
-/// Something that has happened to a child.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The child.
-    pub child: Arc<str>,
-    /// What has happened.
-    pub news: News,
-}
-
-/// What can happen to a child.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// It was started for the first time.
-    Started,
-    /// It has ended, and not because the supervisor stopped it.
-    Ended(End),
-    /// It did not start again.
-    NotRestarted {
-        /// Why.
-        reason: String,
-    },
-    /// It was started again, so often by now.
-    Restarted {
-        /// Failed attempts included.
-        restarts: u64,
-    },
-    /// The supervisor has given up over it.
-    GivenUp,
-}
-
-/// What a supervisor understands.
-pub enum SupervisorMessage {
-    /// Starts a child, after the others.
-    StartChild(ChildSpec, RpcReplyPort<Result<(), ActorProcessingErr>>),
-    /// Stops a child in order and forgets it; false if there is none of this name.
-    RemoveChild(Arc<str>, RpcReplyPort<bool>),
-    /// Asks for all children, in order of start.
-    GetChildren(RpcReplyPort<Vec<ChildStatus>>),
-    /// The supervisor's note to itself that a wait is over.
-    Restart(Vec<Due>),
-}
-
-impl Message for SupervisorMessage {}
-
 /// A running supervisor.
 #[derive(Debug)]
 pub struct SupervisorState {
     children: Children<ActorCell>,
-    specs: HashMap<Arc<str>, ChildSpec>,
-    /// The waits for the next start, by the child that has caused each.
-    waits: HashMap<Arc<str>, OwnedTask>,
+    specs: HashMap<Arc<str>, Arc<ChildSpec>>,
+    /// Those who wait for the first start of a child.
+    callers: HashMap<Arc<str>, StartReply>,
+    /// The waits before restarts.
+    waits: Vec<(Ticket, OwnedTask)>,
     started: Instant,
 }
+
+type StartReply = RpcReplyPort<Result<(), ActorProcessingErr>>;
 
 impl Default for Supervisor {
     fn default() -> Self {
@@ -104,79 +70,115 @@ impl Supervisor {
 
     async fn start_child(
         &self,
-        myself: ActorCell,
-        spec: ChildSpec,
-        state: &mut SupervisorState,
-    ) -> Result<(), ActorProcessingErr> {
-        if state.specs.contains_key(&spec.id) {
-            return Err(format!("there is a child called {} already", spec.id).into());
-        }
-        let child = spec.start(myself).await?;
-        debug!(child = %spec.id, "child started");
-        state.children.add(Arc::clone(&spec.id), spec.restart, child, state.started.elapsed());
-        self.tell(&spec.id, News::Started);
-        state.specs.insert(Arc::clone(&spec.id), spec);
-        Ok(())
-    }
-
-    /// Starts those that are still due, in order. If one does not start, those after it wait for it.
-    async fn restart(
-        &self,
         myself: &ActorRef<SupervisorMessage>,
-        due: Vec<Due>,
+        spec: ChildSpec,
+        caller: StartReply,
         state: &mut SupervisorState,
-    ) -> Result<(), ActorProcessingErr> {
-        let mut due = due.into_iter();
-        while let Some((id, ticket)) = due.next() {
-            let Some(spec) = state.specs.get(&id) else { continue };
-            if !state.children.is_due(&(Arc::clone(&id), ticket)) {
-                continue;
-            }
-            match spec.start(myself.get_cell()).await {
-                Ok(child) => {
-                    let restarts = state.children.restarted(&id, child, state.started.elapsed());
-                    warn!(child = %id, restarts, "child restarted");
-                    self.tell(&id, News::Restarted { restarts });
-                }
-                Err(reason) => {
-                    let reason = reason.to_string();
-                    warn!(child = %id, reason, "child did not start again");
-                    self.tell(&id, News::NotRestarted { reason: reason.clone() });
-                    let now = state.started.elapsed();
-                    let decision = state.children.not_restarted(&id, reason, now, fastrand::f64());
-                    return self.carry_out(myself, &id, decision, due.collect(), state).await;
-                }
-            }
+    ) {
+        let id = Arc::clone(&spec.id);
+        if state.specs.contains_key(&id) {
+            let _ = caller.send(Err(format!("there is a child called {id} already").into()));
+            return;
         }
-        Ok(())
+        let ticket = state.children.enqueue(Arc::clone(&id), spec.restart, state.started.elapsed());
+        state.specs.insert(Arc::clone(&id), Arc::new(spec));
+        state.callers.insert(id, caller);
+        if let Some(ticket) = ticket {
+            self.start_next(myself, ticket, state).await;
+        }
     }
 
-    /// `rest` are restarts that were due behind this child's and go on waiting with it.
-    async fn carry_out(
+    async fn remove_child(
         &self,
         myself: &ActorRef<SupervisorMessage>,
         id: &Arc<str>,
-        decision: Decision<ActorCell>,
-        rest: Vec<Due>,
         state: &mut SupervisorState,
-    ) -> Result<(), ActorProcessingErr> {
-        match decision {
-            Decision::Nothing => Ok(()),
-            Decision::Restart { stop, mut start, after } => {
-                for (id, child) in &stop {
-                    state.stop(id, child).await;
-                }
-                start.extend(rest);
-                state.restart_after(myself, id, start, after);
-                Ok(())
-            }
-            Decision::GiveUp => {
-                error!(child = %id, "given up: too many restarts");
-                self.tell(id, News::GivenUp);
-                state.stop_all().await;
-                Err(format!("given up over child {id}: too many restarts").into())
+    ) -> bool {
+        let ticket = state.children.start_under_way(id);
+        let (removed, actor) = state.children.remove(id);
+        if let Some(actor) = actor {
+            state.stop(id, &actor).await;
+        }
+        state.forget_removed();
+        if let Some(ticket) = ticket {
+            self.start_next(myself, ticket, state).await;
+        }
+        removed
+    }
+
+    /// Starts the child that is due with this ticket, if there is one.
+    async fn start_next(
+        &self,
+        myself: &ActorRef<SupervisorMessage>,
+        ticket: Ticket,
+        state: &mut SupervisorState,
+    ) {
+        if let Some(id) = state.children.due(ticket).cloned()
+            && let Some(spec) = state.specs.get(&id)
+        {
+            // An error means that this supervisor is about to stop, and takes no more children.
+            if let Ok(starter) = Starter::spawn(myself, Arc::clone(spec)).await {
+                state.children.starting(&id, starter);
             }
         }
+    }
+
+    async fn child_started(
+        &self,
+        myself: &ActorRef<SupervisorMessage>,
+        starter: &ActorCell,
+        child: ActorCell,
+        state: &mut SupervisorState,
+    ) {
+        // A start that was cancelled is not a child's any more.
+        let Some(id) = state.children.id_of(starter).cloned() else { return };
+        let ticket = state.children.start_under_way(&id);
+        match state.children.restarted(&id, child, state.started.elapsed()) {
+            0 => {
+                debug!(child = %id, "child started");
+                self.tell(&id, News::Started);
+            }
+            restarts => {
+                warn!(child = %id, restarts, "child restarted");
+                self.tell(&id, News::Restarted { restarts });
+            }
+        }
+        if let Some(caller) = state.callers.remove(&id) {
+            let _ = caller.send(Ok(()));
+        }
+        // An error means that it has ended, and all that it has started with it.
+        let _ = starter.send_message(TakeOver);
+        if let Some(ticket) = ticket {
+            self.start_next(myself, ticket, state).await;
+        }
+    }
+
+    /// A starter has ended: of no interest, unless its child has not started.
+    async fn starter_ended(
+        &self,
+        myself: &ActorRef<SupervisorMessage>,
+        starter: &ActorCell,
+        reason: ActorProcessingErr,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(id) = state.children.id_of(starter).cloned() else { return Ok(()) };
+        let ticket = state.children.start_under_way(&id);
+        let now = state.started.elapsed();
+        let decision = state.children.not_restarted(&id, reason.to_string(), now, fastrand::f64());
+        if let Some(caller) = state.callers.remove(&id) {
+            let _ = caller.send(Err(reason));
+        } else {
+            let reason = reason.to_string();
+            warn!(child = %id, reason, "child did not start again");
+            self.tell(&id, News::NotRestarted { reason });
+        }
+        state.forget_removed();
+        self.carry_out(myself, &id, decision, state).await?;
+        if let Some(ticket) = ticket {
+            // Those that were to be started after a new child do not depend on it.
+            self.start_next(myself, ticket, state).await;
+        }
+        Ok(())
     }
 
     async fn child_ended(
@@ -198,37 +200,73 @@ impl Supervisor {
         if !state.children.contains(&id) {
             state.specs.remove(&id);
         }
-        self.carry_out(myself, &id, decision, Vec::new(), state).await
+        self.carry_out(myself, &id, decision, state).await
+    }
+
+    async fn carry_out(
+        &self,
+        myself: &ActorRef<SupervisorMessage>,
+        id: &Arc<str>,
+        decision: Decision<ActorCell>,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match decision {
+            Decision::Nothing => Ok(()),
+            Decision::Restart { stop, ticket, after } => {
+                for (id, actor) in &stop {
+                    state.stop(id, actor).await;
+                }
+                state.forget_removed();
+                state.restart_after(myself, ticket, after);
+                Ok(())
+            }
+            Decision::GiveUp => {
+                error!(child = %id, "given up: too many restarts");
+                self.tell(id, News::GivenUp);
+                state.stop_all().await;
+                Err(format!("given up over child {id}: too many restarts").into())
+            }
+        }
     }
 }
 
 impl SupervisorState {
     /// By message even without a wait: events of those just stopped come before it, and hold their leases.
-    fn restart_after(
-        &mut self,
-        myself: &ActorRef<SupervisorMessage>,
-        id: &Arc<str>,
-        start: Vec<Due>,
-        after: Duration,
-    ) {
+    fn restart_after(&mut self, myself: &ActorRef<SupervisorMessage>, ticket: Ticket, after: Duration) {
         let myself = myself.clone();
         let wait = tokio::spawn(async move {
             tokio::time::sleep(after).await;
             // An error means that the supervisor has stopped.
-            let _ = myself.cast(SupervisorMessage::Restart(start));
+            let _ = myself.cast(SupervisorMessage::Restart(ticket));
         });
-        self.waits.insert(Arc::clone(id), wait.into());
+        self.waits.push((ticket, wait.into()));
     }
 
-    async fn stop(&self, id: &Arc<str>, child: &ActorCell) {
-        if let Some(spec) = self.specs.get(id) {
-            spec.stop(child).await;
+    /// Stops a child, or cancels its start.
+    async fn stop(&mut self, id: &Arc<str>, actor: &ActorCell) {
+        let Some(spec) = self.specs.get(id) else { return };
+        let stopped = if Starter::is(actor) { spec.cancel(actor).await } else { spec.stop(actor).await };
+        if let Err(stuck) = stopped {
+            self.children.stuck(id, stuck.to_string());
         }
     }
 
-    async fn stop_all(&self) {
-        for (id, child) in self.children.running_in_reverse() {
-            self.stop(id, child).await;
+    async fn stop_all(&mut self) {
+        let running: Vec<_> =
+            self.children.running_in_reverse().map(|(id, actor)| (Arc::clone(id), actor.clone())).collect();
+        for (id, actor) in running {
+            self.stop(&id, &actor).await;
+        }
+    }
+
+    /// Forgets what belongs to those that are not children any more.
+    fn forget_removed(&mut self) {
+        if self.specs.len() == self.children.len() {
+            return;
+        }
+        self.specs.retain(|id, _| self.children.contains(id));
+        for (id, caller) in self.callers.extract_if(|id, _| !self.specs.contains_key(id)) {
+            let _ = caller.send(Err(format!("child {id} was removed before it had started").into()));
         }
     }
 }
@@ -243,18 +281,30 @@ impl Actor for Supervisor {
         myself: ActorRef<SupervisorMessage>,
         (Options { strategy, intensity, backoff }, specs): (Options, Vec<ChildSpec>),
     ) -> Result<SupervisorState, ActorProcessingErr> {
-        let children = Children::new(strategy, intensity, backoff);
         let mut state = SupervisorState {
-            children,
+            children: Children::new(strategy, intensity, backoff),
             specs: HashMap::new(),
-            waits: HashMap::new(),
+            callers: HashMap::new(),
+            waits: Vec::new(),
             started: Instant::now(),
         };
         for spec in specs {
             let id = Arc::clone(&spec.id);
-            if let Err(reason) = self.start_child(myself.get_cell(), spec, &mut state).await {
-                state.stop_all().await;
-                return Err(format!("child {id} did not start: {reason}").into());
+            let started = if state.specs.contains_key(&id) {
+                Err("its name is taken".into())
+            } else {
+                spec.start(myself.get_cell()).await
+            };
+            match started {
+                Ok(child) => {
+                    state.children.add(Arc::clone(&id), spec.restart, child, state.started.elapsed());
+                    self.tell(&id, News::Started);
+                    state.specs.insert(id, Arc::new(spec));
+                }
+                Err(reason) => {
+                    state.stop_all().await;
+                    return Err(format!("child {id} did not start: {reason}").into());
+                }
             }
         }
         Ok(state)
@@ -268,21 +318,23 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         // A reply that nobody waits for any more is not an error.
         match message {
-            SupervisorMessage::StartChild(spec, reply) => {
-                let _ = reply.send(self.start_child(myself.get_cell(), spec, state).await);
+            SupervisorMessage::StartChild(spec, caller) => {
+                self.start_child(&myself, spec, caller, state).await;
             }
             SupervisorMessage::RemoveChild(id, reply) => {
-                let (removed, running) = state.children.remove(&id);
-                if let Some(child) = running {
-                    state.stop(&id, &child).await;
-                }
-                state.specs.remove(&id);
-                let _ = reply.send(removed);
+                let _ = reply.send(self.remove_child(&myself, &id, state).await);
             }
             SupervisorMessage::GetChildren(reply) => {
                 let _ = reply.send(state.children.status(state.started.elapsed()).collect());
             }
-            SupervisorMessage::Restart(due) => self.restart(&myself, due, state).await?,
+            SupervisorMessage::Restart(ticket) => {
+                state.waits.retain(|(waiting, _)| *waiting != ticket);
+                self.start_next(&myself, ticket, state).await;
+            }
+            SupervisorMessage::Started { starter, child } => {
+                self.child_started(&myself, &starter, child, state).await;
+            }
+            SupervisorMessage::Ended(child, end) => self.child_ended(&myself, &child, end, state).await?,
         }
         Ok(())
     }
@@ -293,18 +345,24 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorTerminated(child, lease, reason) => {
+        let (actor, end) = match event {
+            SupervisionEvent::ActorFailed(actor, reason) if Starter::is(&actor) => {
+                return self.starter_ended(&myself, &actor, reason, state).await;
+            }
+            SupervisionEvent::ActorTerminated(actor, _, reason) if Starter::is(&actor) => {
+                let reason = reason.unwrap_or_else(|| "its start was stopped".into());
+                return self.starter_ended(&myself, &actor, reason.into(), state).await;
+            }
+            SupervisionEvent::ActorTerminated(actor, lease, reason) => {
                 drop(lease);
-                self.child_ended(&myself, &child, End::of_terminated(reason), state).await
+                (actor, End::of_terminated(reason))
             }
-            SupervisionEvent::ActorFailed(child, reason) => {
-                self.child_ended(&myself, &child, End::Failed(reason.to_string()), state).await
-            }
+            SupervisionEvent::ActorFailed(actor, reason) => (actor, End::Failed(reason.to_string())),
             SupervisionEvent::ActorStarted(_)
             | SupervisionEvent::ProcessGroupChanged(_)
-            | SupervisionEvent::PidLifecycleEvent(_) => Ok(()),
-        }
+            | SupervisionEvent::PidLifecycleEvent(_) => return Ok(()),
+        };
+        self.child_ended(&myself, &actor, end, state).await
     }
 
     async fn post_stop(
@@ -314,16 +372,5 @@ impl Actor for Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         state.stop_all().await;
         Ok(())
-    }
-}
-
-impl fmt::Debug for SupervisorMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StartChild(spec, _) => f.debug_tuple("StartChild").field(spec).finish_non_exhaustive(),
-            Self::RemoveChild(id, _) => f.debug_tuple("RemoveChild").field(id).finish_non_exhaustive(),
-            Self::GetChildren(_) => f.debug_tuple("GetChildren").finish_non_exhaustive(),
-            Self::Restart(due) => f.debug_tuple("Restart").field(due).finish(),
-        }
     }
 }

@@ -1,7 +1,13 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
+use tracing::warn;
+
+/// Time after which a wait for a lease is logged.
+const WARN_AFTER: Duration = Duration::from_secs(1);
 
 /// Where a value is while no actor holds it. Clones are the same home.
 #[derive(Debug)]
@@ -24,11 +30,24 @@ impl<T> Home<T> {
     ///
     /// An actor that was stopped or killed leaves its state inside the supervision event that tells of its end: drop
     /// that event before you wait here.
+    ///
+    /// One that is still held after a second is worth a warning, for it may have been leaked.
     pub async fn lease(&self) -> Lease<T> {
-        loop {
-            match self.try_lease() {
-                Some(lease) => return lease,
-                None => self.0.back.notified().await,
+        let lease = async {
+            loop {
+                match self.try_lease() {
+                    Some(lease) => return lease,
+                    None => self.0.back.notified().await,
+                }
+            }
+        };
+        tokio::pin!(lease);
+        match timeout(WARN_AFTER, &mut lease).await {
+            Ok(lease) => lease,
+            Err(_) => {
+                let state = std::any::type_name::<T>();
+                warn!(state, "lease still held elsewhere after {WARN_AFTER:?}; waiting for its return");
+                lease.await
             }
         }
     }

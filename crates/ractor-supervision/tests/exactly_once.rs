@@ -1,8 +1,11 @@
 //! A thousand crashes under load, and a bounded queue into the actor that crashes: each message arrives exactly once
-//! and in order. The seed of the crashes is printed; `FAULT_SEED` draws the same again.
+//! and in order, and each question is answered. Crashes come at any point of a batch, between two of its messages and while
+//! one is awaited; senders drop their outboxes meanwhile. The seed of the crashes is printed; `FAULT_SEED` draws the same
+//! again.
 
 #![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -10,23 +13,32 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
+use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
 use ractor_supervision::{Backoff, ChildSpec, Home, Intensity, Lease, Options, SupervisorHandle};
+use tokio::time::timeout;
 
+/// Far more than an answer takes.
+const DEADLINE: Duration = Duration::from_secs(60);
 const CRASHES: u64 = 1_000;
 const PRODUCERS: usize = 4;
+const ASKERS: usize = 2;
+/// A producer whose messages come in any order.
+const SCATTERER: usize = PRODUCERS;
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
 
 /// A producer and the number of its message.
 type Numbered = (usize, u64);
 
-struct Delivery(Parcel<Fifo<Numbered>>);
+enum Delivery {
+    Parcel(Parcel<Fifo<Numbered>>),
+    Ask(RpcReplyPort<()>),
+}
 
 impl Message for Delivery {}
 impl From<Parcel<Fifo<Numbered>>> for Delivery {
     fn from(parcel: Parcel<Fifo<Numbered>>) -> Self {
-        Self(parcel)
+        Self::Parcel(parcel)
     }
 }
 
@@ -35,6 +47,8 @@ impl From<Parcel<Fifo<Numbered>>> for Delivery {
 struct Arrived {
     next: [u64; PRODUCERS],
     wrong: Vec<Numbered>,
+    /// How often each of the scattered messages has arrived.
+    scattered: HashMap<u64, u32>,
 }
 
 /// Takes messages in, and crashes in the middle of a batch when its fuse has burnt down.
@@ -59,12 +73,21 @@ impl Actor for Receiver {
     async fn handle(
         &self,
         _: ActorRef<Delivery>,
-        Delivery(parcel): Delivery,
+        message: Delivery,
         arrived: &mut Lease<Arrived>,
     ) -> Result<(), ActorProcessingErr> {
+        let parcel = match message {
+            Delivery::Parcel(parcel) => parcel,
+            Delivery::Ask(reply) => {
+                let _ = reply.send(());
+                return Ok(());
+            }
+        };
         let Some(mut opened) = parcel.open() else { return Ok(()) };
         while let Some((producer, number)) = opened.pop() {
-            if number == arrived.next[producer] {
+            if producer == SCATTERER {
+                *arrived.scattered.entry(number).or_default() += 1;
+            } else if number == arrived.next[producer] {
                 arrived.next[producer] += 1;
             } else {
                 arrived.wrong.push((producer, number));
@@ -73,6 +96,10 @@ impl Actor for Receiver {
                 1 => return Err("injected".into()),
                 2 if number % 2 == 0 => resume_unwind(Box::new("injected")),
                 _ => {}
+            }
+            if number % 64 == 0 {
+                // A kill takes effect here, with the rest of the batch in hand.
+                tokio::task::yield_now().await;
             }
         }
         Ok(())
@@ -86,6 +113,30 @@ async fn produce(producer: usize, outbox: Outbox<Fifo<Numbered>, Delivery>, calm
         number += 1;
     }
     number
+}
+
+/// Sends each message through an outbox of its own, which it drops at once. Returns the number of messages.
+async fn scatter(outbox: Outbox<Fifo<Numbered>, Delivery>, calm: Arc<AtomicBool>) -> u64 {
+    let mut number = 0;
+    while !calm.load(Ordering::Relaxed) {
+        outbox.clone().try_send((SCATTERER, number)).expect("it is empty and will be delivered");
+        number += 1;
+        if number % 64 == 0 {
+            // Each outbox is empty, so nothing else bounds how many are on their way.
+            outbox.call(Delivery::Ask).await.expect("it is restarted");
+        }
+    }
+    number
+}
+
+/// Asks until the crashes are over; returns the number of answers.
+async fn ask(outbox: Outbox<Fifo<Numbered>, Delivery>, calm: Arc<AtomicBool>) -> u64 {
+    let mut answers = 0;
+    while !calm.load(Ordering::Relaxed) {
+        outbox.call(Delivery::Ask).await.expect("it is restarted");
+        answers += 1;
+    }
+    answers
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,6 +167,8 @@ async fn each_message_arrives_exactly_once_and_in_order_through_a_thousand_crash
     let calm = Arc::new(AtomicBool::new(false));
     let producers: Vec<_> =
         (0..PRODUCERS).map(|n| tokio::spawn(produce(n, outbox.clone(), Arc::clone(&calm)))).collect();
+    let scattering = tokio::spawn(scatter(outbox.clone(), Arc::clone(&calm)));
+    let askers: Vec<_> = (0..ASKERS).map(|_| tokio::spawn(ask(outbox.clone(), Arc::clone(&calm)))).collect();
     let mut incarnation = outbox.actor().unwrap();
     for _ in 0..CRASHES {
         if random.u8(0..3) == 0 {
@@ -133,9 +186,15 @@ async fn each_message_arrives_exactly_once_and_in_order_through_a_thousand_crash
     for (sent, producer) in sent.iter_mut().zip(producers) {
         *sent = producer.await.unwrap();
     }
+    let scattered = scattering.await.unwrap();
+    for asker in askers {
+        assert!(timeout(DEADLINE, asker).await.expect("each question is answered").unwrap() > 0);
+    }
     assert!(supervisor.children().await.unwrap()[0].restarts >= CRASHES);
     supervisor.shutdown().await;
     let arrived = home.lease().await;
     assert_eq!((arrived.next, &arrived.wrong[..]), (sent, &[][..]), "FAULT_SEED={seed}");
+    assert_eq!(arrived.scattered.len() as u64, scattered, "FAULT_SEED={seed}");
+    assert!(arrived.scattered.values().all(|&times| times == 1), "FAULT_SEED={seed}");
     assert!(sent.iter().sum::<u64>() > 10 * CRASHES, "there was a load: {sent:?}");
 }

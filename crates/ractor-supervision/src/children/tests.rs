@@ -19,23 +19,32 @@ fn three(strategy: Strategy, restart: Restart) -> Children<u8> {
     children
 }
 
-fn restart_of(decision: &Decision<u8>) -> (Vec<u8>, Vec<&str>, Duration) {
-    let Decision::Restart { stop, start, after } = decision else { panic!("{decision:?}") };
-    (stop.iter().map(|(_, running)| *running).collect(), start.iter().map(|(id, _)| &**id).collect(), *after)
+/// Whom to stop, whom to start, and after which wait.
+fn restart_of<'a>(children: &'a Children<u8>, decision: &Decision<u8>) -> (Vec<u8>, Vec<&'a str>, Duration) {
+    let Decision::Restart { stop, ticket, after } = decision else { panic!("{decision:?}") };
+    (stop.iter().map(|(_, running)| *running).collect(), all_due(children, *ticket), *after)
+}
+
+/// All that wait with this ticket, in order of start.
+fn all_due(children: &Children<u8>, ticket: Ticket) -> Vec<&str> {
+    let waiting = children.children.values().filter(|child| child.state.ticket() == Some(ticket));
+    let waiting: Vec<_> = waiting.map(|child| &*child.id).collect();
+    assert_eq!(children.due(ticket).map(|id| &**id), waiting.first().copied(), "one after the other");
+    waiting
 }
 
 fn states(children: &Children<u8>) -> Vec<ChildState> {
     children.status(seconds(0)).map(|status| status.state).collect()
 }
 
-use ChildState::{Finished, Restarting, Running};
+use ChildState::{Finished, Restarting, Running, Starting};
 
 #[test]
 fn one_for_one_restarts_the_one_that_failed() {
     let mut children = three(Strategy::OneForOne, Restart::Permanent);
     let (id, decision) = children.ended(&2, failed(), seconds(1), 1.0);
     assert_eq!(id.as_deref(), Some("b"));
-    assert_eq!(restart_of(&decision), (vec![], vec!["b"], seconds(0)));
+    assert_eq!(restart_of(&children, &decision), (vec![], vec!["b"], seconds(0)));
     assert_eq!(states(&children), [Running, Restarting, Running]);
     assert_eq!(children.restarted("b", 4, seconds(1)), 1);
     assert_eq!(states(&children), [Running; 3]);
@@ -45,7 +54,7 @@ fn one_for_one_restarts_the_one_that_failed() {
 fn rest_for_one_stops_those_after_it_in_reverse_and_starts_all_in_order() {
     let mut children = three(Strategy::RestForOne, Restart::Permanent);
     let (_, decision) = children.ended(&1, failed(), seconds(1), 1.0);
-    assert_eq!(restart_of(&decision), (vec![3, 2], vec!["a", "b", "c"], seconds(0)));
+    assert_eq!(restart_of(&children, &decision), (vec![3, 2], vec!["a", "b", "c"], seconds(0)));
     assert_eq!(children.ended(&3, End::Normal, seconds(1), 1.0), (None, Decision::Nothing), "that was us");
 }
 
@@ -54,14 +63,68 @@ fn a_restart_that_something_else_has_overtaken_is_void() {
     let mut children = three(Strategy::RestForOne, Restart::Permanent);
     let (_, first) = children.ended(&2, failed(), seconds(1), 1.0);
     let (_, second) = children.ended(&1, failed(), seconds(1), 1.0);
-    let due = |decision: &Decision<u8>| {
-        let Decision::Restart { start, .. } = decision else { panic!("{decision:?}") };
-        start.iter().map(|due| children.is_due(due)).collect::<Vec<_>>()
-    };
-    assert_eq!(due(&first), [false, false]);
-    assert_eq!(due(&second), [true, true, true]);
+    assert_eq!(restart_of(&children, &first).1, [""; 0]);
+    assert_eq!(restart_of(&children, &second).1, ["a", "b", "c"]);
     children.remove("a");
-    assert!(!children.is_due(&("a".into(), 2)));
+    assert_eq!(restart_of(&children, &second).1, ["b", "c"]);
+}
+
+#[test]
+fn rest_for_one_forgets_what_is_temporary_and_leaves_what_has_finished() {
+    let mut children = three(Strategy::RestForOne, Restart::Permanent);
+    for (id, restart, running) in [("d", Restart::Transient, 4), ("e", Restart::Temporary, 5)] {
+        children.add(id.into(), restart, running, seconds(0));
+    }
+    children.ended(&4, End::Normal, seconds(1), 1.0);
+    let (_, decision) = children.ended(&2, failed(), seconds(1), 1.0);
+    assert_eq!(restart_of(&children, &decision), (vec![5, 3], vec!["b", "c"], seconds(0)));
+    assert!(!children.contains("e"));
+    assert_eq!(states(&children), [Running, Restarting, Restarting, Finished]);
+}
+
+#[test]
+fn each_start_with_a_ticket_waits_for_the_one_before() {
+    let mut children = three(Strategy::RestForOne, Restart::Permanent);
+    let (_, decision) = children.ended(&2, failed(), seconds(1), 1.0);
+    let Decision::Restart { ticket, .. } = decision else { panic!("{decision:?}") };
+    assert_eq!(children.enqueue("d".into(), Restart::Permanent, seconds(1)), None, "behind the others");
+    for (id, starter, running) in [("b", 10, 11), ("c", 12, 13), ("d", 14, 15)] {
+        assert_eq!(children.due(ticket).map(|id| &**id), Some(id));
+        children.starting(id, starter);
+        assert_eq!(children.start_under_way(id), Some(ticket));
+        assert_eq!(children.due(ticket), None);
+        assert_eq!(children.id_of(&starter).map(|id| &**id), Some(id));
+        assert_eq!(children.restarted(id, running, seconds(1)), u64::from(id != "d"));
+        assert_eq!((children.start_under_way(id), children.id_of(&starter)), (None, None));
+    }
+    assert_eq!(children.due(ticket), None);
+    assert_eq!(states(&children), [Running; 4]);
+}
+
+#[test]
+fn a_failure_before_it_cancels_a_start() {
+    let mut children = three(Strategy::RestForOne, Restart::Permanent);
+    let (_, first) = children.ended(&3, failed(), seconds(1), 1.0);
+    children.starting("c", 10);
+    let (_, second) = children.ended(&2, failed(), seconds(1), 1.0);
+    assert_eq!(restart_of(&children, &second), (vec![10], vec!["b", "c"], seconds(0)));
+    assert_eq!(restart_of(&children, &first).1, [""; 0]);
+    assert_eq!(children.id_of(&10), None, "what becomes of it does not matter any more");
+}
+
+#[test]
+fn a_new_child_that_does_not_start_is_forgotten_and_not_held_against_anybody() {
+    let mut children = three(Strategy::OneForOne, Restart::Permanent);
+    for _ in 0..10 {
+        let ticket = children.enqueue("d".into(), Restart::Permanent, seconds(1)).unwrap();
+        assert_eq!(all_due(&children, ticket), ["d"]);
+        children.starting("d", 10);
+        assert_eq!(states(&children), [Running, Running, Running, Starting]);
+        assert_eq!(children.not_restarted("d", "no start".into(), seconds(1), 1.0), Decision::Nothing);
+        assert!(!children.contains("d"));
+    }
+    let (_, decision) = children.ended(&1, failed(), seconds(1), 1.0);
+    assert_eq!(restart_of(&children, &decision).1, ["a"]);
 }
 
 #[test]
@@ -87,7 +150,8 @@ fn failures_in_a_row_wait_longer_until_it_has_run_for_a_while() {
     let mut waits = Vec::new();
     for (n, second) in [0, 4, 8, 100].into_iter().enumerate() {
         let running = if n == 0 { 1 } else { 10 };
-        waits.push(restart_of(&children.ended(&running, failed(), seconds(second), 1.0).1).2);
+        let (_, decision) = children.ended(&running, failed(), seconds(second), 1.0);
+        waits.push(restart_of(&children, &decision).2);
         children.restarted("a", 10, seconds(second));
     }
     assert_eq!(waits, [0, 1, 2, 0].map(seconds));
@@ -98,7 +162,7 @@ fn a_start_that_fails_counts_as_a_restart() {
     let mut children = three(Strategy::OneForOne, Restart::Permanent);
     children.ended(&1, failed(), seconds(0), 1.0);
     let decision = children.not_restarted("a", "no start".into(), seconds(0), 1.0);
-    assert_eq!(restart_of(&decision), (vec![], vec!["a"], seconds(1)));
+    assert_eq!(restart_of(&children, &decision), (vec![], vec!["a"], seconds(1)));
     let status = children.status(seconds(3)).next().unwrap();
     assert_eq!((status.restarts, status.last_failure.as_deref()), (1, Some("no start")));
     assert_eq!((status.state, status.since), (Restarting, seconds(3)));

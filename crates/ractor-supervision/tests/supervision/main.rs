@@ -1,146 +1,20 @@
 //! A supervisor over children that end in every way an actor can.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod handover;
+mod starts;
+mod stuck;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
 use ractor_supervision::{
-    Backoff, ChildSpec, ChildState, End, Event, Home, Intensity, Lease, News, Options, Restart, Strategy,
-    SupervisorError, SupervisorHandle,
+    Backoff, ChildSpec, ChildState, End, News, Options, Restart, Strategy, SupervisorError, SupervisorHandle,
 };
-use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout};
 
-/// Counts; does what it is told to end in some way.
-#[derive(Clone, Default)]
-struct Worker {
-    panics_after_start: Arc<AtomicU32>,
-    log: Arc<Mutex<Vec<String>>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Order {
-    Count,
-    Fail,
-    Panic,
-    Hang,
-}
-
-impl Message for Order {}
-
-impl Actor for Worker {
-    type Msg = Order;
-    type State = Lease<u32>;
-    type Arguments = Lease<u32>;
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<Order>,
-        count: Lease<u32>,
-    ) -> Result<Lease<u32>, ActorProcessingErr> {
-        Ok(count)
-    }
-
-    async fn post_start(&self, _: ActorRef<Order>, _: &mut Lease<u32>) -> Result<(), ActorProcessingErr> {
-        let panics =
-            self.panics_after_start.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        assert!(panics.is_err(), "panic after start");
-        Ok(())
-    }
-
-    async fn handle(
-        &self,
-        _: ActorRef<Order>,
-        order: Order,
-        count: &mut Lease<u32>,
-    ) -> Result<(), ActorProcessingErr> {
-        **count += 1;
-        match order {
-            Order::Count => Ok(()),
-            Order::Fail => Err("failed as told".into()),
-            Order::Panic => panic!("panicked as told"),
-            Order::Hang => std::future::pending().await,
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A child, where its count is while nobody has it, and where it runs.
-struct Child {
-    home: Home<u32>,
-    running: Arc<Mutex<Option<ActorRef<Order>>>>,
-    worker: Worker,
-    /// How many starts fail, after the first.
-    start_failures: Arc<AtomicU32>,
-}
-
-impl Child {
-    fn new() -> Self {
-        Self {
-            home: Home::new(0),
-            running: Arc::default(),
-            worker: Worker::default(),
-            start_failures: Arc::default(),
-        }
-    }
-
-    fn spec(&self, id: &'static str) -> ChildSpec {
-        let (home, running) = (self.home.clone(), Arc::clone(&self.running));
-        let (worker, failures) = (self.worker.clone(), Arc::clone(&self.start_failures));
-        ChildSpec::new(id, move |supervisor| {
-            let (home, running) = (home.clone(), Arc::clone(&running));
-            let (worker, failures) = (worker.clone(), Arc::clone(&failures));
-            async move {
-                let count = home.lease().await;
-                let is_restart = lock(&running).is_some();
-                let fails = failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-                if is_restart && fails.is_ok() {
-                    return Err("no luck".into());
-                }
-                lock(&worker.log).push(format!("start {id}"));
-                let (actor, _task) = Actor::spawn_linked(None, worker, count, supervisor).await?;
-                *lock(&running) = Some(actor.clone());
-                Ok(actor.get_cell())
-            }
-        })
-    }
-
-    fn actor(&self) -> ActorRef<Order> {
-        lock(&self.running).clone().expect("it has been started")
-    }
-
-    fn order(&self, order: Order) {
-        self.actor().cast(order).expect("it runs");
-    }
-}
-
-const fn options(strategy: Strategy) -> Options {
-    let intensity = Intensity { restarts: 5, within: Duration::from_secs(10) };
-    let backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };
-    Options { strategy, intensity, backoff }
-}
-
-async fn supervise(children: Vec<ChildSpec>) -> SupervisorHandle {
-    SupervisorHandle::spawn(options(Strategy::OneForOne), children).await.expect("they start")
-}
-
-async fn until(events: &mut broadcast::Receiver<Event>, expected: impl Fn(&News) -> bool) -> Event {
-    loop {
-        let event =
-            timeout(Duration::from_secs(100), events.recv()).await.expect("in time").expect("it lives");
-        if expected(&event.news) {
-            return event;
-        }
-    }
-}
-
-fn is_restart(news: &News) -> bool {
-    matches!(news, News::Restarted { .. })
-}
+use crate::worker::{Child, Order, Worker, is_restart, lock, options, supervise, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_child_goes_on_from_its_state_however_it_ended() {
@@ -212,12 +86,8 @@ async fn rest_for_one_restarts_what_was_started_after() {
     let log = Arc::clone(&children[0].worker.log);
     let specs = ["a", "b", "c"].into_iter().zip(&children).map(|(id, child)| {
         let worker = Worker { log: Arc::clone(&log), ..Worker::default() };
-        let shared = Child {
-            home: child.home.clone(),
-            running: Arc::clone(&child.running),
-            worker,
-            start_failures: Arc::clone(&child.start_failures),
-        };
+        let shared =
+            Child { home: child.home.clone(), running: Arc::clone(&child.running), worker, ..Child::new() };
         shared.spec(id)
     });
     let supervisor = SupervisorHandle::spawn(options(Strategy::RestForOne), specs.collect()).await.unwrap();

@@ -1,0 +1,75 @@
+use std::fmt;
+use std::sync::Arc;
+
+use ractor::{ActorCell, ActorProcessingErr, Message, RpcReplyPort};
+
+use crate::children::{ChildStatus, End, Ticket};
+use crate::spec::ChildSpec;
+
+/// Something that has happened to a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The child.
+    pub child: Arc<str>,
+    /// What has happened.
+    pub news: News,
+}
+
+/// What can happen to a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It was started for the first time.
+    Started,
+    /// It has ended, and not because the supervisor stopped it.
+    Ended(End),
+    /// It did not start again.
+    NotRestarted {
+        /// Why.
+        reason: String,
+    },
+    /// It was started again, so often by now.
+    Restarted {
+        /// Failed attempts included.
+        restarts: u64,
+    },
+    /// The supervisor has given up over it.
+    GivenUp,
+}
+
+/// What a supervisor understands.
+pub enum SupervisorMessage {
+    /// Starts a child, after the others.
+    StartChild(ChildSpec, RpcReplyPort<Result<(), ActorProcessingErr>>),
+    /// Stops a child in order and forgets it; false if there is none of this name.
+    RemoveChild(Arc<str>, RpcReplyPort<bool>),
+    /// Asks for all children, in order of start.
+    GetChildren(RpcReplyPort<Vec<ChildStatus>>),
+    /// A wait is over; from the supervisor itself.
+    Restart(Ticket),
+    /// A child has started, and is still linked to its starter; from the starter.
+    Started {
+        /// Parent of the child until now.
+        starter: ActorCell,
+        /// The child.
+        child: ActorCell,
+    },
+    /// A child has ended while it was linked to its starter; from the starter.
+    Ended(ActorCell, End),
+}
+
+impl Message for SupervisorMessage {}
+
+impl fmt::Debug for SupervisorMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StartChild(spec, _) => f.debug_tuple("StartChild").field(spec).finish_non_exhaustive(),
+            Self::RemoveChild(id, _) => f.debug_tuple("RemoveChild").field(id).finish_non_exhaustive(),
+            Self::GetChildren(_) => f.debug_tuple("GetChildren").finish_non_exhaustive(),
+            Self::Restart(ticket) => f.debug_tuple("Restart").field(ticket).finish(),
+            Self::Started { starter, child } => {
+                f.debug_struct("Started").field("starter", starter).field("child", child).finish()
+            }
+            Self::Ended(child, end) => f.debug_tuple("Ended").field(child).field(end).finish(),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+use std::sync::Arc;
+
+use ractor::{
+    Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, Message, SpawnErr, SupervisionEvent,
+};
+
+use crate::children::End;
+use crate::message::SupervisorMessage;
+use crate::spec::ChildSpec;
+
+/// Starts one child beside the supervisor's mailbox, and is its parent until the supervisor has heard of it. However
+/// this ends before, all that it has started ends with it: that is what ractor does with an actor's children.
+///
+/// A start that succeeds is told by [`SupervisorMessage::Started`], one that does not by the end of this actor.
+pub(crate) struct Starter {
+    supervisor: ActorRef<SupervisorMessage>,
+    spec: Arc<ChildSpec>,
+}
+
+/// The supervisor knows of the child, and takes it over.
+pub(crate) struct TakeOver;
+
+impl Message for TakeOver {}
+
+impl Starter {
+    pub(crate) async fn spawn(
+        supervisor: &ActorRef<SupervisorMessage>,
+        spec: Arc<ChildSpec>,
+    ) -> Result<ActorCell, SpawnErr> {
+        let starter = Self { supervisor: supervisor.clone(), spec };
+        let (starter, _task) = Actor::spawn_linked(None, starter, (), supervisor.get_cell()).await?;
+        Ok(starter.get_cell())
+    }
+
+    /// Whether an actor is a starter.
+    pub(crate) fn is(actor: &ActorCell) -> bool {
+        actor.is_message_type_of::<TakeOver>() == Some(true)
+    }
+}
+
+impl Actor for Starter {
+    type Msg = TakeOver;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<TakeOver>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn post_start(&self, myself: ActorRef<TakeOver>, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        let child = self.spec.start(myself.get_cell()).await?;
+        // An error means that the supervisor stops: it stops this child, too.
+        let _ = self.supervisor.cast(SupervisorMessage::Started { starter: myself.get_cell(), child });
+        Ok(())
+    }
+
+    /// The end of an actor that is just being handed over may still be told to this one, and one that is about to end
+    /// cannot be handed over. So this sees them gone; what they told is in the mailbox by then, before the drain.
+    async fn handle(
+        &self,
+        myself: ActorRef<TakeOver>,
+        TakeOver: TakeOver,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        let (children, supervisor) = (myself.get_children(), self.supervisor.get_cell());
+        for child in &children {
+            child.link(supervisor.clone());
+        }
+        for child in children {
+            let is_handed_over = child.try_get_supervisor().is_some_and(|parent| parent == supervisor);
+            if !is_handed_over || child.get_status() >= ActorStatus::Stopping {
+                child.wait(None).await?;
+            }
+        }
+        myself.drain()?;
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<TakeOver>,
+        event: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        let (child, end) = match event {
+            SupervisionEvent::ActorTerminated(child, lease, reason) => {
+                drop(lease);
+                (child, End::of_terminated(reason))
+            }
+            SupervisionEvent::ActorFailed(child, reason) => (child, End::Failed(reason.to_string())),
+            SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ProcessGroupChanged(_)
+            | SupervisionEvent::PidLifecycleEvent(_) => return Ok(()),
+        };
+        // An error means that the supervisor stops.
+        let _ = self.supervisor.cast(SupervisorMessage::Ended(child, end));
+        Ok(())
+    }
+}
