@@ -158,25 +158,56 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         while let Some((incarnation, actor)) = self.route.incarnation_after(asked).await {
             asked = Some(incarnation);
             self.lane.forward(incarnation);
-            let mut attempts = 0;
-            // An error means that it takes no more messages: it is gone, or about to be.
-            while let Some(Ok(result)) = self.ask(incarnation, &actor, &question).await {
-                attempts += 1;
-                match result {
-                    CallResult::Success(answer) => return Ok(answer),
-                    CallResult::SenderError | CallResult::Timeout if attempts == ATTEMPTS => {
-                        return Err(CallError::Unanswered);
-                    }
-                    CallResult::SenderError | CallResult::Timeout => {}
-                }
+            if let Some(outcome) = self.ask(incarnation, &actor, &question).await {
+                return outcome;
             }
         }
         Err(CallError::Closed)
     }
 
+    /// Closes this outbox and all its clones, then asks the actor something behind everything that they have accepted:
+    /// an answer means that all of it has been applied. If the actor dies first, its successor is asked, so whoever
+    /// restarts it has to go on doing so, and the caller has to notice if that is given up.
+    ///
+    /// # Errors
+    /// [`CallError`]; `Closed` only of an actor that nobody restarts.
+    pub async fn drain<T: Send + 'static>(
+        &self,
+        question: impl Fn(RpcReplyPort<T>) -> M + Send + Sync,
+    ) -> Result<T, CallError> {
+        self.route.close();
+        let mut asked = None;
+        while let Some((incarnation, actor)) = self.route.successor_of(asked).await {
+            asked = Some(incarnation);
+            self.route.forward(incarnation);
+            if let Some(outcome) = self.ask(incarnation, &actor, &question).await {
+                return outcome;
+            }
+        }
+        Err(CallError::Closed)
+    }
+
+    /// Asks one incarnation until it answers or has dropped the question too often. `None` if it has ended or was replaced.
+    async fn ask<T: Send + 'static>(
+        &self,
+        incarnation: u64,
+        actor: &ActorRef<M>,
+        question: impl Fn(RpcReplyPort<T>) -> M + Send + Sync,
+    ) -> Option<Result<T, CallError>> {
+        for _ in 0..ATTEMPTS {
+            match self.ask_once(incarnation, actor, &question).await? {
+                Ok(CallResult::Success(answer)) => return Some(Ok(answer)),
+                Ok(CallResult::SenderError | CallResult::Timeout) => {}
+                // It takes no more messages: it is gone, or about to be.
+                Err(_) => return None,
+            }
+        }
+        Some(Err(CallError::Unanswered))
+    }
+
     /// Asks one incarnation once. `None` if it has ended or was replaced: a question that was sent just then may stay in
     /// its mailbox, neither answered nor dropped, for as long as anybody refers to the actor.
-    async fn ask<T: Send + 'static>(
+    async fn ask_once<T: Send + 'static>(
         &self,
         incarnation: u64,
         actor: &ActorRef<M>,

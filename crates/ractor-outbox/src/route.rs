@@ -83,31 +83,32 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Route<B, M> {
 
     /// Forwards the contents of all lanes to a new incarnation, also after [`close`](Self::close).
     pub(crate) fn redirect(&self, actor: ActorRef<M>) {
-        let (predecessor, incarnation, lanes): (_, _, Vec<_>) = {
+        let (predecessor, incarnation) = {
             let mut state = lock(&self.state);
             let predecessor = state.actor.replace(actor);
             state.incarnation += 1;
-            (predecessor, state.incarnation, state.lanes.values().cloned().collect())
+            (predecessor, state.incarnation)
         };
         // Not before the route is unlocked: parcels may go with the last reference to it, and they lock their lanes.
         drop(predecessor);
-        for lane in lanes {
-            lane.forward(incarnation);
-        }
+        self.forward(incarnation);
         self.moved.notify_waiters();
+    }
+
+    /// Ensures that the contents of all lanes are in flight to this incarnation or a later one.
+    pub(crate) fn forward(&self, incarnation: u64) {
+        self.lanes().iter().for_each(|lane| lane.forward(incarnation));
     }
 
     /// Closes all lanes, those to come included.
     pub(crate) fn close(&self) {
-        let lanes: Vec<_> = {
-            let mut state = lock(&self.state);
-            state.closed = true;
-            state.lanes.values().cloned().collect()
-        };
-        for lane in lanes {
-            lane.close();
-        }
+        lock(&self.state).closed = true;
+        self.lanes().iter().for_each(|lane| lane.close());
         self.moved.notify_waiters();
+    }
+
+    fn lanes(&self) -> Vec<Arc<Lane<B>>> {
+        lock(&self.state).lanes.values().cloned().collect()
     }
 
     /// Returns the actor's latest incarnation.
@@ -116,13 +117,22 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Route<B, M> {
     }
 
     /// Waits for an incarnation of the actor other than this one, and returns it with its number. `None` if there will be
-    /// none.
+    /// none, or the route is closed.
     pub(crate) async fn incarnation_after(&self, last: Option<u64>) -> Option<(u64, ActorRef<M>)> {
+        self.next_incarnation(last, false).await
+    }
+
+    /// Waits like [`incarnation_after`](Self::incarnation_after), but also when the route is closed.
+    pub(crate) async fn successor_of(&self, last: Option<u64>) -> Option<(u64, ActorRef<M>)> {
+        self.next_incarnation(last, true).await
+    }
+
+    async fn next_incarnation(&self, last: Option<u64>, although_closed: bool) -> Option<(u64, ActorRef<M>)> {
         loop {
             let moved = self.moved.notified();
             {
                 let state = lock(&self.state);
-                if state.closed {
+                if state.closed && !although_closed {
                     return None;
                 }
                 if let Some(actor) = &state.actor

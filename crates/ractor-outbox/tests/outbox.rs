@@ -320,6 +320,43 @@ async fn a_question_asked_before_an_outbox_is_closed_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_refuses_items_and_ends_when_the_successor_has_applied_what_all_clones_had_accepted() {
+    let (first, second) = (ledger(1).await, ledger(usize::MAX >> 4).await);
+    let outbox = Outbox::supervised(capacity(9));
+    outbox.redirect(first.actor.clone());
+    let (clone, dropped) = (outbox.clone(), outbox.clone());
+    for number in [0, 1] {
+        outbox.try_send(number).unwrap();
+    }
+    clone.try_send(2).unwrap();
+    dropped.try_send(3).unwrap();
+    drop(dropped);
+    let (drained, ()) = tokio::join!(outbox.drain(LedgerMessage::Get), async {
+        // One item is written down, one is in its hands, the others are in its mailbox.
+        tokio::task::yield_now().await;
+        assert_eq!(clone.try_send(4), Err(SendError::Closed(4)));
+        first.actor.kill();
+        first.task.await.unwrap();
+        outbox.redirect(second.actor);
+    });
+    let mut numbers = drained.unwrap();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_an_unsupervised_actor_that_dies_is_an_error() {
+    let ledger = ledger(0).await;
+    let outbox = Outbox::new(capacity(9), ledger.actor.clone());
+    outbox.try_send(1).unwrap();
+    let (drained, ()) = tokio::join!(outbox.drain(LedgerMessage::Get), async {
+        tokio::task::yield_now().await;
+        ledger.actor.kill();
+    });
+    assert_eq!(drained, Err(CallError::Closed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_question_that_a_living_actor_drops_is_an_error() {
     let ledger = ledger(0).await;
     let outbox = Outbox::supervised(capacity(1));
