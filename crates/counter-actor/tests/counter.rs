@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use counter_actor::{CounterArguments, CounterError, CounterHandle};
+use counter_actor::{Counter, CounterArguments, CounterError, CounterHandle, CounterLife};
 use counter_protocol::{CounterMessage, CounterName, CounterStats, NameTooLong, Rate};
+use ractor_supervision::Home;
 use tokio::time::advance;
 
 async fn counter(initial_value: i64, initial_operations: u64) -> CounterHandle {
@@ -81,6 +82,39 @@ async fn a_shutdown_applies_what_was_sent_before_and_refuses_what_comes_after() 
     assert_eq!(last_value.unwrap(), 100);
     assert!(matches!(counter.increment(1), Err(CounterError::Stopped { .. })));
     assert!(matches!(counter.value().await, Err(CounterError::Stopped { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn operations_accepted_during_a_shutdown_are_applied() {
+    for _ in 0..50 {
+        let home = Home::new(CounterLife::from(Counter::new(0, 0)));
+        let arguments =
+            async || CounterArguments { name: CounterName::from_static("c"), life: home.lease().await };
+        let counter = CounterHandle::spawn(arguments().await).await.unwrap();
+        let senders: Vec<_> = (0..4)
+            .map(|_| {
+                let counter = counter.clone();
+                tokio::spawn(async move {
+                    let mut accepted = 0;
+                    while counter.increment(1).is_ok() {
+                        accepted += 1;
+                        if accepted % 16 == 0 {
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                    accepted
+                })
+            })
+            .collect();
+        counter.value().await.unwrap();
+        counter.shutdown().await;
+        let mut accepted = 0;
+        for sender in senders {
+            accepted += sender.await.unwrap();
+        }
+        let successor = CounterHandle::spawn(arguments().await).await.unwrap();
+        assert_eq!(successor.stats().await.unwrap().total_operations, accepted);
+    }
 }
 
 #[tokio::test(start_paused = true)]
