@@ -114,7 +114,7 @@ impl<V: Copy + Default> NameMap<V> {
             return at;
         }
         // Most names are there already, and finding alone is faster than finding where to insert.
-        let at = self.find(key).unwrap_or_else(|| self.insert(key));
+        let at = self.find(key).unwrap_or_else(|| self.insert(key, V::default()));
         if let Some(recent) = self.recent.get_mut(recent) {
             *recent = at;
         }
@@ -234,9 +234,13 @@ impl<V: Copy + Default> NameMap<V> {
         self.index.find(key.hash, |&at| self.entries[at as usize].is_of(key, &self.names)).copied()
     }
 
+    /// Adds a name that must not be there yet, and returns the number of its entry.
+    ///
+    /// # Panics
+    /// With more than 4 GiB of names, or 2³² of them.
     #[cold]
     #[inline(never)]
-    fn insert(&mut self, key: Key<'_>) -> u32 {
+    pub(crate) fn insert(&mut self, key: Key<'_>, value: V) -> u32 {
         let Self { index, entries, names, .. } = self;
         let at = u32::try_from(entries.len()).expect("a map has fewer than 2^32 names");
         let start = u32::try_from(names.len()).expect("a map's names take less than 4 GiB");
@@ -246,7 +250,7 @@ impl<V: Copy + Default> NameMap<V> {
             make_room(names, key.name.len());
             names.extend_from_slice(key.name);
         }
-        entries.push(Entry { hash: key.hash, head: key.head.to_le_bytes(), start, len, value: V::default() });
+        entries.push(Entry { hash: key.hash, head: key.head.to_le_bytes(), start, len, value });
         index.insert_unique(key.hash, at, |&at| entries[at as usize].hash);
         at
     }

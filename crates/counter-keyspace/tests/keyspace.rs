@@ -154,6 +154,21 @@ async fn a_refusal_is_counted_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_first_operation_starts_no_counter() {
+    let keyspace = keyspace(1, 10).await;
+    let handle = keyspace.handle();
+    for amount in [i64::MAX, 1] {
+        handle.increment("new", amount).await.unwrap();
+    }
+    assert_eq!(handle.value("new").await.unwrap(), None);
+    let stats = handle.stats().await.unwrap();
+    assert_eq!((stats.num_counters, stats.total_operations, stats.refused_operations), (0, 0, 2));
+    handle.increment("new", 1).await.unwrap();
+    assert_eq!(handle.value("new").await.unwrap(), Some(1));
+    keyspace.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_applies_what_was_sent_and_ends_every_handle_and_task() {
     let metrics = tokio::runtime::Handle::current().metrics();
     let keyspace = keyspace(4, 10).await;
