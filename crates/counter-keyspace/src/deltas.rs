@@ -9,12 +9,19 @@ use crate::name_map::NameMap;
 
 /// What waits for one shard: operations, folded by name.
 ///
-/// Bounded by the number of different names. Pure.
+/// Bounded by the number of different names, and by their length in all. Pure.
 #[derive(Clone, Debug)]
 pub struct Deltas {
     by_name: NameMap<Folded>,
     operations: u64,
-    max_names: NonZeroUsize,
+    bound: Bound,
+}
+
+/// How much fits into [`Deltas`] that are not empty; whatever it is, it fits into empty ones.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    names: NonZeroUsize,
+    name_bytes: usize,
 }
 
 /// A [`Delta`] in three words: 128-bit integers would be aligned to 16 bytes, and cost a quarter more memory.
@@ -68,22 +75,23 @@ pub enum Change<'a> {
 }
 
 impl Deltas {
-    /// Room for so many names.
+    /// Room for `names` different names of `name_bytes` in all. One name always fits.
     #[must_use]
-    pub fn bounded(max_names: NonZeroUsize) -> Self {
-        Self { by_name: NameMap::default(), operations: 0, max_names }
+    pub fn bounded(names: NonZeroUsize, name_bytes: usize) -> Self {
+        Self { by_name: NameMap::default(), operations: 0, bound: Bound { names, name_bytes } }
     }
 
     /// Empty and without a bound, with memory for so many names of so many bytes in all.
     #[must_use]
     pub fn with_capacity(names: usize, bytes: usize) -> Self {
-        Self { by_name: NameMap::with_capacity(names, bytes), operations: 0, max_names: NonZeroUsize::MAX }
+        let bound = Bound { names: NonZeroUsize::MAX, name_bytes: usize::MAX };
+        Self { by_name: NameMap::with_capacity(names, bytes), operations: 0, bound }
     }
 
-    /// How many names are inside, and how many bytes they have in all.
+    /// The arguments for [`with_capacity`](Self::with_capacity) to make room for just these names.
     #[must_use]
     pub const fn size(&self) -> (usize, usize) {
-        (self.by_name.len(), self.by_name.name_bytes())
+        (self.by_name.len(), self.by_name.long_name_bytes())
     }
 
     /// How many names are inside.
@@ -112,6 +120,12 @@ impl Deltas {
         })
     }
 
+    /// Whether more names of so many bytes in all fit.
+    fn has_room(&self, names: usize, name_bytes: usize) -> bool {
+        self.names() + names <= self.bound.names.get()
+            && self.by_name.name_bytes() + name_bytes <= self.bound.name_bytes
+    }
+
     #[inline]
     fn fold(&mut self, key: Key<'_>, delta: Delta) {
         self.operations += delta.operations;
@@ -123,21 +137,24 @@ impl Batch for Deltas {
     type Item<'a> = Change<'a>;
 
     fn push<'a>(&mut self, change: Self::Item<'a>) -> Result<(), Self::Item<'a>> {
-        let room = self.max_names.get().saturating_sub(self.names());
         match change {
             Change::One(key, amount) => {
-                if room == 0 && !self.by_name.contains(key) {
-                    return Err(Change::One(key, amount));
+                if self.has_room(1, key.name.len()) || self.is_empty() || self.by_name.contains(key) {
+                    self.add(key, amount);
+                    return Ok(());
                 }
-                self.add(key, amount);
+                Err(Change::One(key, amount))
             }
             Change::Many(many) if self.is_empty() => {
-                *self = Self { max_names: self.max_names, ..many };
+                *self = Self { bound: self.bound, ..many };
+                Ok(())
             }
-            Change::Many(many) if many.names() > room => return Err(Change::Many(many)),
-            Change::Many(many) => self.put_back(many),
+            Change::Many(many) if self.has_room(many.names(), many.by_name.name_bytes()) => {
+                self.put_back(many);
+                Ok(())
+            }
+            Change::Many(many) => Err(Change::Many(many)),
         }
-        Ok(())
     }
 
     fn len(&self) -> u64 {
@@ -145,7 +162,7 @@ impl Batch for Deltas {
     }
 
     fn empty(&self) -> Self {
-        Self::bounded(self.max_names)
+        Self::bounded(self.bound.names, self.bound.name_bytes)
     }
 
     fn put_back(&mut self, mut older: Self) {
@@ -168,8 +185,8 @@ mod tests {
     use super::*;
     use crate::key::with_hash;
 
-    fn bounded(max_names: usize) -> Deltas {
-        Deltas::bounded(NonZeroUsize::new(max_names).unwrap())
+    fn bounded(names: usize) -> Deltas {
+        Deltas::bounded(NonZeroUsize::new(names).unwrap(), usize::MAX)
     }
 
     fn one(name: &[u8], amount: i128) -> Change<'_> {
@@ -223,6 +240,25 @@ mod tests {
         }
         assert!(matches!(deltas.push(one(b"c", 1)), Err(Change::One(Key { name: b"c", .. }, 1))));
         assert_eq!((deltas.names(), deltas.len()), (2, 4));
+    }
+
+    #[test]
+    fn the_bound_is_on_the_bytes_of_names_too_and_one_name_always_fits() {
+        let mut deltas = Deltas::bounded(NonZeroUsize::MAX, 40);
+        let (long, longer) = ([b'a'; 30], [b'b'; 50]);
+        for name in [&long[..], b"cccccccccc", &long] {
+            deltas.push(one(name, 1)).unwrap();
+        }
+        assert!(matches!(deltas.push(one(b"d", 1)), Err(Change::One(Key { name: b"d", .. }, 1))));
+        assert!(deltas.pop(|key, _| assert_eq!(key.name, b"cccccccccc")));
+        let empty = deltas.empty();
+        let taken = mem::replace(&mut deltas, empty);
+        deltas.push(one(&longer, 1)).unwrap();
+        assert!(deltas.push(one(b"d", 1)).is_err());
+        deltas.put_back(taken);
+        assert_eq!((deltas.names(), deltas.len()), (2, 3), "this may go beyond the bound");
+        assert!(deltas.push(Change::Many(deltas.clone())).is_err());
+        assert!(deltas.empty().push(Change::Many(deltas)).is_ok());
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum KeyspaceError {
     /// The name is too long for a counter.
     #[error(transparent)]
     NameTooLong(#[from] NameTooLong),
-    /// Too many different names wait for the shard: the operation has not been counted.
+    /// Too many different names wait for the shard, or too long ones: the operation has not been counted.
     #[error("count: too many names wait already; wait, drop it or send it elsewhere")]
     Full,
     /// The keyspace has stopped: the operation was not and will not be applied, the question not answered.

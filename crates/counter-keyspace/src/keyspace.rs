@@ -23,6 +23,8 @@ pub struct KeyspaceOptions {
     pub shards: NonZeroUsize,
     /// How many different names wait for one shard in one handle, at most.
     pub names_waiting: NonZeroUsize,
+    /// How many bytes these names have in all, at most. One name may wait whatever its length.
+    pub name_bytes_waiting: usize,
     /// The supervisor's options.
     pub supervision: Options,
 }
@@ -38,11 +40,12 @@ pub struct Reporting {
 }
 
 impl Default for KeyspaceOptions {
-    /// As many shards as the machine has cores; 16,384 names waiting.
+    /// As many shards as the machine has cores; 16,384 names of 4 MiB in all waiting.
     fn default() -> Self {
         Self {
             shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             names_waiting: NonZeroUsize::new(1 << 14).expect("it is not zero"),
+            name_bytes_waiting: 4 << 20,
             supervision: Options::default(),
         }
     }
@@ -69,7 +72,7 @@ impl Keyspace {
     where
         A: Actor<Msg = ShardMessage, Arguments = ShardArguments> + Clone,
     {
-        let empty = Deltas::bounded(options.names_waiting);
+        let empty = Deltas::bounded(options.names_waiting, options.name_bytes_waiting);
         let shards: Vec<_> = (0..options.shards.get()).map(|_| Outbox::supervised(empty.clone())).collect();
         let specs = shards
             .iter()

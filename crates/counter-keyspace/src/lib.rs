@@ -5,8 +5,8 @@
 //! core; a name's hash says which. Shards are supervised and their tables leased, so a crash loses nothing.
 //!
 //! A [`KeyspaceHandle`] has an outbox for each shard, in which operations are folded by name. An outbox is bounded by
-//! the number of different names that wait in it; at the bound the sender waits, gets its operation back, drops it, or
-//! turns to another keyspace, as it chooses.
+//! the number and the bytes of the different names that wait in it; at the bound the sender waits, gets its operation
+//! back, drops it, or turns to another keyspace, as it chooses.
 //!
 //! The hash is keyed at random (aHash), so that names from outside cannot be chosen to collide.
 //!

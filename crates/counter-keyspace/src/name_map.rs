@@ -22,6 +22,8 @@ pub struct NameMap<V> {
     names: Vec<u8>,
     /// Bytes of `names` that belong to removed entries.
     dead_bytes: usize,
+    /// Bytes of all names, those within entries included.
+    name_bytes: usize,
     /// By some bits of the hash: which entry was last asked for. May be out of date.
     recent: Vec<u32>,
 }
@@ -68,6 +70,7 @@ impl<V> Default for NameMap<V> {
             entries: Vec::new(),
             names: Vec::new(),
             dead_bytes: 0,
+            name_bytes: 0,
             recent: Vec::new(),
         }
     }
@@ -81,12 +84,18 @@ impl<V: Copy + Default> NameMap<V> {
             entries: Vec::with_capacity(names),
             names: Vec::with_capacity(bytes),
             dead_bytes: 0,
+            name_bytes: 0,
             recent: vec![0; RECENT],
         }
     }
 
-    /// How many bytes its names have.
+    /// Bytes of all names.
     pub(crate) const fn name_bytes(&self) -> usize {
+        self.name_bytes
+    }
+
+    /// Bytes of the names that do not fit into their entries.
+    pub(crate) const fn long_name_bytes(&self) -> usize {
         self.names.len()
     }
 
@@ -184,6 +193,7 @@ impl<V: Copy + Default> NameMap<V> {
                 *slot = at;
             }
         }
+        self.name_bytes -= removed.len as usize;
         if !removed.is_short() {
             self.dead_bytes += removed.len as usize;
         }
@@ -225,6 +235,7 @@ impl<V: Copy + Default> NameMap<V> {
             return false;
         };
         self.index.clear();
+        self.name_bytes -= entry.len as usize;
         show(entry.key(&self.names), entry.value);
         true
     }
@@ -241,7 +252,7 @@ impl<V: Copy + Default> NameMap<V> {
     #[cold]
     #[inline(never)]
     pub(crate) fn insert(&mut self, key: Key<'_>, value: V) -> u32 {
-        let Self { index, entries, names, .. } = self;
+        let Self { index, entries, names, name_bytes, .. } = self;
         let at = u32::try_from(entries.len()).expect("a map has fewer than 2^32 names");
         let start = u32::try_from(names.len()).expect("a map's names take less than 4 GiB");
         let len = u32::try_from(key.name.len()).expect("a name is shorter than 4 GiB");
@@ -251,6 +262,7 @@ impl<V: Copy + Default> NameMap<V> {
             names.extend_from_slice(key.name);
         }
         entries.push(Entry { hash: key.hash, head: key.head.to_le_bytes(), start, len, value });
+        *name_bytes += key.name.len();
         index.insert_unique(key.hash, at, |&at| entries[at as usize].hash);
         at
     }
@@ -318,6 +330,7 @@ mod tests {
                     Step::Remove(name) => prop_assert_eq!(map.remove(key(&name)), model.remove(&name)),
                 }
                 prop_assert_eq!(map.len(), model.len());
+                prop_assert_eq!(map.name_bytes(), model.keys().map(Vec::len).sum::<usize>());
                 for (name, value) in &model {
                     prop_assert_eq!(map.get(key(name)), Some(*value));
                 }
@@ -329,6 +342,7 @@ mod tests {
             while map.pop(|key, value| _ = popped.insert(key.name.to_vec(), value)) {}
             prop_assert_eq!(popped, model);
             prop_assert!(!map.contains(key(b"")));
+            prop_assert_eq!(map.name_bytes(), 0);
         }
     }
 }

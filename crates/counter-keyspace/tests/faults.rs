@@ -93,6 +93,7 @@ async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
         shards: NonZeroUsize::new(2).unwrap(),
         names_waiting: NonZeroUsize::new(100).unwrap(),
         supervision: Options { intensity, backoff, ..Options::default() },
+        ..KeyspaceOptions::default()
     };
     let faulty = Faulty::default();
     let aggregator = AggregatorHandle::spawn(AggregatorOptions::default()).await.unwrap();

@@ -121,6 +121,26 @@ async fn at_the_bound_the_sender_decides() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_few_long_names_fill_a_handle_too() {
+    let options = KeyspaceOptions {
+        shards: NonZeroUsize::MIN,
+        name_bytes_waiting: 2 * CounterName::MAX_BYTES,
+        ..KeyspaceOptions::default()
+    };
+    let keyspace = Keyspace::start(options).await.unwrap();
+    let handle = keyspace.handle();
+    let name = |n: u8| vec![n; CounterName::MAX_BYTES];
+    // The shard does not get to run before this task waits.
+    for n in [0, 1, 0] {
+        handle.try_increment(name(n), 1).unwrap();
+    }
+    assert_eq!(handle.try_increment("short", 1), Err(KeyspaceError::Full));
+    handle.increment(name(2), 1).await.unwrap();
+    assert_eq!(handle.stats().await.unwrap().total_operations, 4);
+    keyspace.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_are_any_bytes_up_to_a_limit() {
     let keyspace = keyspace(2, 10).await;
     let handle = keyspace.handle();
