@@ -4,7 +4,7 @@ use counter_protocol::{
 use std::num::NonZeroUsize;
 
 use ractor::{Actor, ActorRef, DerivedActorRef, RpcReplyPort, SpawnErr};
-use ractor_outbox::{Fifo, Outbox};
+use ractor_outbox::{CallError, Fifo, Outbox};
 use ractor_supervision::Lease;
 use tokio::sync::watch;
 
@@ -36,6 +36,9 @@ pub enum AggregatorError {
     /// The aggregator has stopped for good, before or while it was asked.
     #[error("reach the aggregator: it has stopped; start it again and register the counters")]
     Stopped,
+    /// The actor dropped the question. [`AggregatorActor`] never does; one of your own might.
+    #[error("question dropped by the aggregator")]
+    Unanswered,
 }
 
 impl AggregatorHandle {
@@ -103,7 +106,7 @@ impl AggregatorHandle {
     /// The totals as of the last collection, at once.
     ///
     /// # Errors
-    /// [`AggregatorError::Stopped`].
+    /// [`AggregatorError::Stopped`], [`AggregatorError::Unanswered`].
     pub async fn total_stats(&self) -> Result<AggregatedStats, AggregatorError> {
         self.call(AggregatorMessage::GetTotalStats).await
     }
@@ -111,7 +114,7 @@ impl AggregatorHandle {
     /// Each counter's statistics as of the last collection, in order of name, at once.
     ///
     /// # Errors
-    /// [`AggregatorError::Stopped`].
+    /// [`AggregatorError::Stopped`], [`AggregatorError::Unanswered`].
     pub async fn counter_stats(&self) -> Result<Vec<(CounterName, CounterStats)>, AggregatorError> {
         self.call(AggregatorMessage::GetCounterStats).await
     }
@@ -120,7 +123,7 @@ impl AggregatorHandle {
     /// it, unless a counter does not answer. Takes at most the deadline, twice if a collection runs already.
     ///
     /// # Errors
-    /// [`AggregatorError::Stopped`].
+    /// [`AggregatorError::Stopped`], [`AggregatorError::Unanswered`].
     pub async fn collect(&self) -> Result<AggregatedStats, AggregatorError> {
         let number = self.call(AggregatorMessage::RequestCollection).await?;
         let mut collections = self.subscribe();
@@ -163,6 +166,9 @@ impl AggregatorHandle {
         &self,
         question: fn(RpcReplyPort<T>) -> AggregatorMessage,
     ) -> Result<T, AggregatorError> {
-        self.outbox.call(question).await.map_err(|_| AggregatorError::Stopped)
+        self.outbox.call(question).await.map_err(|error| match error {
+            CallError::Closed => AggregatorError::Stopped,
+            CallError::Unanswered => AggregatorError::Unanswered,
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aggregator_actor::{AggregatorError, AggregatorHandle, AggregatorOptions};
+use aggregator_actor::{AggregatorActor, AggregatorError, AggregatorHandle, AggregatorOptions};
 use counter_actor::{CounterArguments, CounterHandle};
 use counter_protocol::{AggregatorMessage, CounterMessage, CounterName, CounterStats, Rate};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -25,6 +25,29 @@ async fn counter(aggregator: &AggregatorHandle, name: &str) -> CounterHandle {
     let actor = counter.actor().expect("it has started");
     aggregator.register(name, actor).await.expect("the aggregator runs");
     counter
+}
+
+/// Drops whatever it is asked.
+struct Mute;
+
+impl Actor for Mute {
+    type Msg = AggregatorMessage;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<AggregatorMessage>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_the_actor_drops_is_not_reported_as_its_end() {
+    let (aggregator, outbox) = AggregatorHandle::supervised(&AggregatorActor::default());
+    let (mute, _task) = Actor::spawn(None, Mute, ()).await.unwrap();
+    outbox.redirect(mute);
+    assert!(matches!(aggregator.total_stats().await, Err(AggregatorError::Unanswered)));
+    outbox.close();
+    assert!(matches!(aggregator.total_stats().await, Err(AggregatorError::Stopped)));
 }
 
 /// Takes questions and, if it is hung, keeps them for ever without an answer.

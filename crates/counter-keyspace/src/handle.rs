@@ -32,6 +32,10 @@ pub enum KeyspaceError {
     /// The keyspace has stopped: the operation was not and will not be applied, the question not answered.
     #[error("reach the keyspace: it has stopped")]
     Stopped,
+    /// The shard dropped the question, but has not stopped. [`ShardActor`](crate::ShardActor) never does; one of your
+    /// own might.
+    #[error("question dropped by a shard of the keyspace")]
+    Unanswered,
 }
 
 /// Counters of one page of a scan, in no order that means anything.
@@ -48,8 +52,11 @@ pub fn by_rank((a, x): &(CounterName, Count), (b, y): &(CounterName, Count)) -> 
 pub struct PageToken(usize);
 
 impl From<CallError> for KeyspaceError {
-    fn from(_: CallError) -> Self {
-        Self::Stopped
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Closed => Self::Stopped,
+            CallError::Unanswered => Self::Unanswered,
+        }
     }
 }
 
@@ -196,7 +203,7 @@ impl KeyspaceHandle {
     /// The statistics of all counters together.
     ///
     /// # Errors
-    /// [`KeyspaceError::Stopped`].
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
     pub async fn stats(&self) -> Result<AggregatedStats, KeyspaceError> {
         Ok(self.ask_all(ShardMessage::GetStats).await?.into_iter().collect())
     }
@@ -204,7 +211,7 @@ impl KeyspaceHandle {
     /// The counters with the largest values, those of equal value in order of name. Exact, across all shards.
     ///
     /// # Errors
-    /// [`KeyspaceError::Stopped`].
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
     pub async fn top(&self, n: usize) -> Result<Vec<(CounterName, Count)>, KeyspaceError> {
         let tops = self.ask_all(|reply| ShardMessage::GetTop(n, reply)).await?;
         let mut top: Vec<_> = tops.into_iter().flatten().collect();
@@ -217,7 +224,7 @@ impl KeyspaceHandle {
     /// one page, whatever comes and goes meanwhile. A page may be empty.
     ///
     /// # Errors
-    /// [`KeyspaceError::Stopped`].
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
     pub async fn scan(&self, PageToken(page): PageToken) -> Result<(Page, Option<PageToken>), KeyspaceError> {
         let Some(shard) = self.shards.get(page / SEGMENTS) else { return Ok((Page::new(), None)) };
         let counters = shard.call(|reply| ShardMessage::GetPage(page % SEGMENTS, reply)).await?;
@@ -229,7 +236,7 @@ impl KeyspaceHandle {
     /// changed.
     ///
     /// # Errors
-    /// [`KeyspaceError::Stopped`].
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
     pub async fn track_changes(&self) -> Result<(), KeyspaceError> {
         self.ask_all(ShardMessage::TrackChanges).await?;
         Ok(())
@@ -239,7 +246,7 @@ impl KeyspaceHandle {
     /// to be taken is taken once. After a crash of the shard, all its counters count as changed.
     ///
     /// # Errors
-    /// [`KeyspaceError::Stopped`].
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
     ///
     /// # Panics
     /// If there is no such shard.

@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use counter_keyspace::{Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken};
+use counter_keyspace::{
+    Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken, ShardActor, ShardArguments,
+    ShardMessage, ShardState,
+};
 use counter_protocol::{CounterName, NameTooLong};
 use fastrand::Rng;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 async fn keyspace(shards: usize, names_waiting: usize) -> Keyspace {
     let options = KeyspaceOptions {
@@ -15,6 +19,46 @@ async fn keyspace(shards: usize, names_waiting: usize) -> Keyspace {
         ..KeyspaceOptions::default()
     };
     Keyspace::start(options).await.expect("it starts")
+}
+
+/// A shard that drops every question for a counter.
+#[derive(Clone)]
+struct Mute;
+
+impl Actor for Mute {
+    type Msg = ShardMessage;
+    type State = ShardState;
+    type Arguments = ShardArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        arguments: ShardArguments,
+    ) -> Result<ShardState, ActorProcessingErr> {
+        ShardActor.pre_start(myself, arguments).await
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        message: ShardMessage,
+        state: &mut ShardState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ShardMessage::Get(..) => Ok(()),
+            other => ShardActor.handle(myself, other, state).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_a_shard_drops_is_not_reported_as_the_keyspaces_end() {
+    let keyspace = Keyspace::start_with(KeyspaceOptions::default(), Mute, None).await.unwrap();
+    let handle = keyspace.handle();
+    assert_eq!(handle.value("a").await, Err(KeyspaceError::Unanswered));
+    handle.increment("a", 1).await.unwrap();
+    assert_eq!(handle.stats().await.unwrap().total_operations, 1);
+    keyspace.shutdown().await;
 }
 
 /// Stops every shard for good, and does not tell the handles.
