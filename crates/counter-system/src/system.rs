@@ -46,7 +46,7 @@ pub enum SystemError {
 /// The outboxes that all handles are clones of.
 #[derive(Debug)]
 struct Counters {
-    by_name: Mutex<HashMap<CounterName, Outbox<Delta, CounterMessage>>>,
+    by_name: Arc<Mutex<HashMap<CounterName, Outbox<Delta, CounterMessage>>>>,
     aggregator: Outbox<Fifo<AggregatorMessage>, AggregatorMessage>,
 }
 
@@ -81,7 +81,7 @@ where
     pub async fn start_with(options: SystemOptions, actor: A) -> Result<Self, SystemError> {
         let aggregator_actor = AggregatorActor::default();
         let (aggregator, outbox) = AggregatorHandle::supervised(&aggregator_actor);
-        let counters = Arc::new(Counters { by_name: Mutex::default(), aggregator: outbox.clone() });
+        let counters = Arc::new(Counters { by_name: Arc::default(), aggregator: outbox.clone() });
         let spec = children::aggregator(options.aggregator, aggregator_actor, outbox);
         let supervisor = SupervisorHandle::spawn(options.supervision, vec![spec]).await?;
         let closer = tokio::spawn({
@@ -103,15 +103,22 @@ where
         name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
     ) -> Result<CounterHandle, SystemError> {
         let name = CounterName::new(name)?;
-        let mut counters = self.counters.by_name.lock().await;
+        let mut counters = Arc::clone(&self.counters.by_name).lock_owned().await;
         if let Some(outbox) = counters.get(&name) {
             return Ok(CounterHandle::supervised(name, outbox.clone()));
         }
         let outbox = Outbox::supervised(Delta::default());
         let (actor, aggregator) = (self.actor.clone(), self.aggregator.clone());
         let spec = children::counter(name.clone(), actor, outbox.clone(), aggregator);
-        self.supervisor.start_child(spec).await?;
-        counters.insert(name.clone(), outbox.clone());
+        let (supervisor, entry) = (self.supervisor.clone(), (name.clone(), outbox.clone()));
+        // A task of its own also enters the child when this caller does not wait for it.
+        let start = tokio::spawn(async move {
+            supervisor.start_child(spec).await?;
+            counters.extend([entry]);
+            Ok::<_, SupervisorError>(())
+        });
+        // A task that does not finish ends with the runtime.
+        start.await.map_err(|_| SupervisorError::Stopped)??;
         Ok(CounterHandle::supervised(name, outbox))
     }
 

@@ -1,5 +1,6 @@
 //! A system as its callers see it: counters by name, crashes that lose nothing, orderly ends.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use aggregator_actor::{AggregatorError, AggregatorOptions};
@@ -36,6 +37,28 @@ async fn a_name_above_the_limit_starts_no_counter() {
         matches!(refused, SystemError::NameTooLong(NameTooLong { len_bytes: told }) if told == len_bytes)
     );
     assert_eq!(system.supervisor().children().await.unwrap().len(), 1, "the aggregator");
+    system.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_counter_whose_start_is_cancelled_at_any_point_can_be_asked_for_again() {
+    let system = system().await;
+    for polls in 0..20 {
+        let name = format!("cancelled after {polls} polls");
+        let mut start = Box::pin(system.counter(name.clone()));
+        for _ in 0..polls {
+            let mut unwoken = Context::from_waker(Waker::noop());
+            if start.as_mut().poll(&mut unwoken).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(start);
+        let counter = system.counter(name).await.unwrap();
+        counter.increment(1).unwrap();
+        assert_eq!(counter.value().await.unwrap(), 1);
+    }
+    assert_eq!(system.supervisor().children().await.unwrap().len(), 1 + 20);
     system.shutdown().await;
 }
 
