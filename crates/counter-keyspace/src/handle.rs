@@ -1,15 +1,20 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ahash::RandomState;
 use counter_actor::Count;
 use counter_protocol::{AggregatedStats, CounterName, NameTooLong};
-use futures_util::future::try_join_all;
-use ractor::RpcReplyPort;
+use futures_util::future::{join_all, try_join_all};
+use ractor::{ActorRef, RpcReplyPort};
 use ractor_outbox::{CallError, Metrics, Outbox, SendError};
+use ractor_supervision::SupervisorMessage;
 
 use crate::table::SEGMENTS;
 use crate::{Change, Changed, Deltas, Key, OwnedKey, ShardMessage};
+
+/// How long a shutdown waits for the shards to apply what they have accepted.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What callers hold of a keyspace. Clones have outboxes of their own, so give each sender one.
 ///
@@ -76,6 +81,23 @@ impl KeyspaceHandle {
 
     pub(crate) fn close(&self) {
         self.shards.iter().for_each(Outbox::close);
+    }
+
+    /// Lets no more operations in and waits until those accepted before have been applied, by restarted shards too. A
+    /// shard that does not get there before the deadline, or before the supervisor gives up, is named.
+    pub(crate) async fn drain(&self, supervisor: &ActorRef<SupervisorMessage>) -> AggregatedStats {
+        let drained = self.shards.iter().enumerate().map(|(n, shard)| async move {
+            let stats = tokio::select! {
+                biased;
+                stats = shard.drain(ShardMessage::GetStats) => stats.ok(),
+                _ = supervisor.wait(Some(DRAIN_DEADLINE)) => None,
+            };
+            stats.unwrap_or_else(|| AggregatedStats {
+                unanswered: [CounterName::new(format!("shard {n}")).expect("it is short")].into(),
+                ..AggregatedStats::default()
+            })
+        });
+        join_all(drained).await.into_iter().collect()
     }
 
     /// Adds `amount`, which may be negative, to the counter of this name, which is new if there is none. Fire and

@@ -2,6 +2,7 @@ use std::num::NonZeroUsize;
 
 use aggregator_actor::AggregatorHandle;
 use ahash::RandomState;
+use counter_protocol::AggregatedStats;
 use ractor::Actor;
 use ractor_outbox::Outbox;
 use ractor_supervision::{ChildSpec, Home, Options, OwnedTask, SupervisorError, SupervisorHandle};
@@ -102,11 +103,16 @@ impl Keyspace {
         &self.supervisor
     }
 
-    /// Stops the shards and waits until all are gone. Each first applies what has been sent to it. Handles return
-    /// errors from then on.
-    pub async fn shutdown(self) {
+    /// Stops the shards, waits until all are gone, and returns the final statistics.
+    ///
+    /// Handles return errors from now on. Every operation that was accepted before is applied first, also if its shard
+    /// crashes meanwhile. The exception is a shard that has not applied all of them within 5 seconds, or whose keyspace
+    /// has given up: it is [`unanswered`](AggregatedStats::unanswered), as `shard 0` and so on, and its counters are
+    /// missing.
+    pub async fn shutdown(self) -> AggregatedStats {
+        let stats = self.handle.drain(self.supervisor.actor()).await;
         self.supervisor.shutdown().await;
-        self.handle.close();
+        stats
     }
 }
 

@@ -11,6 +11,7 @@ use counter_keyspace::{
 use counter_protocol::{CounterName, NameTooLong};
 use fastrand::Rng;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::JoinSet;
 
 async fn keyspace(shards: usize, names_waiting: usize) -> Keyspace {
     let options = KeyspaceOptions {
@@ -238,7 +239,8 @@ async fn a_shutdown_applies_what_was_sent_and_ends_every_handle_and_task() {
     let keyspace = keyspace(4, 10).await;
     let handle = keyspace.handle();
     handle.increment("a", 1).await.unwrap();
-    keyspace.shutdown().await;
+    let stats = keyspace.shutdown().await;
+    assert_eq!((stats.total_value, stats.total_operations, stats.num_counters), (1, 1, 1));
     assert_eq!(handle.metrics().delivered, 1);
     assert_eq!(handle.increment("a", 1).await, Err(KeyspaceError::Stopped));
     assert_eq!(handle.stats().await, Err(KeyspaceError::Stopped));
@@ -250,6 +252,46 @@ async fn a_shutdown_applies_what_was_sent_and_ends_every_handle_and_task() {
     tokio::time::timeout(Duration::from_millis(10), gone).await.expect("all tasks end with the keyspace");
 }
 
+/// Counts until that is refused, and returns how often it was accepted.
+async fn count_until_refused(handle: KeyspaceHandle) -> u128 {
+    let mut accepted = 0;
+    while handle.increment(accepted.to_string(), 1).await.is_ok() {
+        accepted += 1;
+        tokio::task::coop::consume_budget().await;
+    }
+    accepted
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn operations_accepted_during_a_shutdown_are_applied() {
+    for _ in 0..100 {
+        let keyspace = keyspace(3, 10).await;
+        let mut senders = JoinSet::new();
+        for _ in 0..3 {
+            senders.spawn(count_until_refused(keyspace.handle()));
+        }
+        keyspace.handle().stats().await.unwrap();
+        let stats = keyspace.shutdown().await;
+        let accepted: u128 = senders.join_all().await.into_iter().sum();
+        assert_eq!(
+            (stats.total_operations, stats.total_value),
+            (accepted, i128::try_from(accepted).unwrap())
+        );
+        assert!(stats.unanswered.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_the_restart_of_a_shard_that_has_accepted_operations() {
+    let keyspace = keyspace(1, 10).await;
+    let handle = keyspace.handle();
+    handle.increment("a", 1).await.unwrap();
+    keyspace.supervisor().actor().get_children().into_iter().for_each(|shard| shard.kill());
+    handle.increment("a", 2).await.unwrap();
+    let stats = keyspace.shutdown().await;
+    assert_eq!((stats.total_value, stats.total_operations, stats.restarts), (3, 2, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_keyspace_that_dies_tells_those_who_wait() {
     let keyspace = keyspace(2, 10).await;
@@ -257,4 +299,6 @@ async fn a_keyspace_that_dies_tells_those_who_wait() {
     handle.increment("a", 1).await.unwrap();
     kill_shards(&keyspace).await;
     assert_eq!(handle.value("a").await, Err(KeyspaceError::Stopped));
+    let stats = keyspace.shutdown().await;
+    assert_eq!(stats.unanswered, ["shard 0", "shard 1"].map(CounterName::from_static).into());
 }

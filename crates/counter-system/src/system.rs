@@ -1,15 +1,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aggregator_actor::{AggregatorActor, AggregatorHandle, AggregatorOptions};
 use counter_actor::{CounterActor, CounterArguments, CounterHandle};
-use counter_protocol::{AggregatorMessage, CounterMessage, CounterName, Delta, NameTooLong};
-use ractor::Actor;
+use counter_protocol::{AggregatedStats, AggregatorMessage, CounterMessage, CounterName, Delta, NameTooLong};
+use futures_util::future::join_all;
+use ractor::{Actor, ActorRef};
 use ractor_outbox::{Fifo, Outbox};
-use ractor_supervision::{Options, OwnedTask, SupervisorError, SupervisorHandle};
+use ractor_supervision::{Options, OwnedTask, SupervisorError, SupervisorHandle, SupervisorMessage};
 use tokio::sync::Mutex;
 
 use crate::children;
+
+/// How long a shutdown waits for the counters to apply what they have accepted.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Supervised counters and their supervised aggregator.
 ///
@@ -51,7 +56,29 @@ struct Counters {
 }
 
 impl Counters {
-    /// Nothing will be restarted any more: handles return errors from now on.
+    /// Lets no more operations in and waits until those accepted before have been applied, by restarted counters too.
+    /// A counter that does not get there before the deadline, or before the supervisor gives up, is named.
+    async fn drain(&self, supervisor: &ActorRef<SupervisorMessage>) -> AggregatedStats {
+        let by_name = self.by_name.lock().await;
+        let drained = by_name.iter().map(|(name, outbox)| async move {
+            let stats = tokio::select! {
+                biased;
+                stats = outbox.drain(CounterMessage::GetStats) => stats.ok(),
+                _ = supervisor.wait(Some(DRAIN_DEADLINE)) => None,
+            };
+            stats.as_ref().map_or_else(
+                || AggregatedStats {
+                    num_counters: 1,
+                    unanswered: [name.clone()].into(),
+                    ..AggregatedStats::default()
+                },
+                AggregatedStats::of_counter,
+            )
+        });
+        join_all(drained).await.into_iter().collect()
+    }
+
+    /// Makes handles return errors from now on.
     async fn close(&self) {
         for outbox in self.by_name.lock().await.values() {
             outbox.close();
@@ -134,10 +161,15 @@ where
         &self.supervisor
     }
 
-    /// Stops the counters, the last started first, then the aggregator, and waits until all are gone. Each first
-    /// applies what has been sent to it. Handles return errors from then on.
-    pub async fn shutdown(self) {
-        self.supervisor.shutdown().await;
+    /// Stops the counters and the aggregator, waits until all are gone, and returns the final statistics.
+    ///
+    /// Handles return errors from now on. Every operation that was accepted before is applied first, also if its counter
+    /// crashes meanwhile. The exception is a counter that has not applied all of them within 5 seconds, or whose system
+    /// has given up: it is [`unanswered`](AggregatedStats::unanswered), and its statistics are missing.
+    pub async fn shutdown(self) -> AggregatedStats {
+        let stats = self.counters.drain(self.supervisor.actor()).await;
         self.counters.close().await;
+        self.supervisor.shutdown().await;
+        stats
     }
 }

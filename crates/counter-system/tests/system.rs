@@ -4,10 +4,13 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use aggregator_actor::{AggregatorError, AggregatorOptions};
-use counter_actor::CounterError;
-use counter_protocol::{CounterName, NameTooLong};
+use counter_actor::{CounterActor, CounterArguments, CounterError, CounterHandle, CounterState};
+use counter_protocol::{CounterMessage, CounterName, NameTooLong};
 use counter_system::{CounterSystem, SystemError, SystemOptions};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_supervision::{ChildState, Intensity, Options};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 async fn system() -> CounterSystem {
     let aggregator = AggregatorOptions { collect_every: None, ..AggregatorOptions::default() };
@@ -113,7 +116,8 @@ async fn a_shutdown_applies_what_was_sent_and_ends_every_handle_and_task() {
     let counter = system.counter("counter").await.unwrap();
     let aggregator = system.aggregator().clone();
     counter.increment(7).unwrap();
-    system.shutdown().await;
+    let stats = system.shutdown().await;
+    assert_eq!((stats.total_value, stats.total_operations, stats.num_counters), (7, 1, 1));
     assert_eq!(counter.metrics().delivered, 1);
     assert!(matches!(counter.increment(1), Err(CounterError::Stopped { .. })));
     assert!(matches!(counter.value().await, Err(CounterError::Stopped { .. })));
@@ -124,6 +128,88 @@ async fn a_shutdown_applies_what_was_sent_and_ends_every_handle_and_task() {
         }
     };
     tokio::time::timeout(Duration::from_millis(10), gone).await.expect("all tasks end with the system");
+}
+
+/// Counts until that is refused, and returns how often it was accepted.
+async fn count_until_refused(counter: CounterHandle) -> u128 {
+    let mut accepted = 0;
+    while counter.increment(1).is_ok() {
+        accepted += 1;
+        if accepted % 16 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    accepted
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn operations_accepted_during_a_shutdown_are_applied() {
+    for _ in 0..100 {
+        let system = system().await;
+        let mut senders = JoinSet::new();
+        for name in ["a", "b", "c", "a"] {
+            senders.spawn(count_until_refused(system.counter(name).await.unwrap()));
+        }
+        system.aggregator().collect().await.unwrap();
+        let stats = system.shutdown().await;
+        let accepted: u128 = senders.join_all().await.into_iter().sum();
+        assert_eq!(
+            (stats.total_operations, stats.total_value),
+            (accepted, i128::try_from(accepted).unwrap())
+        );
+        assert_eq!((stats.num_counters, stats.unanswered.len()), (3, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_the_restart_of_a_counter_that_has_accepted_operations() {
+    let system = system().await;
+    let counter = system.counter("killed").await.unwrap();
+    counter.increment(1).unwrap();
+    counter.actor().unwrap().kill();
+    counter.increment(2).unwrap();
+    let stats = system.shutdown().await;
+    assert_eq!((stats.total_value, stats.total_operations, stats.restarts), (3, 2, 1));
+}
+
+/// A counter that never gets beyond its first message.
+#[derive(Clone)]
+struct Hung;
+
+impl Actor for Hung {
+    type Msg = CounterMessage;
+    type State = CounterState;
+    type Arguments = CounterArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<CounterMessage>,
+        arguments: CounterArguments,
+    ) -> Result<CounterState, ActorProcessingErr> {
+        CounterActor.pre_start(myself, arguments).await
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<CounterMessage>,
+        _: CounterMessage,
+        _: &mut CounterState,
+    ) -> Result<(), ActorProcessingErr> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_names_the_counters_that_hang() {
+    let system = CounterSystem::start_with(SystemOptions::default(), Hung).await.unwrap();
+    let begun = Instant::now();
+    for name in ["a", "b"] {
+        system.counter(name).await.unwrap().increment(1).unwrap();
+    }
+    let stats = system.shutdown().await;
+    assert_eq!((stats.num_counters, stats.total_operations), (2, 0));
+    assert_eq!(stats.unanswered, ["a", "b"].map(CounterName::from_static).into());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +228,8 @@ async fn a_system_that_gives_up_tells_those_who_wait() {
     assert!(matches!(counter.value().await, Err(CounterError::Stopped { .. })));
     assert!(matches!(counter.increment(1), Err(CounterError::Stopped { .. })));
     assert!(system.counter("another").await.is_err());
-    system.shutdown().await;
+    let stats = system.shutdown().await;
+    assert_eq!(stats.unanswered, [CounterName::from_static("doomed")].into());
 }
 
 #[tokio::test(start_paused = true)]
