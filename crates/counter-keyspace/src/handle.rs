@@ -21,7 +21,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 /// Questions see everything that was sent through the same handle before.
 #[derive(Clone, Debug)]
 pub struct KeyspaceHandle {
-    shards: Vec<Outbox<Deltas, ShardMessage>>,
+    pub(crate) shards: Vec<Outbox<Deltas, ShardMessage>>,
     hasher: Arc<RandomState>,
 }
 

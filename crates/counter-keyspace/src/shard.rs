@@ -151,3 +151,6 @@ impl Actor for ShardActor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod faults;
