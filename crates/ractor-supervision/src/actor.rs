@@ -94,6 +94,9 @@ impl Supervisor {
         id: &Arc<str>,
         state: &mut SupervisorState,
     ) -> bool {
+        if let Some(spec) = state.specs.get(id) {
+            spec.retire();
+        }
         let ticket = state.children.start_under_way(id);
         let (removed, actor) = state.children.remove(id);
         if let Some(actor) = actor {
@@ -197,8 +200,10 @@ impl Supervisor {
             End::Failed(reason) => warn!(child = %id, reason, "child failed"),
         }
         self.tell(&id, News::Ended(end));
-        if !state.children.contains(&id) {
-            state.specs.remove(&id);
+        if !state.children.contains(&id)
+            && let Some(spec) = state.specs.remove(&id)
+        {
+            spec.retire();
         }
         self.carry_out(myself, &id, decision, state).await
     }
@@ -252,6 +257,7 @@ impl SupervisorState {
     }
 
     async fn stop_all(&mut self) {
+        self.specs.values().for_each(|spec| spec.retire());
         let running: Vec<_> =
             self.children.running_in_reverse().map(|(id, actor)| (Arc::clone(id), actor.clone())).collect();
         for (id, actor) in running {
@@ -264,7 +270,9 @@ impl SupervisorState {
         if self.specs.len() == self.children.len() {
             return;
         }
-        self.specs.retain(|id, _| self.children.contains(id));
+        for (_, spec) in self.specs.extract_if(|id, _| !self.children.contains(id)) {
+            spec.retire();
+        }
         for (id, caller) in self.callers.extract_if(|id, _| !self.specs.contains_key(id)) {
             let _ = caller.send(Err(format!("child {id} was removed before it had started").into()));
         }

@@ -18,6 +18,7 @@ pub struct ChildSpec {
     pub(crate) start_deadline: Duration,
     pub(crate) stop_deadline: Duration,
     start: Box<dyn Fn(ActorCell) -> Starting + Send + Sync>,
+    retire: Box<dyn Fn() + Send + Sync>,
 }
 
 impl ChildSpec {
@@ -38,6 +39,7 @@ impl ChildSpec {
             start_deadline: Duration::from_secs(30),
             stop_deadline: Duration::from_secs(5),
             start: Box::new(move |parent| Box::pin(start(parent))),
+            retire: Box::new(|| ()),
         }
     }
 
@@ -62,6 +64,21 @@ impl ChildSpec {
     pub const fn stop_deadline(mut self, deadline: Duration) -> Self {
         self.stop_deadline = deadline;
         self
+    }
+
+    /// Runs `retire` once the child will not be started again: before it is stopped for good, because it is removed or the
+    /// supervisor shuts down or gives up, or when it has ended and is temporary (default: nothing). At a shutdown all
+    /// children are told before the first is stopped. This is the place to refuse what nobody would handle.
+    ///
+    /// It may be called more than once.
+    #[must_use]
+    pub fn on_retire(mut self, retire: impl Fn() + Send + Sync + 'static) -> Self {
+        self.retire = Box::new(retire);
+        self
+    }
+
+    pub(crate) fn retire(&self) {
+        (self.retire)();
     }
 
     pub(crate) async fn start(&self, parent: ActorCell) -> Result<ActorCell, ActorProcessingErr> {
