@@ -126,8 +126,8 @@ fn shard<A>(
 where
     A: Actor<Msg = ShardMessage, Arguments = ShardArguments> + Clone,
 {
-    let home = Home::new(ShardLife::default());
-    ChildSpec::new(format!("shard {n}"), move |supervisor| {
+    let (home, closed) = (Home::new(ShardLife::default()), outbox.clone());
+    let spec = ChildSpec::new(format!("shard {n}"), move |supervisor| {
         let (home, actor) = (home.clone(), actor.clone());
         let (outbox, reporting) = (outbox.clone(), reporting.clone());
         async move {
@@ -141,5 +141,6 @@ where
             outbox.redirect(incarnation.clone());
             Ok(incarnation.get_cell())
         }
-    })
+    });
+    spec.on_retire(move || closed.close())
 }

@@ -10,7 +10,9 @@ use counter_keyspace::{
 };
 use counter_protocol::{CounterName, NameTooLong};
 use fastrand::Rng;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+use ractor_supervision::{Intensity, Options};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 async fn keyspace(shards: usize, names_waiting: usize) -> Keyspace {
@@ -278,6 +280,82 @@ async fn operations_accepted_during_a_shutdown_are_applied() {
             (accepted, i128::try_from(accepted).unwrap())
         );
         assert!(stats.unanswered.is_empty());
+    }
+}
+
+/// A shard that reports how many operations it has applied when it stops.
+#[derive(Clone)]
+struct Reporting(mpsc::Sender<u128>);
+
+impl Actor for Reporting {
+    type Msg = ShardMessage;
+    type State = ShardState;
+    type Arguments = ShardArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        arguments: ShardArguments,
+    ) -> Result<ShardState, ActorProcessingErr> {
+        ShardActor.pre_start(myself, arguments).await
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        message: ShardMessage,
+        state: &mut ShardState,
+    ) -> Result<(), ActorProcessingErr> {
+        ShardActor.handle(myself, message, state).await
+    }
+
+    async fn post_stop(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        state: &mut ShardState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (port, stats) = ractor::concurrency::oneshot();
+        ShardActor.handle(myself, ShardMessage::GetStats(port.into()), state).await?;
+        self.0.send(stats.await?.total_operations).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn operations_accepted_while_a_keyspace_gives_up_are_applied_by_the_shards_that_live() {
+    let intensity = Intensity { restarts: 0, within: Duration::from_secs(60) };
+    let options = KeyspaceOptions {
+        shards: NonZeroUsize::new(2).unwrap(),
+        supervision: Options { intensity, ..Options::default() },
+        ..KeyspaceOptions::default()
+    };
+    for _ in 0..100 {
+        let (stopped, mut applied) = mpsc::channel(9);
+        let keyspace = Keyspace::start_with(options, Reporting(stopped), None).await.unwrap();
+        let handle = keyspace.handle();
+        let [doomed, healthy] = [0, 1].map(|shard| {
+            let on_shard = |name: &String| handle.shard_of(handle.key(name.as_bytes()).unwrap()) == shard;
+            (0..).map(|n: u64| n.to_string()).find(on_shard).expect("a name for each shard")
+        });
+        let mut senders = JoinSet::new();
+        for _ in 0..3 {
+            let (handle, name) = (keyspace.handle(), healthy.clone());
+            senders.spawn(async move {
+                let mut accepted = 0_u128;
+                while handle.increment(&name, 1).await.is_ok() {
+                    accepted += 1;
+                    tokio::task::coop::consume_budget().await;
+                }
+                accepted
+            });
+        }
+        assert_eq!(handle.value(&doomed).await, Ok(None));
+        let mut shards = keyspace.supervisor().actor().get_children();
+        shards.sort_by_key(ActorCell::get_id);
+        shards[0].kill();
+        let accepted: u128 = senders.join_all().await.into_iter().sum();
+        assert_eq!(applied.recv().await, Some(accepted));
+        assert_eq!(keyspace.shutdown().await.unanswered.len(), 2);
     }
 }
 

@@ -15,8 +15,8 @@ pub(crate) fn aggregator(
     actor: AggregatorActor,
     outbox: Outbox<Fifo<AggregatorMessage>, AggregatorMessage>,
 ) -> ChildSpec {
-    let home = Home::new(AggregatorLife::default());
-    ChildSpec::new("aggregator", move |supervisor| {
+    let (home, closed) = (Home::new(AggregatorLife::default()), outbox.clone());
+    let spec = ChildSpec::new("aggregator", move |supervisor| {
         let (home, actor, outbox) = (home.clone(), actor.clone(), outbox.clone());
         async move {
             let arguments = AggregatorArguments { options, life: home.lease().await };
@@ -24,7 +24,8 @@ pub(crate) fn aggregator(
             outbox.redirect(incarnation.clone());
             Ok(incarnation.get_cell())
         }
-    })
+    });
+    spec.on_retire(move || closed.close())
 }
 
 /// A counter: its value survives, its handles' outboxes follow it, and the aggregator knows where it is.
@@ -37,10 +38,10 @@ pub(crate) fn counter<A>(
 where
     A: Actor<Msg = CounterMessage, Arguments = CounterArguments> + Clone,
 {
-    let home = Home::new(CounterLife::from(Counter::new(0, 0)));
+    let (home, closed) = (Home::new(CounterLife::from(Counter::new(0, 0))), outbox.clone());
     // Escaped, names are still unique.
     let id = format!("counter {}", name.as_bytes().escape_ascii());
-    ChildSpec::new(id, move |supervisor| {
+    let spec = ChildSpec::new(id, move |supervisor| {
         let (home, name, actor) = (home.clone(), name.clone(), actor.clone());
         let (outbox, aggregator) = (outbox.clone(), aggregator.clone());
         async move {
@@ -51,5 +52,6 @@ where
             outbox.redirect(incarnation.clone());
             Ok(incarnation.get_cell())
         }
-    })
+    });
+    spec.on_retire(move || closed.close())
 }

@@ -9,6 +9,7 @@ use counter_protocol::{CounterMessage, CounterName, NameTooLong};
 use counter_system::{CounterSystem, SystemError, SystemOptions};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_supervision::{ChildState, Intensity, Options};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -212,6 +213,12 @@ async fn a_shutdown_names_the_counters_that_hang() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
+/// Gives up over the first crash.
+fn brittle() -> SystemOptions {
+    let intensity = Intensity { restarts: 0, within: Duration::from_secs(60) };
+    SystemOptions { supervision: Options { intensity, ..Options::default() }, ..SystemOptions::default() }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_system_that_gives_up_tells_those_who_wait() {
     let intensity = Intensity { restarts: 1, within: Duration::from_secs(60) };
@@ -230,6 +237,63 @@ async fn a_system_that_gives_up_tells_those_who_wait() {
     assert!(system.counter("another").await.is_err());
     let stats = system.shutdown().await;
     assert_eq!(stats.unanswered, [CounterName::from_static("doomed")].into());
+}
+
+/// A counter that reports how many operations it has applied when it stops.
+#[derive(Clone)]
+struct Reporting(mpsc::Sender<u64>);
+
+impl Actor for Reporting {
+    type Msg = CounterMessage;
+    type State = CounterState;
+    type Arguments = CounterArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<CounterMessage>,
+        arguments: CounterArguments,
+    ) -> Result<CounterState, ActorProcessingErr> {
+        CounterActor.pre_start(myself, arguments).await
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<CounterMessage>,
+        message: CounterMessage,
+        state: &mut CounterState,
+    ) -> Result<(), ActorProcessingErr> {
+        CounterActor.handle(myself, message, state).await
+    }
+
+    async fn post_stop(
+        &self,
+        myself: ActorRef<CounterMessage>,
+        state: &mut CounterState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (port, stats) = ractor::concurrency::oneshot();
+        CounterActor.handle(myself, CounterMessage::GetStats(port.into()), state).await?;
+        self.0.send(stats.await?.total_operations).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn operations_accepted_while_a_system_gives_up_are_applied_by_the_counters_that_live() {
+    for _ in 0..100 {
+        let (stopped, mut applied) = mpsc::channel(9);
+        let system = CounterSystem::start_with(brittle(), Reporting(stopped)).await.unwrap();
+        let (doomed, healthy) =
+            (system.counter("doomed").await.unwrap(), system.counter("healthy").await.unwrap());
+        let mut senders = JoinSet::new();
+        for _ in 0..3 {
+            senders.spawn(count_until_refused(healthy.clone()));
+        }
+        healthy.value().await.unwrap();
+        doomed.actor().unwrap().kill();
+        let accepted: u128 = senders.join_all().await.into_iter().sum();
+        assert_eq!(applied.recv().await.map(u128::from), Some(accepted));
+        system.shutdown().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
