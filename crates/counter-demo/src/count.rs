@@ -1,12 +1,14 @@
 //! Counts real input: each line, or a part of it, names a counter to increment.
 //!
-//! A thread reads chunks of whole lines. On every core a worker takes the next chunk, splits it, folds what it finds
+//! A thread reads chunks of lines. On every core a worker takes the next chunk, splits it, folds what it finds
 //! by name, and sends the result to the keyspace, which has a shard on every core as well.
 
+mod chunk;
 mod decode;
 mod ends;
-mod input;
+mod read;
 mod report;
+mod source;
 mod split;
 mod worker;
 
@@ -20,10 +22,10 @@ use indicatif::ProgressBar;
 use ractor_supervision::OwnedTask;
 use tokio::task::JoinSet;
 
-use self::input::Reader;
+use self::read::{Chunks, Reader};
 use self::report::Counts;
 use self::split::Split;
-use self::worker::{Chunks, Worker};
+use self::worker::Worker;
 use crate::cli::{CountArguments, CountFormat};
 use crate::exit::{Ended, Failure};
 use crate::output::{Out, Output};
@@ -40,16 +42,17 @@ const LIVE_EVERY: Duration = Duration::from_millis(250);
 const LIVE_NAMES: usize = 10;
 
 pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, Failure> {
-    let sources = input::sources(&arguments.files).map_err(Failure::Input)?;
-    let bar = progress::bytes(input::total_bytes(&sources));
+    let sources = source::sources(&arguments.files).map_err(Failure::Input)?;
+    let bar = progress::bytes(source::total_bytes(&sources));
     let options = KeyspaceOptions { names_waiting: NAMES_WAITING, ..KeyspaceOptions::default() };
     let keyspace = Keyspace::start(options).await?;
     let live = arguments.live.then(|| OwnedTask::from(tokio::spawn(show(keyspace.handle(), bar.clone()))));
 
-    let (reader, chunks) = Reader::start(sources);
+    let split = Split::from(&arguments);
+    let (reader, chunks) = Reader::start(sources, split.part);
     let mut workers = JoinSet::new();
     for _ in 0..keyspace.handle().shards() {
-        let worker = Worker::new(keyspace.handle(), Split::from(&arguments), bar.clone());
+        let worker = Worker::new(keyspace.handle(), split, bar.clone());
         workers.spawn(worker.run(chunks.clone(), stop.clone()));
     }
     let ends = workers.join_all().await;
@@ -121,7 +124,7 @@ mod tests {
         let (sender, chunks) = bounded(1);
         let stop = signals::requested(Interrupt::Term);
         assert_eq!(interruption(&chunks, &stop), Some(Interrupt::Term), "more may come");
-        sender.try_send(input::tests::chunk(b"a\n")).unwrap();
+        sender.try_send(read::tests::chunk(b"a\n")).unwrap();
         drop(sender);
         assert_eq!(interruption(&chunks, &stop), Some(Interrupt::Term), "one is left");
         chunks.try_recv().unwrap();

@@ -1,23 +1,25 @@
 //! What the lines of a chunk say. Pure.
 
 use std::fmt;
+use std::mem;
 
 use counter_keyspace::MAX_NAME_BYTES;
 use memchr::memrchr;
 
+use super::chunk::Piece;
 use super::ends::Ends;
 use crate::cli::CountArguments;
 
 /// How to find names and amounts in lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Split {
-    part: Part,
-    ignore_case: bool,
+    pub(super) part: Part,
+    pub(super) ignore_case: bool,
 }
 
 /// What of a line is a name.
 #[derive(Clone, Copy, Debug)]
-enum Part {
+pub(super) enum Part {
     /// All of it.
     Line,
     /// Each word.
@@ -28,10 +30,14 @@ enum Part {
     BeforeAmount,
 }
 
+/// The longest line with an amount: the amount, which may begin with zeros, has as much room as the name.
+const MAX_AMOUNT_LINE_BYTES: usize = 2 * MAX_NAME_BYTES;
+
 /// Why a line cannot be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadLine {
-    TooLong,
+    NameTooLong,
+    AmountTooLong,
     NoAmount,
     BadAmount,
 }
@@ -39,7 +45,10 @@ pub(super) enum BadLine {
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => write!(f, "expected a line of at most {MAX_NAME_BYTES} bytes"),
+            Self::NameTooLong => write!(f, "expected a name of at most {MAX_NAME_BYTES} bytes"),
+            Self::AmountTooLong => {
+                write!(f, "expected a name and an amount of at most {MAX_AMOUNT_LINE_BYTES} bytes")
+            }
             Self::NoAmount => f.write_str("expected a name, a tab and an amount"),
             Self::BadAmount => {
                 write!(f, "expected a whole number from {} to {} after the last tab", i64::MIN, i64::MAX)
@@ -61,49 +70,71 @@ impl From<&CountArguments> for Split {
 }
 
 impl Split {
-    /// Shows each name, as the first bytes of some and its length, and its amount, in whole lines; the last may lack its newline. If case is to be ignored, upper case
+    /// Shows each name, as the first bytes of some and its length, and its amount. If case is to be ignored, upper case
     /// letters are replaced.
     ///
     /// # Errors
     /// The first line that cannot be counted, by its number from 0. Those before it have been shown.
     pub(super) fn each<'a>(
         self,
-        bytes: &'a mut [u8],
+        piece: &'a mut Piece,
         mut show: impl FnMut(&'a [u8], usize, i64),
     ) -> Result<(), (u64, BadLine)> {
+        let Piece { bytes, fields_before } = piece;
         if self.ignore_case {
-            bytes.make_ascii_lowercase();
+            self.lower(bytes);
         }
-        let bytes = &*bytes;
+        let mut name = |bytes, len, amount| {
+            if len > MAX_NAME_BYTES {
+                return Err(BadLine::NameTooLong);
+            }
+            show(bytes, len, amount);
+            Ok(())
+        };
         // A loop for each kind, which then need not ask in every line which it is.
         match self.part {
-            Part::Line => lines(bytes, |bytes, len| {
-                show(bytes, len, 1);
-                Ok(())
-            }),
+            Part::Line => lines(bytes, |bytes, len| name(bytes, len, 1)),
             Part::Words => lines(bytes, |bytes, len| {
                 let mut begun = 0;
                 for word in bytes[..len].split(u8::is_ascii_whitespace) {
                     if !word.is_empty() {
-                        show(&bytes[begun..], word.len(), 1);
+                        name(&bytes[begun..], word.len(), 1)?;
                     }
                     begun += word.len() + 1;
                 }
                 Ok(())
             }),
-            Part::Field(n, delimiter) => lines(bytes, |bytes, len| {
-                let mut fields = bytes[..len].split(|&byte| byte == delimiter);
-                let begun: usize = fields.by_ref().take(n).map(|before| before.len() + 1).sum();
-                let field = fields.next().unwrap_or_default();
-                show(bytes.get(begun..).unwrap_or_default(), field.len(), 1);
-                Ok(())
-            }),
+            Part::Field(n, delimiter) => {
+                let mut left_out = mem::take(fields_before);
+                lines(bytes, |bytes, len| {
+                    let mut fields = bytes[..len].split(|&byte| byte == delimiter);
+                    let before = n - mem::take(&mut left_out);
+                    let begun: usize = fields.by_ref().take(before).map(|field| field.len() + 1).sum();
+                    let field = fields.next().unwrap_or_default();
+                    name(bytes.get(begun..).unwrap_or_default(), field.len(), 1)
+                })
+            }
             Part::BeforeAmount => lines(bytes, |bytes, len| {
+                if len > MAX_AMOUNT_LINE_BYTES {
+                    return Err(BadLine::AmountTooLong);
+                }
                 let tab = memrchr(b'\t', &bytes[..len]).ok_or(BadLine::NoAmount)?;
                 let amount = str::from_utf8(&bytes[tab + 1..len]).ok().and_then(|text| text.parse().ok());
-                show(bytes, tab, amount.ok_or(BadLine::BadAmount)?);
-                Ok(())
+                name(bytes, tab, amount.ok_or(BadLine::BadAmount)?)
             }),
+        }
+    }
+
+    /// Replaces upper case letters, but for the delimiter.
+    fn lower(self, bytes: &mut [u8]) {
+        match self.part {
+            Part::Field(_, delimiter) if delimiter.is_ascii_uppercase() => {
+                bytes
+                    .iter_mut()
+                    .filter(|byte| **byte != delimiter)
+                    .for_each(|byte| byte.make_ascii_lowercase());
+            }
+            _ => bytes.make_ascii_lowercase(),
         }
     }
 }
@@ -114,20 +145,13 @@ fn lines<'a>(
     bytes: &'a [u8],
     mut show: impl FnMut(&'a [u8], usize) -> Result<(), BadLine>,
 ) -> Result<(), (u64, BadLine)> {
-    let mut line = |begun: usize, end: usize| {
-        let len = end - begun;
-        if len > MAX_NAME_BYTES {
-            return Err(BadLine::TooLong);
-        }
-        show(&bytes[begun..], len)
-    };
     let (mut begun, mut number) = (0, 0);
     for end in Ends::new(bytes) {
-        line(begun, end).map_err(|bad| (number, bad))?;
+        show(&bytes[begun..], end - begun).map_err(|bad| (number, bad))?;
         (begun, number) = (end + 1, number + 1);
     }
     if begun < bytes.len() {
-        line(begun, bytes.len()).map_err(|bad| (number, bad))?;
+        show(&bytes[begun..], bytes.len() - begun).map_err(|bad| (number, bad))?;
     }
     Ok(())
 }
@@ -139,11 +163,14 @@ mod tests {
     fn split(part: Part, bytes: &[u8]) -> Result<Vec<(String, i64)>, (u64, BadLine)> {
         let mut shown = Vec::new();
         let split = Split { part, ignore_case: false };
-        let mut bytes = bytes.to_vec();
-        split.each(&mut bytes, |name, len, amount| {
+        split.each(&mut piece(bytes), |name, len, amount| {
             shown.push((name[..len].escape_ascii().to_string(), amount))
         })?;
         Ok(shown)
+    }
+
+    fn piece(bytes: &[u8]) -> Piece {
+        Piece { bytes: bytes.to_vec(), fields_before: 0 }
     }
 
     fn names(part: Part, bytes: &[u8]) -> Vec<String> {
@@ -184,16 +211,33 @@ mod tests {
             let line = [b"a\t", amount].concat();
             assert_eq!(split(Part::BeforeAmount, &line), Err((0, BadLine::BadAmount)));
         }
+        let zeros = [b"a\t", &[b'0'; MAX_AMOUNT_LINE_BYTES][..]].concat();
+        assert_eq!(split(Part::BeforeAmount, &zeros), Err((0, BadLine::AmountTooLong)));
+    }
+
+    #[test]
+    fn names_are_limited_and_lines_are_not() {
         let long = vec![b'x'; MAX_NAME_BYTES + 1];
-        assert!(split(Part::Line, &long[1..]).is_ok());
-        assert_eq!(split(Part::Line, &[b"a\nb\n", &long[..]].concat()), Err((2, BadLine::TooLong)));
+        let short = &long[1..];
+        assert_eq!(split(Part::Line, &[b"a\nb\n", &long[..]].concat()), Err((2, BadLine::NameTooLong)));
+        assert_eq!(split(Part::Words, &[b"a\nb ", &long[..]].concat()), Err((1, BadLine::NameTooLong)));
+        assert_eq!(split(Part::Field(1, b','), &[b"a,", &long[..]].concat()), Err((0, BadLine::NameTooLong)));
+        assert_eq!(split(Part::BeforeAmount, &[&long[..], b"\t1"].concat()), Err((0, BadLine::NameTooLong)));
+        assert!(split(Part::Line, short).is_ok());
+        assert!(split(Part::BeforeAmount, &[short, b"\t1"].concat()).is_ok());
+        assert_eq!(names(Part::Words, &[short, b" ", short].concat()).len(), 2);
+        assert_eq!(names(Part::Field(1, b','), &[&long[..], b",a,", &long].concat()), ["a"]);
     }
 
     #[test]
     fn case_is_ignored_in_ascii_only() {
-        let (mut shown, mut bytes) = (Vec::new(), "aB\nÄb".as_bytes().to_vec());
-        let split = Split { part: Part::Line, ignore_case: true };
-        split.each(&mut bytes, |name, len, _| shown.push(str::from_utf8(&name[..len]).unwrap())).unwrap();
-        assert_eq!(shown, ["ab", "Äb"]);
+        let lower = |part, bytes: &[u8]| {
+            let (mut shown, mut piece) = (Vec::new(), piece(bytes));
+            let split = Split { part, ignore_case: true };
+            split.each(&mut piece, |name, len, _| shown.push(name[..len].to_vec())).unwrap();
+            shown
+        };
+        assert_eq!(lower(Part::Line, "aB\nÄb".as_bytes()), ["ab".as_bytes(), "Äb".as_bytes()]);
+        assert_eq!(lower(Part::Field(1, b'X'), b"axbXCxD"), [b"cxd"], "a delimiter is what it is");
     }
 }

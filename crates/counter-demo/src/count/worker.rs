@@ -1,18 +1,15 @@
 //! Takes chunks, folds what is in them by name, and sends it to the keyspace.
 
 use anyhow::anyhow;
-use async_channel::{Receiver, RecvError};
+use async_channel::RecvError;
 use counter_keyspace::{Deltas, KeyspaceHandle};
 use indicatif::ProgressBar;
 use tracing::debug;
 
-use super::input::Chunk;
+use super::read::{Chunk, Chunks};
 use super::split::Split;
 use crate::exit::Failure;
 use crate::signals::Stop;
-
-/// Chunks in order, for whichever worker is free.
-pub(super) type Chunks = Receiver<Chunk>;
 
 pub(super) struct Worker {
     handle: KeyspaceHandle,
@@ -56,7 +53,7 @@ impl Worker {
     }
 
     async fn count(&mut self, chunk: Chunk) -> Result<(), Failure> {
-        let (number, bytes) = (chunk.number, chunk.bytes.len() as u64);
+        let (number, bytes) = (chunk.number, chunk.piece.bytes.len() as u64);
         let folded = self.fold(chunk)?;
         self.last = folded.iter().map(Deltas::size).collect();
         self.handle.merge(folded).await?;
@@ -72,7 +69,7 @@ impl Worker {
         let Self { handle, split, last, .. } = self;
         let mut folded: Vec<_> =
             last.iter().map(|&(names, bytes)| Deltas::with_capacity(names, bytes)).collect();
-        let outcome = split.each(&mut chunk.bytes, |bytes, len, amount| {
+        let outcome = split.each(&mut chunk.piece, |bytes, len, amount| {
             let key = handle.key_within(bytes, len).expect("a split name is within the limit");
             folded[handle.shard_of(key)].add(key, amount.into());
         });
