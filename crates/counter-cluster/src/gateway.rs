@@ -4,6 +4,7 @@ use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, pg};
 use ractor_cluster::RactorClusterMessage;
 
+use crate::NodeName;
 use crate::replicator::ReplicatorMessage;
 use crate::wire::{Reply, Request, decode, encode};
 
@@ -48,12 +49,20 @@ impl Actor for Gateway {
         replicator: &mut ActorRef<ReplicatorMessage>,
     ) -> Result<(), ActorProcessingErr> {
         match decode(&bytes) {
-            Ok(request) => replicator.cast(ReplicatorMessage::Asked(request, reply))?,
+            Ok(request) => {
+                let sender = sender(&request);
+                replicator.cast(ReplicatorMessage::Asked(sender, request, reply))?;
+            }
             // Whoever asks learns from the reply port that there is no answer.
             Err(error) => tracing::warn!(%error, "refused a message from another node"),
         }
         Ok(())
     }
+}
+
+/// The node that has sent a request: by its own claim, because connections do not say yet.
+fn sender(request: &Request) -> NodeName {
+    request.from().node.clone()
 }
 
 /// Another node has not answered: it may have done what was asked of it, or not.

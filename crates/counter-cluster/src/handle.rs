@@ -37,6 +37,9 @@ pub struct Standing {
     pub replicas: Vec<(ReplicaId, Totals)>,
     /// The other nodes.
     pub peers: Vec<PeerStatus>,
+    /// Number of entries of further replicas that were refused, because there are [`MAX_REPLICAS`](crate::MAX_REPLICAS)
+    /// already.
+    pub refused: u64,
 }
 
 impl Standing {
@@ -144,11 +147,10 @@ impl NodeHandle {
         self.ask(|reply| ReplicatorMessage::Refresh { name: name.clone(), deadline, reply }).await
     }
 
-    /// The nodes that did not take what they lacked in time.
-    pub(crate) async fn hand_over(&self, deadline: Duration) -> Vec<NodeName> {
-        // An error means that the keyspace is gone: nothing can be handed over then.
-        let _ = self.counters.stats().await;
-        self.ask(|reply| ReplicatorMessage::HandOver(deadline, reply)).await.unwrap_or_default()
+    /// The nodes that did not take what they lacked in time, or are not connected.
+    pub(crate) async fn hand_over(&self, deadline: Duration) -> Result<Vec<NodeName>, KeyspaceError> {
+        self.counters.stats().await?;
+        self.ask(|reply| ReplicatorMessage::HandOver(deadline, reply)).await
     }
 
     /// The replicator as it is now.
@@ -157,7 +159,7 @@ impl NodeHandle {
         self.replicator.borrow().clone()
     }
 
-    /// Asks the replicator, and if it dies its successor.
+    /// Asks the replicator, and if it dies its successor. So this is for questions that do no harm twice.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl Fn(RpcReplyPort<T>) -> ReplicatorMessage,
@@ -165,12 +167,100 @@ impl NodeHandle {
         let mut replicator = self.replicator.clone();
         loop {
             let actor = replicator.borrow_and_update().clone();
-            if let Some(actor) = actor
-                && let Ok(CallResult::Success(answer)) = actor.call(&question, None).await
-            {
-                return Ok(answer);
-            }
-            replicator.changed().await.map_err(|_| KeyspaceError::Stopped)?;
+            // A question that was sent while the actor ended may stay in its mailbox, neither answered nor dropped, for as
+            // long as anybody refers to the actor.
+            let replaced = tokio::select! {
+                biased;
+                Some(answer) = answer(actor, &question) => return Ok(answer),
+                replaced = replicator.changed() => replaced,
+            };
+            replaced.map_err(|_| KeyspaceError::Stopped)?;
         }
+    }
+}
+
+/// What an actor answers; `None` if it ends first.
+async fn answer<T: Send + 'static>(
+    actor: Option<ActorRef<ReplicatorMessage>>,
+    question: impl Fn(RpcReplyPort<T>) -> ReplicatorMessage,
+) -> Option<T> {
+    match actor?.call(question, None).await {
+        Ok(CallResult::Success(answer)) => Some(answer),
+        // The replicator answers everything that it does not die of.
+        Ok(CallResult::SenderError | CallResult::Timeout) | Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use counter_keyspace::{Keyspace, KeyspaceOptions};
+    use ractor::{Actor, ActorProcessingErr};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Answers for nobody, or holds all questions.
+    struct Replicator {
+        held: Option<mpsc::Sender<ReplicatorMessage>>,
+    }
+
+    impl Actor for Replicator {
+        type Msg = ReplicatorMessage;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(&self, _: ActorRef<ReplicatorMessage>, (): ()) -> Result<(), ActorProcessingErr> {
+            Ok(())
+        }
+
+        async fn handle(
+            &self,
+            _: ActorRef<ReplicatorMessage>,
+            message: ReplicatorMessage,
+            (): &mut (),
+        ) -> Result<(), ActorProcessingErr> {
+            match (&self.held, message) {
+                (Some(held), message) => held.try_send(message).map_err(|_| "there is one question")?,
+                (None, ReplicatorMessage::GetTop(_, reply)) => _ = reply.send(Vec::new()),
+                (None, _) => return Err("only the top is asked for".into()),
+            }
+            Ok(())
+        }
+    }
+
+    /// As if the question had been retained by the mailbox of an actor that is gone.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_is_neither_answered_nor_dropped_is_put_to_the_successor() {
+        let keyspace = Keyspace::start(KeyspaceOptions::default()).await.unwrap();
+        let (held, mut questions) = mpsc::channel(1);
+        let (first, _task) = Actor::spawn(None, Replicator { held: Some(held) }, ()).await.unwrap();
+        let (here, replicator) = watch::channel(Some(first.clone()));
+        let handle = NodeHandle::new(keyspace.handle(), replicator);
+        let top = tokio::time::timeout(Duration::from_secs(60), handle.top(1));
+        let (top, question) = tokio::join!(top, async {
+            let question = questions.recv().await;
+            first.stop_and_wait(None, None).await.unwrap();
+            let (second, _task) = Actor::spawn(None, Replicator { held: None }, ()).await.unwrap();
+            here.send_replace(Some(second));
+            question
+        });
+        assert_eq!(top.expect("it is answered"), Ok(Vec::new()));
+        drop(question);
+        let second = here.borrow().clone().unwrap();
+        second.stop_and_wait(None, None).await.unwrap();
+        drop(here);
+        assert!(matches!(handle.top(1).await, Err(KeyspaceError::Stopped)));
+        keyspace.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_fresh_read_of_a_name_that_is_too_long_is_the_callers_error() {
+        let keyspace = Keyspace::start(KeyspaceOptions::default()).await.unwrap();
+        let (_here, replicator) = watch::channel(None);
+        let handle = NodeHandle::new(keyspace.handle(), replicator);
+        let name = vec![b'a'; CounterName::MAX_BYTES + 1];
+        let refreshed = handle.refresh(Some(&name), Duration::from_secs(9)).await;
+        assert!(matches!(refreshed, Err(KeyspaceError::NameTooLong(_))));
+        keyspace.shutdown().await;
     }
 }

@@ -1,42 +1,68 @@
+mod comparison;
+mod page;
+mod totals;
+
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
 use counter_actor::Count;
 use counter_keyspace::{Key, NameMap, first};
 use counter_protocol::CounterName;
-use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
-use crate::ReplicaId;
+pub use totals::{Total, Totals};
 
-/// How many parts a ledger has. Two ledgers that differ are compared part by part, and a part that differs is sent whole.
+use crate::ReplicaId;
+use page::Page;
+pub(crate) use page::slots;
+
+/// Number of parts of a ledger. Two ledgers that differ are compared part by part, and a part that differs is sent whole.
 pub const BUCKETS: usize = 256;
+
+/// Maximum number of replicas that a ledger has columns for. Entries of further ones are refused, so that nobody can fill
+/// the memory by inventing replicas. A node that starts again is a new replica, so this also bounds how often the nodes of
+/// a cluster can start while one of them runs on.
+pub const MAX_REPLICAS: usize = 1 << 16;
+
+/// Part of [`MAX_REPLICAS`] that is kept for replicas that speak for themselves: who invents others cannot keep them out.
+pub const RESERVED_REPLICAS: usize = 1 << 10;
 
 /// What every replica has counted, as far as is known here: a row for each name, a column for each replica. Pure.
 ///
 /// An entry is the replica's value and number of operations of a name. It is cumulative and only its replica changes it,
 /// so of two the one with more operations is the newer, and merging is idempotent, commutative and associative: a PN-counter
 /// (Shapiro et al., "A comprehensive study of Convergent and Commutative Replicated Data Types", 2011) for each name.
+///
+/// Columns are sparse: they consist of pages of 64 rows, and a page has room for the entries that exist. So a replica costs
+/// what it has counted, wherever in the ledger that is.
+///
+/// An entry that comes from another node than its replica may be wrong. It is kept as relayed until the replica itself says
+/// the same or more, or [corrects](Self::correct) it.
 #[derive(Debug)]
 pub struct Ledger {
     hasher: SipHasher13,
     buckets: Vec<Bucket>,
+    /// The pages of all columns, in the order in which they came. They are never removed.
+    pages: Vec<Page>,
     replicas: Vec<Replica>,
-    numbers: BTreeMap<ReplicaId, usize>,
+    columns: BTreeMap<ReplicaId, u32>,
 }
 
 #[derive(Debug, Default)]
 struct Bucket {
     names: NameMap<()>,
-    /// By replica; those at the end that have nothing in here are left out.
-    columns: Vec<Column>,
+    /// Those that have something in here.
+    columns: BTreeMap<u32, Column>,
+    /// Rows without any entry: all there were have been corrected away.
+    vacant: BTreeSet<u32>,
 }
 
+/// A column's part of a bucket.
 #[derive(Debug, Default)]
 struct Column {
-    /// By row; those at the end that are zero are left out.
-    counts: Vec<Count>,
+    /// The pages that exist: their index, and where they stand in the ledger's list. Sorted.
+    pages: Vec<(u32, u32)>,
     digest: Digest,
 }
 
@@ -45,59 +71,30 @@ struct Replica {
     id: ReplicaId,
     totals: Totals,
     digest: Digest,
+    /// How many entries are known from others only.
+    relayed: u64,
 }
 
 /// A sum of what entries hash to: equal for equal entries, whatever order they came in.
 pub type Digest = u64;
 
-/// What one replica has counted in all, or all of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Total {
-    /// Applied increments minus applied decrements.
-    pub value: i128,
-    /// Applied operations.
-    pub operations: u128,
-}
+/// The digests of a column in the buckets in which it has something.
+pub type Digests = BTreeMap<u8, Digest>;
 
-/// A replica's sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Over all its names.
-    pub total: Total,
-    /// How many names it has counted.
-    pub names: u64,
-}
-
-/// Where an entry stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The position of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The replica's number in this ledger.
-    pub replica: usize,
-    /// Which part of the ledger.
-    pub bucket: usize,
-    /// Which name in there.
-    pub row: u32,
+    pub(crate) page: u32,
+    pub(crate) slot: u8,
 }
 
-impl Total {
-    /// Adds an entry.
-    pub fn add(&mut self, count: Count) {
-        self.value += i128::from(count.value);
-        self.operations += u128::from(count.operations);
-    }
-
-    fn remove(&mut self, count: Count) {
-        self.value -= i128::from(count.value);
-        self.operations -= u128::from(count.operations);
-    }
-}
-
-impl FromIterator<Count> for Total {
-    fn from_iter<I: IntoIterator<Item = Count>>(counts: I) -> Self {
-        let mut total = Self::default();
-        counts.into_iter().for_each(|count| total.add(count));
-        total
-    }
+/// Where an entry comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The replica itself.
+    Direct,
+    /// Another node.
+    Relayed,
 }
 
 impl Ledger {
@@ -108,61 +105,78 @@ impl Ledger {
         Self {
             hasher: SipHasher13::new_with_keys(key[0], key[1]),
             buckets: (0..BUCKETS).map(|_| Bucket::default()).collect(),
+            pages: Vec::new(),
             replicas: Vec::new(),
-            numbers: BTreeMap::new(),
+            columns: BTreeMap::new(),
         }
     }
 
-    /// The number of a replica, which is added if it is not known yet.
-    pub fn number(&mut self, id: &ReplicaId) -> usize {
-        if let Some(&number) = self.numbers.get(id) {
-            return number;
+    /// The column of a replica, which is added if there is none. `None` if there is no room for another one.
+    pub fn add_column(&mut self, id: &ReplicaId, source: Source) -> Option<u32> {
+        if let Some(column) = self.column(id) {
+            return Some(column);
         }
-        let number = self.replicas.len();
-        self.replicas.push(Replica { id: id.clone(), totals: Totals::default(), digest: 0 });
-        self.numbers.insert(id.clone(), number);
-        number
+        if !self.has_room(source) {
+            return None;
+        }
+        let column = u32::try_from(self.replicas.len()).ok()?;
+        self.replicas.push(Replica { id: id.clone(), totals: Totals::default(), digest: 0, relayed: 0 });
+        self.columns.insert(id.clone(), column);
+        Some(column)
     }
 
-    /// The replica with this number.
-    ///
-    /// # Panics
-    /// If there is none.
+    /// Returns true if another replica can be added.
     #[must_use]
-    pub fn id(&self, number: usize) -> &ReplicaId {
-        &self.replicas[number].id
+    pub fn has_room(&self, source: Source) -> bool {
+        let limit = match source {
+            Source::Direct => MAX_REPLICAS,
+            Source::Relayed => MAX_REPLICAS - RESERVED_REPLICAS,
+        };
+        self.replicas.len() < limit
+    }
+
+    /// The column of a replica.
+    #[must_use]
+    pub fn column(&self, id: &ReplicaId) -> Option<u32> {
+        self.columns.get(id).copied()
     }
 
     /// Keeps an entry if it is newer than what is known, and says where.
-    pub fn merge(&mut self, replica: usize, name: &CounterName, count: Count) -> Option<Place> {
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn merge(&mut self, column: u32, name: &CounterName, count: Count, source: Source) -> Option<Place> {
         if count.operations == 0 {
             return None;
         }
-        let hash = self.hash(name.as_bytes());
-        let bucket = bucket_of(hash);
-        let Bucket { names, columns } = &mut self.buckets[bucket];
-        let row = names.number(Key::hashed(hash, name));
-        if columns.len() <= replica {
-            columns.resize_with(replica + 1, Column::default);
-        }
-        let Column { counts, digest } = &mut columns[replica];
-        if counts.len() <= row as usize {
-            counts.resize(row as usize + 1, Count::default());
-        }
-        let entry = &mut counts[row as usize];
-        let old = std::mem::replace(entry, count);
-        if old.operations >= count.operations {
-            *entry = old;
+        let hash = self.hash(name);
+        let place = self.place_or_insert(column, hash, name);
+        let page = &self.pages[place.page as usize];
+        let (old, is_relayed) = (page.get(place.slot), page.is_relayed(place.slot));
+        let is_newer = count.operations > old.operations;
+        // Of two with as many operations, the replica's own word counts.
+        let is_confirmed = source == Source::Direct && is_relayed && count.operations == old.operations;
+        if !is_newer && !is_confirmed {
             return None;
         }
-        let Replica { totals, digest: of_all, .. } = &mut self.replicas[replica];
-        totals.total.remove(old);
-        totals.total.add(count);
-        totals.names += u64::from(old.operations == 0);
-        let change = entry_digest(hash, count).wrapping_sub(entry_digest(hash, old));
-        *digest = digest.wrapping_add(change);
-        *of_all = of_all.wrapping_add(change);
-        Some(Place { replica, bucket, row })
+        self.set(place, hash, count, source).then_some(place)
+    }
+
+    /// The column that a page belongs to.
+    ///
+    /// # Panics
+    /// If the page is not from this ledger.
+    pub(crate) fn column_of(&self, page: u32) -> u32 {
+        self.pages[page as usize].column
+    }
+
+    /// The replica of a column.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[must_use]
+    pub fn id(&self, column: u32) -> &ReplicaId {
+        &self.replicas[column as usize].id
     }
 
     /// The name and what stands there.
@@ -170,19 +184,27 @@ impl Ledger {
     /// # Panics
     /// If the place is not from this ledger.
     #[must_use]
-    pub fn entry(&self, Place { replica, bucket, row }: Place) -> (Key<'_>, Count) {
-        let Bucket { names, columns } = &self.buckets[bucket];
-        let (key, ()) = names.at(row).expect("rows are never taken out");
-        (key, columns[replica].counts[row as usize])
+    pub fn entry(&self, Place { page, slot }: Place) -> (Key<'_>, Count) {
+        let page = &self.pages[page as usize];
+        let names = &self.buckets[usize::from(page.bucket)].names;
+        let (key, ()) = names.at(page.row(slot)).expect("rows are never taken out");
+        (key, page.get(slot))
     }
 
-    /// All entries of a name.
-    pub fn entries(&self, name: &CounterName) -> impl Iterator<Item = (&ReplicaId, Count)> {
-        let hash = self.hash(name.as_bytes());
-        let Bucket { names, columns } = &self.buckets[bucket_of(hash)];
-        let row = names.number_of(Key::hashed(hash, name));
-        let counts = row.into_iter().flat_map(move |row| counts(columns, row));
-        counts.map(|(replica, count)| (&self.replicas[replica].id, count))
+    /// An entry; zero if there is none.
+    #[must_use]
+    pub fn get(&self, column: u32, name: &CounterName) -> Count {
+        let place = self.place(column, self.hash(name), name);
+        place.map_or_else(Count::default, |Place { page, slot }| self.pages[page as usize].get(slot))
+    }
+
+    /// All entries of a name, by column.
+    pub fn entries(&self, name: &CounterName) -> impl DoubleEndedIterator<Item = (&ReplicaId, Count)> {
+        let hash = self.hash(name);
+        let bucket = &self.buckets[bucket_of(hash)];
+        let row = bucket.names.number_of(Key::hashed(hash, name));
+        let counts = row.into_iter().flat_map(move |row| self.counts(bucket, row));
+        counts.map(|(column, count)| (self.id(column), count))
     }
 
     /// All replicas, and what each has counted in all.
@@ -193,18 +215,16 @@ impl Ledger {
     /// How many names there are.
     #[must_use]
     pub fn names(&self) -> u64 {
-        self.buckets.iter().map(|bucket| bucket.names.len() as u64).sum()
+        let names = |bucket: &Bucket| (bucket.names.len() - bucket.vacant.len()) as u64;
+        self.buckets.iter().map(names).sum()
     }
 
     /// The names with the largest values over all replicas, those of equal value in order of name.
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(CounterName, Total)> {
-        let ranked = self.buckets.iter().flat_map(|Bucket { names, columns }| {
-            let rows = names.iter().zip(0..);
-            rows.map(move |((key, ()), row)| {
-                let Total { value, operations } = counts(columns, row).map(|(_, count)| count).collect();
-                (Reverse(value), key, operations)
-            })
+        let ranked = self.buckets.iter().flat_map(|bucket| {
+            let named = bucket.names.iter().zip(self.rows(bucket)).filter(|(_, total)| total.operations > 0);
+            named.map(|((key, ()), total)| (Reverse(total.value), key, total.operations))
         });
         let counter = |(Reverse(value), key, operations): (Reverse<i128>, Key<'_>, u128)| {
             (key.into(), Total { value, operations })
@@ -212,44 +232,117 @@ impl Ledger {
         first(n, ranked).into_iter().map(counter).collect()
     }
 
-    /// A digest of all entries of each replica.
-    pub fn roots(&self) -> impl Iterator<Item = (&ReplicaId, Digest)> {
-        self.replicas.iter().map(|replica| (&replica.id, replica.digest))
+    fn place_or_insert(&mut self, column: u32, hash: u64, name: &CounterName) -> Place {
+        let bucket = bucket_of(hash);
+        let Bucket { names, columns, .. } = &mut self.buckets[bucket];
+        let row = names.number(Key::hashed(hash, name));
+        let (index, slot) = split(row);
+        let pages = &mut columns.entry(column).or_default().pages;
+        let at = pages.partition_point(|(before, _)| *before < index);
+        if let Some((_, page)) = pages.get(at).filter(|(found, _)| *found == index) {
+            return Place { page: *page, slot };
+        }
+        let page = u32::try_from(self.pages.len()).expect("a ledger has fewer than 2^32 pages");
+        pages.insert(at, (index, page));
+        let bucket = u8::try_from(bucket).expect("there are 256 buckets");
+        self.pages.push(Page::new(column, bucket, index));
+        Place { page, slot }
     }
 
-    /// A digest of a replica's entries in each bucket; nothing if nothing is known of it.
-    #[must_use]
-    pub fn digests(&self, id: &ReplicaId) -> Vec<Digest> {
-        let Some(&replica) = self.numbers.get(id) else { return Vec::new() };
-        let of = |bucket: &Bucket| bucket.columns.get(replica).map_or(0, |column| column.digest);
-        self.buckets.iter().map(of).collect()
+    fn place(&self, column: u32, hash: u64, name: &CounterName) -> Option<Place> {
+        let bucket = &self.buckets[bucket_of(hash)];
+        let row = bucket.names.number_of(Key::hashed(hash, name))?;
+        bucket.columns.get(&column)?.place(row)
     }
 
-    /// All entries of a replica in the buckets in which somebody else's digests differ.
-    pub fn differing(&self, id: &ReplicaId, theirs: &[Digest]) -> impl Iterator<Item = Place> {
-        let replica = self.numbers.get(id).copied();
-        let buckets = self.buckets.iter().enumerate();
-        buckets.flat_map(move |(bucket, of)| {
-            let column = replica.and_then(|replica| of.columns.get(replica));
-            let column =
-                column.filter(|column| theirs.get(bucket).is_none_or(|digest| *digest != column.digest));
-            let rows = column.into_iter().flat_map(|column| (0..).zip(&column.counts));
-            let there = rows.filter(|(_, count)| count.operations > 0);
-            there.map(move |(row, _)| Place { replica: replica.unwrap_or_default(), bucket, row })
-        })
+    /// Whether that changes the entry.
+    fn set(&mut self, place: Place, hash: u64, count: Count, source: Source) -> bool {
+        let page = &mut self.pages[place.page as usize];
+        let (column, row) = (page.column, page.row(place.slot));
+        let was_relayed = page.is_relayed(place.slot);
+        let is_relayed = source == Source::Relayed;
+        let old = page.set(place.slot, count);
+        page.set_relayed(place.slot, is_relayed);
+        let bucket = &mut self.buckets[usize::from(page.bucket)];
+        let replica = &mut self.replicas[column as usize];
+        replica.relayed += u64::from(is_relayed);
+        replica.relayed -= u64::from(was_relayed);
+        if old == count {
+            return false;
+        }
+        replica.totals.replace(old, count);
+        let change = entry_digest(hash, count).wrapping_sub(entry_digest(hash, old));
+        replica.digest = replica.digest.wrapping_add(change);
+        let part = bucket.columns.entry(column).or_default();
+        part.digest = part.digest.wrapping_add(change);
+        if count.operations > 0 {
+            bucket.vacant.remove(&row);
+        } else {
+            self.vacate(bucket_of(hash), row);
+        }
+        true
     }
 
-    fn hash(&self, name: &[u8]) -> u64 {
+    /// Notes that a row may have no entry any more.
+    fn vacate(&mut self, bucket: usize, row: u32) {
+        if self.counts(&self.buckets[bucket], row).next().is_none() {
+            self.buckets[bucket].vacant.insert(row);
+        }
+    }
+
+    /// A row's entries, by column.
+    fn counts<'a>(
+        &'a self,
+        bucket: &'a Bucket,
+        row: u32,
+    ) -> impl DoubleEndedIterator<Item = (u32, Count)> + 'a {
+        let of = move |(column, part): (&u32, &Column)| {
+            let Place { page, slot } = part.place(row)?;
+            Some((*column, self.pages[page as usize].get(slot)))
+        };
+        bucket.columns.iter().filter_map(of).filter(|(_, count)| count.operations > 0)
+    }
+
+    /// The sums of all rows.
+    fn rows(&self, bucket: &Bucket) -> Vec<Total> {
+        let mut rows = vec![Total::default(); bucket.names.len()];
+        for (_, page) in bucket.columns.values().flat_map(|part| &part.pages) {
+            let page = &self.pages[*page as usize];
+            page.entries().for_each(|(slot, count)| rows[page.row(slot) as usize].add(count));
+        }
+        rows
+    }
+
+    /// Bytes of all columns: pages, their entries, and where they stand.
+    #[cfg(test)]
+    fn allocated(&self) -> u64 {
+        let columns = self.buckets.iter().flat_map(|bucket| bucket.columns.values());
+        let of_columns: usize = columns
+            .map(|column| size_of::<Column>() + column.pages.capacity() * size_of::<(u32, u32)>())
+            .sum();
+        let of_pages: usize = self.pages.iter().map(|page| size_of::<Page>() + page.allocated()).sum();
+        (of_columns + of_pages) as u64
+    }
+
+    fn hash(&self, name: &CounterName) -> u64 {
         let mut hasher = self.hasher;
-        hasher.write(name);
+        hasher.write(name.as_bytes());
         hasher.finish()
     }
 }
 
-/// A row's entries, by the replica's number.
-fn counts(columns: &[Column], row: u32) -> impl Iterator<Item = (usize, Count)> {
-    let of = move |column: &Column| column.counts.get(row as usize).copied().unwrap_or_default();
-    columns.iter().map(of).enumerate().filter(|(_, count)| count.operations > 0)
+impl Column {
+    fn place(&self, row: u32) -> Option<Place> {
+        let (index, slot) = split(row);
+        let at = self.pages.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        Some(Place { page: self.pages[at].1, slot })
+    }
+}
+
+/// A row's page in its column, and its slot in there.
+fn split(row: u32) -> (u32, u8) {
+    let slot = u8::try_from(row % page::PAGE_ROWS).expect("a page has 64 rows");
+    (row / page::PAGE_ROWS, slot)
 }
 
 /// By bits of the hash that a bucket's map does not look at.
@@ -257,7 +350,7 @@ const fn bucket_of(hash: u64) -> usize {
     (hash >> 24) as usize % BUCKETS
 }
 
-/// Nothing for an entry that is not there.
+/// Zero for an entry that does not exist.
 const fn entry_digest(name_hash: u64, count: Count) -> Digest {
     match count.operations {
         0 => 0,

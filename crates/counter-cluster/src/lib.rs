@@ -35,7 +35,7 @@
 //! let hits = node.handle();
 //! hits.increment("/", 1).await?;
 //! assert_eq!(hits.value("/").await?.total.value, 1);
-//! node.shutdown().await;
+//! assert!(node.shutdown().await.is_empty());
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
@@ -52,7 +52,9 @@ pub mod transport;
 mod wire;
 
 pub use handle::{NodeHandle, PeerStatus, Reading, Standing};
-pub use ledger::{BUCKETS, Digest, Ledger, Place, Total, Totals};
+pub use ledger::{
+    BUCKETS, Digest, Digests, Ledger, MAX_REPLICAS, Place, RESERVED_REPLICAS, Source, Total, Totals,
+};
 pub use link::{Link, Point, Reached, WINDOW};
 pub use node::{HAND_OVER_DEADLINE, Node, NodeError, NodeOptions};
 pub use replica::{BadNodeName, MAX_NODE_NAME_BYTES, NodeName, ReplicaId};

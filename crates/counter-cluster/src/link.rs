@@ -1,10 +1,11 @@
+mod queue;
+
 use std::collections::BTreeMap;
 
-use counter_keyspace::Marks;
-
 use crate::ReplicaId;
-use crate::ledger::{BUCKETS, Ledger, Place};
-use crate::wire::{BATCH_BYTES, Batch, Entry};
+use crate::ledger::{Ledger, Place};
+use crate::wire::{BATCH_BYTES, Batch, COLUMN_BYTES, ENTRY_BYTES, Entry};
+pub(crate) use queue::PlaceQueue;
 
 /// How many batches are under way to one peer at most; then changes wait here, each once.
 pub const WINDOW: usize = 4;
@@ -14,9 +15,7 @@ pub const WINDOW: usize = 4;
 /// Only places are kept: an entry is sent as it stands when its turn comes, and what changes while it waits is sent once.
 #[derive(Debug, Default)]
 pub struct Link {
-    marks: Marks,
-    /// How many places were ever taken: the position of the next in the queue.
-    taken: u64,
+    queue: PlaceQueue,
     in_flight: BTreeMap<u64, InFlight>,
     next: u64,
     failures: u64,
@@ -24,15 +23,15 @@ pub struct Link {
 
 #[derive(Debug)]
 struct InFlight {
-    /// The position of its first place.
-    position: u64,
+    /// The turn of its first place.
+    turn: u64,
     places: Vec<Place>,
 }
 
 /// A point in a link's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
-    position: u64,
+    turn: u64,
     failures: u64,
 }
 
@@ -50,7 +49,7 @@ pub enum Reached {
 impl Link {
     /// The peer lacks what stands there.
     pub fn mark(&mut self, place: Place) {
-        self.marks.mark(place.replica * BUCKETS + place.bucket, place.row);
+        self.queue.push(place);
     }
 
     /// The next batch to send, if something waits and the window has room, and its number.
@@ -58,27 +57,25 @@ impl Link {
         if self.in_flight.len() >= WINDOW {
             return None;
         }
-        let position = self.taken;
-        let (mut places, mut columns, mut bytes) = (Vec::new(), BTreeMap::<usize, Vec<Entry>>::new(), 0);
+        let turn = self.queue.turn();
+        let (mut places, mut columns, mut bytes) = (Vec::new(), BTreeMap::<u32, Vec<Entry>>::new(), 0);
         while bytes < BATCH_BYTES
-            && let Some((part, row)) = self.marks.take()
+            && let Some(place) = self.queue.pop()
         {
-            self.taken += 1;
-            let place = Place { replica: part / BUCKETS, bucket: part % BUCKETS, row };
             let (key, count) = ledger.entry(place);
-            // Numbers take up to 10 bytes each, and a length up to 3.
-            bytes += key.name().len() + 23;
-            columns.entry(place.replica).or_default().push(Entry::new(key.into(), count));
+            let column = columns.entry(ledger.column_of(place.page)).or_default();
+            bytes += key.name().len() + ENTRY_BYTES + if column.is_empty() { COLUMN_BYTES } else { 0 };
+            column.push(Entry::new(key.into(), count));
             places.push(place);
         }
         if places.is_empty() {
             return None;
         }
-        let columns = columns.into_iter().map(|(replica, entries)| (ledger.id(replica).clone(), entries));
+        let columns = columns.into_iter().map(|(column, entries)| (ledger.id(column).clone(), entries));
         let batch = Batch { from: from.clone(), columns: columns.collect() };
         let number = self.next;
         self.next += 1;
-        self.in_flight.insert(number, InFlight { position, places });
+        self.in_flight.insert(number, InFlight { turn, places });
         Some((number, batch))
     }
 
@@ -98,16 +95,17 @@ impl Link {
     /// Behind all that is marked now.
     #[must_use]
     pub fn end(&self) -> Point {
-        Point { position: self.taken + self.marks.len() as u64, failures: self.failures }
+        Point { turn: self.queue.end(), failures: self.failures }
     }
 
     /// Whether all that was marked before a point has been acknowledged.
     #[must_use]
     pub fn has_reached(&self, point: Point) -> Reached {
-        let acknowledged = self.in_flight.values().map(|batch| batch.position).min().unwrap_or(self.taken);
+        let acknowledged =
+            self.in_flight.values().map(|batch| batch.turn).min().unwrap_or_else(|| self.queue.turn());
         match () {
             () if self.failures != point.failures => Reached::Lost,
-            () if acknowledged >= point.position => Reached::Yes,
+            () if acknowledged >= point.turn => Reached::Yes,
             () => Reached::NotYet,
         }
     }
@@ -115,6 +113,6 @@ impl Link {
     /// How many entries the peer has not acknowledged.
     #[must_use]
     pub fn lag(&self) -> usize {
-        self.marks.len() + self.in_flight.values().map(|batch| batch.places.len()).sum::<usize>()
+        self.queue.len() + self.in_flight.values().map(|batch| batch.places.len()).sum::<usize>()
     }
 }

@@ -1,6 +1,7 @@
+use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use counter_keyspace::{Keyspace, KeyspaceOptions};
 use ractor::{Actor, ActorRef};
@@ -29,6 +30,8 @@ pub struct Node {
     server: Server,
     transport: Transport,
     handle: NodeHandle,
+    /// Nodes that were ever connected.
+    known: watch::Sender<BTreeSet<NodeName>>,
 }
 
 /// `ractor_cluster`'s part of the node, which stops with its owner.
@@ -116,13 +119,14 @@ impl Node {
         let transport = Transport::start(transport, server.0.clone()).await?;
         let keyspace = Keyspace::start(keyspace).await?;
         let (here, replicator) = watch::channel(None);
-        let me = ReplicaId { node: name.clone(), incarnation: now_in_microseconds() };
+        let me = ReplicaId::new(name.clone(), SystemTime::now());
         let replication = Replication::new(me, key_of(&cookie));
-        let children = children(replication, &keyspace, here);
+        let known = watch::Sender::default();
+        let children = children(replication, &keyspace, here, &known);
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
         let supervisor = SupervisorHandle::spawn(restarts, children).await?;
         let handle = NodeHandle::new(keyspace.handle(), replicator);
-        Ok(Self { name, keyspace, supervisor, server, transport, handle })
+        Ok(Self { name, keyspace, supervisor, server, transport, handle, known })
     }
 
     /// A handle with outboxes of its own.
@@ -143,11 +147,16 @@ impl Node {
         self.transport.local_addr()
     }
 
-    /// Hands what its peers lack over to them, then stops. Nothing should be counted any more. Returns the nodes that
-    /// were connected and did not take everything within [`HAND_OVER_DEADLINE`]; with no peers there is nobody to take
-    /// anything, and nobody is named.
+    /// Hands what its peers lack over to them, then stops. Nothing should be counted any more. Returns the nodes that may
+    /// lack something: of those that were ever connected, the ones that are not connected now or did not take everything
+    /// within [`HAND_OVER_DEADLINE`], and all of them if the node's own actors have failed.
+    #[must_use = "the nodes that are named may lack operations"]
     pub async fn shutdown(self) -> Vec<NodeName> {
-        let lacking = self.handle.hand_over(HAND_OVER_DEADLINE).await;
+        let handed_over = self.handle.hand_over(HAND_OVER_DEADLINE).await;
+        let lacking = handed_over.unwrap_or_else(|error| {
+            tracing::warn!(%error, "nothing could be handed over to other nodes");
+            self.known.borrow().iter().cloned().collect()
+        });
         self.transport.shutdown().await;
         self.server.0.stop(None);
         let _ = self.server.0.wait(None).await;
@@ -163,13 +172,14 @@ fn children(
     replication: Replication,
     keyspace: &Keyspace,
     here: watch::Sender<Option<ActorRef<ReplicatorMessage>>>,
+    known: &watch::Sender<BTreeSet<NodeName>>,
 ) -> Vec<ChildSpec> {
     let (home, counters) = (Home::new(replication), keyspace.handle());
-    let replicator = here.subscribe();
+    let (replicator, known) = (here.subscribe(), known.clone());
     let start_replicator = move |supervisor| {
-        let (home, counters, here) = (home.clone(), counters.clone(), here.clone());
+        let (home, keyspace, here, known) = (home.clone(), counters.clone(), here.clone(), known.clone());
         async move {
-            let arguments = ReplicatorArguments { replication: home.lease().await, keyspace: counters };
+            let arguments = ReplicatorArguments { replication: home.lease().await, keyspace, known };
             let (actor, _task) = Actor::spawn_linked(None, Replicator, arguments, supervisor).await?;
             here.send_replace(Some(actor.clone()));
             Ok(actor.get_cell())
@@ -194,11 +204,6 @@ fn key_of(cookie: &Cookie) -> [u64; 2] {
     [hash.h1, hash.h2]
 }
 
-fn now_in_microseconds() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use counter_protocol::CounterName;
@@ -209,19 +214,63 @@ mod tests {
     use crate::Total;
     use crate::wire::{Batch, Entry, Reply, Request, decode};
 
+    async fn node(name: &str) -> Node {
+        Node::start(NodeOptions::new(name.parse().unwrap(), Cookie::generate())).await.unwrap()
+    }
+
+    /// Asks as another node would. `None` if it is refused.
+    async fn ask(node: &Node, sender: &str, request: Request) -> Option<Reply> {
+        let (reply, answer) = oneshot::channel();
+        let asked = ReplicatorMessage::Asked(sender.parse().unwrap(), request, RpcReplyPort::from(reply));
+        node.handle.replicator().expect("it has started").cast(asked).expect("it runs");
+        Some(decode::<Reply>(&answer.await.ok()?).expect("it makes sense"))
+    }
+
     /// As if another node had told it.
     async fn tell(node: &Node, batch: Batch) {
-        let (reply, answer) = oneshot::channel();
-        let asked = ReplicatorMessage::Asked(Request::Merge(batch), RpcReplyPort::from(reply));
-        node.handle.replicator().expect("it has started").cast(asked).expect("it runs");
-        let answer = answer.await.expect("it answers");
-        assert_eq!(decode::<Reply>(&answer).expect("it makes sense"), Reply::Merged);
+        let sender = batch.from.node.to_string();
+        assert_eq!(ask(node, &sender, Request::Merge(batch)).await, Some(Reply::Merged(Vec::new())));
+    }
+
+    #[tokio::test]
+    async fn a_request_in_the_name_of_another_node_is_refused() {
+        let node = node("refuses").await;
+        let from = ReplicaId { node: "other".parse().unwrap(), incarnation: 1 };
+        let entry = Entry { of: CounterName::from_static("a"), value: 1, operations: 1 };
+        let batch = Batch { from: from.clone(), columns: vec![(from.clone(), vec![entry])] };
+        for request in [Request::Merge(batch.clone()), Request::Flush { from: from.clone() }] {
+            assert_eq!(ask(&node, "mallory", request).await, None);
+        }
+        assert_eq!(node.handle().standing().await.unwrap().total(), Total::default());
+        tell(&node, batch).await;
+        assert_eq!(node.handle().standing().await.unwrap().total().operations, 1);
+        assert!(node.shutdown().await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_names_nodes_that_are_absent_and_all_if_nothing_can_be_handed_over() {
+        let nodes = [node("absent").await, node("stopped").await];
+        for node in &nodes {
+            // Before it is known, and again once its successor has started.
+            for _ in 0..2 {
+                node.known.send_modify(|known| _ = known.insert("other".parse().unwrap()));
+                let before = node.handle.replicator().unwrap();
+                before.kill();
+                before.wait(None).await.unwrap();
+                node.handle().standing().await.unwrap();
+            }
+        }
+        let [absent, stopped] = nodes;
+        let other = ["other".parse().unwrap()];
+        assert_eq!(absent.handle.refresh(None, HAND_OVER_DEADLINE).await.unwrap(), other);
+        assert_eq!(absent.shutdown().await, other);
+        stopped.supervisor.shutdown().await;
+        assert_eq!(stopped.shutdown().await, other);
     }
 
     #[tokio::test]
     async fn a_replicator_that_is_killed_goes_on_with_what_it_knew() {
-        let node =
-            Node::start(NodeOptions::new("killed".parse().unwrap(), Cookie::generate())).await.unwrap();
+        let node = node("killed").await;
         let other = ReplicaId { node: "other".parse().unwrap(), incarnation: 1 };
         let handle = node.handle();
         for n in 1..=5_i64 {
@@ -236,6 +285,6 @@ mod tests {
             assert_eq!(handle.value("a").await.unwrap().total, total);
             assert_eq!(handle.standing().await.unwrap().total(), total);
         }
-        node.shutdown().await;
+        assert!(node.shutdown().await.is_empty());
     }
 }

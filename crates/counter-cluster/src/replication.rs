@@ -4,12 +4,12 @@ use counter_actor::Count;
 use counter_protocol::CounterName;
 
 use crate::ReplicaId;
-use crate::ledger::{Digest, Ledger};
+use crate::ledger::{Digest, Digests, Ledger, Source};
 use crate::link::{Link, Point, Reached};
-use crate::wire::{Batch, Comparison, Entry};
-
-/// How many replicas one answer to a comparison is about at most: 2 KiB each. The rest follows with the next comparison.
-const REPLICAS_AT_ONCE: usize = 128;
+use crate::wire::{
+    BATCH_BYTES, Batch, Comparison, DIGESTS_AT_ONCE, ENTRIES_AT_ONCE, ENTRY_BYTES, Entry, HEARS_AT_ONCE,
+    ROOTS_AT_ONCE,
+};
 
 /// What a node knows and what its peers lack. Pure: messages come in, batches go out.
 ///
@@ -17,14 +17,19 @@ const REPLICAS_AT_ONCE: usize = 128;
 /// - What another replica has counted is passed on to a peer only if that peer does not hear it itself.
 /// - What was missed for whatever reason is found by comparing digests: everything when a connection begins, later only of
 ///   replicas that are quiet, because those that count differ all the time and are on their way.
+/// - Of a replica that is connected, only its own word is taken. Others may relay what it has counted while it is not; when it
+///   is there, it is shown what they have relayed, and [corrects](Self::corrected) what it has not counted.
 #[derive(Debug)]
 pub struct Replication {
     me: ReplicaId,
-    mine: usize,
+    mine: u32,
     ledger: Ledger,
     peers: BTreeMap<u64, Peer>,
-    /// What each replica's digest was when last looked at.
-    before: BTreeMap<ReplicaId, Digest>,
+    /// The digest of each column when last looked at.
+    before: Vec<Digest>,
+    /// The column with which the next comparison of quiet ones begins.
+    next_quiet: u32,
+    refused: u64,
 }
 
 #[derive(Debug)]
@@ -45,8 +50,8 @@ impl Replication {
     #[must_use]
     pub fn new(me: ReplicaId, key: [u64; 2]) -> Self {
         let mut ledger = Ledger::new(key);
-        let mine = ledger.number(&me);
-        Self { me, mine, ledger, peers: BTreeMap::new(), before: BTreeMap::new() }
+        let mine = ledger.add_column(&me, Source::Direct).expect("an empty ledger has room");
+        Self { me, mine, ledger, peers: BTreeMap::new(), before: Vec::new(), next_quiet: 0, refused: 0 }
     }
 
     /// This node's replica.
@@ -61,10 +66,16 @@ impl Replication {
         &self.ledger
     }
 
+    /// Number of entries that were refused because the ledger has no room for another replica.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
     /// This node has counted.
     pub fn counted(&mut self, counters: impl IntoIterator<Item = (CounterName, Count)>) {
         for (name, count) in counters {
-            if let Some(place) = self.ledger.merge(self.mine, &name, count) {
+            if let Some(place) = self.ledger.merge(self.mine, &name, count, Source::Direct) {
                 self.peers.values_mut().for_each(|peer| peer.link.mark(place));
             }
         }
@@ -85,68 +96,94 @@ impl Replication {
         self.peers.iter().map(|(number, peer)| (*number, &peer.replica))
     }
 
-    /// Keeps what a peer has sent.
-    pub fn merge(&mut self, Batch { from, columns }: &Batch) {
+    /// Keeps what a peer has sent, as far as it may say so. Returns what this node has counted itself where the peer holds
+    /// more than that.
+    ///
+    /// The caller has verified that the batch is from whom it says.
+    pub fn merge(&mut self, Batch { from, columns }: &Batch) -> Vec<Entry> {
+        let mut corrections = Vec::new();
         for (id, entries) in columns {
-            // Nobody knows better than this node what it has counted.
             if *id == self.me {
-                continue;
+                corrections = self.corrections(entries);
+            } else if id == from {
+                self.merge_column(from, id, entries, Source::Direct);
+            } else if !self.is_connected(id) {
+                self.merge_column(from, id, entries, Source::Relayed);
             }
-            let number = self.ledger.number(id);
-            let peers = self.peers.values_mut();
-            let mut onward: Vec<_> =
-                peers.filter(|peer| peer.replica != *from && peer.has_to_be_told(id)).collect();
-            for entry in entries {
-                if let Some(place) = self.ledger.merge(number, &entry.of, entry.count()) {
-                    onward.iter_mut().for_each(|peer| peer.link.mark(place));
-                }
+        }
+        corrections
+    }
+
+    /// The replica at the other end has answered a batch with what it has counted itself, where that is less.
+    pub fn corrected(&mut self, number: u64, entries: &[Entry]) {
+        let Some(id) = self.peers.get(&number).map(|peer| peer.replica.clone()) else { return };
+        let Some(column) = self.ledger.column(&id) else { return };
+        for entry in entries {
+            if let Some(place) = self.ledger.correct(column, &entry.of, entry.count())
+                && entry.operations > 0
+            {
+                let peers = self.peers.values_mut().filter(|peer| peer.has_to_be_told(&id));
+                peers.for_each(|peer| peer.link.mark(place));
             }
         }
     }
 
-    /// What to compare with peers now and then: only what has not changed since this was last asked, and is not this
-    /// node's own, which is sent anyway.
+    /// Quiet replicas to compare with peers now and then: those that have not changed since this was last asked, without
+    /// this node's own, which is sent anyway. If they are too many for one message, it is the next ones each time.
     pub fn quiet(&mut self) -> Comparison {
-        let now: BTreeMap<_, _> = self.ledger.roots().map(|(id, root)| (id.clone(), root)).collect();
-        let quiet = now.iter().filter(|(id, root)| **id != self.me && self.before.get(*id) == Some(*root));
-        let roots = quiet.map(|(id, root)| (id.clone(), *root)).collect();
+        let now: Vec<_> = self.ledger.roots().collect();
+        let is_quiet = |column: u32| {
+            let root = now[column as usize];
+            root != 0 && column != self.mine && self.before.get(column as usize) == Some(&root)
+        };
+        let (first, end) =
+            (self.next_quiet, u32::try_from(now.len()).expect("columns are numbered in 32 bits"));
+        let columns = (first..end).chain(0..first.min(end));
+        let quiet: Vec<_> = columns.filter(|column| is_quiet(*column)).take(ROOTS_AT_ONCE + 1).collect();
+        self.next_quiet = quiet.get(ROOTS_AT_ONCE).copied().unwrap_or_default();
         self.before = now;
-        self.comparison(roots)
+        let root = |column: u32| (self.ledger.id(column).clone(), self.before[column as usize]);
+        self.comparison(quiet.into_iter().take(ROOTS_AT_ONCE).map(root).collect())
     }
 
-    /// What to compare when a connection begins: everything.
+    /// All there is to compare when a connection begins, in as many messages as it takes.
     #[must_use]
-    pub fn everything(&self) -> Comparison {
-        self.comparison(self.ledger.roots().map(|(id, root)| (id.clone(), root)).collect())
-    }
-
-    fn comparison(&self, roots: Vec<(ReplicaId, Digest)>) -> Comparison {
-        let hears = self.peers.values().map(|peer| peer.replica.clone()).collect();
-        Comparison { from: self.me.clone(), hears, roots }
+    pub fn everything(&self) -> Vec<Comparison> {
+        let roots: Vec<_> = self.roots().filter(|(_, root)| *root != 0).collect();
+        if roots.is_empty() {
+            return vec![self.comparison(roots)];
+        }
+        roots.chunks(ROOTS_AT_ONCE).map(|roots| self.comparison(roots.to_vec())).collect()
     }
 
     /// Answers a peer that compares.
-    pub fn compare(
-        &mut self,
-        Comparison { from, hears, roots }: Comparison,
-    ) -> Vec<(ReplicaId, Vec<Digest>)> {
+    pub fn compare(&mut self, Comparison { from, hears, roots }: Comparison) -> Vec<(ReplicaId, Digests)> {
         let hears: BTreeSet<_> = hears.into_iter().collect();
         for peer in self.peers.values_mut().filter(|peer| peer.replica == from) {
             peer.hears.clone_from(&hears);
         }
-        let ours: BTreeMap<_, _> = self.ledger.roots().collect();
-        let differ =
-            roots.into_iter().filter(|(id, root)| ours.get(id).copied().unwrap_or_default() != *root);
-        // Of this node's own entries, nobody has newer ones.
-        let differ = differ.map(|(id, _)| id).filter(|id| *id != self.me).take(REPLICAS_AT_ONCE);
-        differ.map(|id| (self.ledger.digests(&id), id)).map(|(digests, id)| (id, digests)).collect()
+        let differing =
+            roots.into_iter().filter(|(id, root)| self.ledger.root(id) != *root).map(|(id, _)| id);
+        let wanted = differing.filter(|id| self.is_wanted(&from, id)).take(ROOTS_AT_ONCE);
+        let mut digests = 0;
+        let fits = |(_, of): &(ReplicaId, Digests)| {
+            digests += of.len();
+            digests <= DIGESTS_AT_ONCE
+        };
+        wanted.map(|id| (self.ledger.digests(&id), id)).map(|(of, id)| (id, of)).take_while(fits).collect()
     }
 
-    /// A peer has answered with what it holds: where that differs, it is to get what is held here.
-    pub fn compared(&mut self, number: u64, differing: &[(ReplicaId, Vec<Digest>)]) {
+    /// A peer has answered with what it holds: where that differs, it is to get what is held here. If it is the replica itself,
+    /// that is what others have relayed, for it to correct.
+    pub fn compared(&mut self, number: u64, differing: &[(ReplicaId, Digests)]) {
         let Some(peer) = self.peers.get_mut(&number) else { return };
         for (id, digests) in differing {
-            self.ledger.differing(id, digests).for_each(|place| peer.link.mark(place));
+            if peer.replica != *id {
+                self.ledger.differing(id, digests).for_each(|place| peer.link.mark(place));
+            } else if let Some(column) = self.ledger.column(id) {
+                self.ledger.confirm_equal(column, digests);
+                self.ledger.relayed(column).for_each(|place| peer.link.mark(place));
+            }
         }
     }
 
@@ -179,10 +216,68 @@ impl Replication {
         self.peers.get(&number).map_or(0, |peer| peer.link.lag())
     }
 
-    /// All entries of a name.
+    /// This node's entry of a name and those of other replicas, without the oldest if they are too many for one message.
     #[must_use]
     pub fn entries(&self, name: &CounterName) -> Vec<Entry<ReplicaId>> {
-        self.ledger.entries(name).map(|(id, count)| Entry::new(id.clone(), count)).collect()
+        let own = self.ledger.entries(name).filter(|(id, _)| **id == self.me).take(1);
+        let others = self.ledger.entries(name).rev().filter(|(id, _)| **id != self.me);
+        let entries = own.chain(others).take(ENTRIES_AT_ONCE);
+        entries.map(|(id, count)| Entry::new(id.clone(), count)).collect()
+    }
+
+    fn roots(&self) -> impl Iterator<Item = (ReplicaId, Digest)> {
+        self.ledger.replicas().map(|(id, _)| id.clone()).zip(self.ledger.roots())
+    }
+
+    fn comparison(&self, roots: Vec<(ReplicaId, Digest)>) -> Comparison {
+        let hears = self.peers.values().map(|peer| peer.replica.clone()).take(HEARS_AT_ONCE);
+        Comparison { from: self.me.clone(), hears: hears.collect(), roots }
+    }
+
+    fn is_connected(&self, id: &ReplicaId) -> bool {
+        self.peers.values().any(|peer| peer.replica == *id)
+    }
+
+    /// Returns true if a replica's entries would be taken from that sender, or corrected.
+    fn is_wanted(&self, from: &ReplicaId, id: &ReplicaId) -> bool {
+        let source = if from == id { Source::Direct } else { Source::Relayed };
+        let is_known = self.ledger.column(id).is_some();
+        (is_known || self.ledger.has_room(source)) && (from == id || !self.is_connected(id))
+    }
+
+    fn merge_column(&mut self, from: &ReplicaId, id: &ReplicaId, entries: &[Entry], source: Source) {
+        let entries = entries.iter().filter(|entry| entry.operations > 0);
+        let mut entries = entries.peekable();
+        if entries.peek().is_none() {
+            return;
+        }
+        let Some(column) = self.ledger.add_column(id, source) else {
+            self.refused += entries.count() as u64;
+            return;
+        };
+        let peers = self.peers.values_mut();
+        let mut onward: Vec<_> =
+            peers.filter(|peer| peer.replica != *from && peer.has_to_be_told(id)).collect();
+        for entry in entries {
+            if let Some(place) = self.ledger.merge(column, &entry.of, entry.count(), source) {
+                onward.iter_mut().for_each(|peer| peer.link.mark(place));
+            }
+        }
+    }
+
+    /// What this node has counted where somebody else holds something that it cannot have said.
+    fn corrections(&self, entries: &[Entry]) -> Vec<Entry> {
+        let mut bytes = 0;
+        let wrong = entries.iter().filter_map(|entry| {
+            let count = self.ledger.get(self.mine, &entry.of);
+            let is_possible = entry.operations < count.operations || entry.count() == count;
+            (!is_possible).then(|| Entry::new(entry.of.clone(), count))
+        });
+        let fits = |entry: &Entry| {
+            bytes += entry.of.as_bytes().len() + ENTRY_BYTES;
+            bytes <= BATCH_BYTES + CounterName::MAX_BYTES + ENTRY_BYTES
+        };
+        wrong.take_while(fits).collect()
     }
 }
 

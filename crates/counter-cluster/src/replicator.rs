@@ -1,7 +1,7 @@
 mod exchange;
 mod members;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceHandle;
@@ -9,14 +9,14 @@ use counter_protocol::CounterName;
 use ractor::pg::{self, GroupChangeMessage};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, Message, RpcReplyPort, SupervisionEvent};
 use ractor_supervision::Lease;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::gateway::{GROUP, GatewayMessage, Unanswered};
 use crate::link::Point;
-use crate::wire::{Batch, Request};
-use crate::{Digest, NodeName, PeerStatus, ReplicaId, Replication, Standing, Total};
+use crate::wire::{Batch, Entry, Request};
+use crate::{Digests, NodeName, PeerStatus, ReplicaId, Replication, Standing, Total};
 
 /// How long what has changed waits before it is sent, as long as few thousand counters change and the machine is not busy:
 /// the pause grows with the time that a round takes.
@@ -43,6 +43,8 @@ pub(crate) struct ReplicatorArguments {
     /// Survives the actor.
     pub(crate) replication: Lease<Replication>,
     pub(crate) keyspace: KeyspaceHandle,
+    /// Nodes that were ever connected. Survives the actor.
+    pub(crate) known: watch::Sender<BTreeSet<NodeName>>,
 }
 
 /// What the replicator understands.
@@ -51,14 +53,14 @@ pub(crate) enum ReplicatorMessage {
     Replicate,
     /// Compares with all peers.
     Compare,
-    /// Another node asks.
-    Asked(Request, RpcReplyPort<Vec<u8>>),
+    /// Another node asks: the one of this name, as the transport has verified.
+    Asked(NodeName, Request, RpcReplyPort<Vec<u8>>),
     /// A gateway has said who it is.
     Identified(ActorId, Result<ReplicaId, Unanswered>),
-    /// Whether a batch has arrived at a peer.
-    Sent { peer: u64, batch: u64, arrived: bool },
+    /// A batch has arrived at a peer, with what it corrects of its own entries; or it has not.
+    Sent { peer: u64, batch: u64, corrections: Result<Vec<Entry>, Unanswered> },
     /// What a peer holds where it differs.
-    Compared { peer: u64, differing: Result<Vec<(ReplicaId, Vec<Digest>)>, Unanswered> },
+    Compared { peer: u64, differing: Result<Vec<(ReplicaId, Digests)>, Unanswered> },
     /// Asks all peers for what they hold, of one name or in all, and answers with the nodes that did not.
     Refresh { name: Option<CounterName>, deadline: Duration, reply: RpcReplyPort<Vec<NodeName>> },
     /// What peers have answered.
@@ -81,7 +83,9 @@ pub(crate) struct ReplicatorState {
     /// Gateways of other nodes, as long as they are connected.
     members: HashMap<ActorId, Member>,
     next_member: u64,
-    /// Nodes that were ever connected.
+    /// Nodes that were ever connected, to any incarnation of this actor.
+    known: watch::Sender<BTreeSet<NodeName>>,
+    /// Nodes that were ever connected to this one.
     nodes: BTreeMap<NodeName, Known>,
     waiting: Vec<Waiting>,
     /// Questions to other nodes, each with a deadline; they end with this actor.
@@ -115,7 +119,7 @@ impl Actor for Replicator {
     async fn pre_start(
         &self,
         myself: ActorRef<ReplicatorMessage>,
-        ReplicatorArguments { mut replication, keyspace }: ReplicatorArguments,
+        ReplicatorArguments { mut replication, keyspace, known }: ReplicatorArguments,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
         // An incarnation before this one may have had connections, and may have taken changes without telling anybody.
         let before: Vec<_> = replication.peers().map(|(number, _)| number).collect();
@@ -129,6 +133,7 @@ impl Actor for Replicator {
             keyspace,
             members: HashMap::new(),
             next_member: 0,
+            known,
             nodes: BTreeMap::new(),
             waiting: Vec::new(),
             questions: JoinSet::new(),
@@ -163,11 +168,12 @@ impl Actor for Replicator {
                 state.compare_all(&myself);
                 myself.send_after(COMPARE_EVERY, || ReplicatorMessage::Compare);
             }
-            ReplicatorMessage::Asked(request, reply) => state.answer(request, reply).await?,
+            ReplicatorMessage::Asked(sender, request, reply) => state.answer(&sender, request, reply).await?,
             ReplicatorMessage::Identified(member, replica) => state.identified(&myself, &member, replica),
-            ReplicatorMessage::Sent { peer, batch, arrived } => {
-                state.replication.sent(peer, batch, arrived);
-                state.heard(peer, arrived);
+            ReplicatorMessage::Sent { peer, batch, corrections } => {
+                state.replication.sent(peer, batch, corrections.is_ok());
+                state.heard(peer, corrections.is_ok());
+                state.replication.corrected(peer, &corrections.unwrap_or_default());
             }
             ReplicatorMessage::Compared { peer, differing } => {
                 state.heard(peer, differing.is_ok());
@@ -177,7 +183,7 @@ impl Actor for Replicator {
                 state.refresh(&myself, name, deadline, reply);
             }
             ReplicatorMessage::Refreshed { batches, unanswered, reply } => {
-                batches.iter().for_each(|batch| state.replication.merge(batch));
+                batches.iter().for_each(|batch| _ = state.merge(batch));
                 let _ = reply.send(unanswered);
             }
             ReplicatorMessage::GetOthers(name, reply) => _ = reply.send((state.others(&name), state.peers())),

@@ -4,25 +4,73 @@ use counter_actor::Count;
 use counter_protocol::CounterName;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, ReplicaId};
+use crate::ledger::Digests;
+use crate::{BUCKETS, Digest, MAX_NODE_NAME_BYTES, ReplicaId};
 
-/// How many bytes of entries a batch has at most; the last one in it may be longer by its name.
+/// Length of a batch at which no further entry is added to it; the last one may exceed it.
 pub const BATCH_BYTES: usize = 64 * 1024;
 
-/// The longest message from one node to another that is accepted, in bytes.
+/// Length of the longest message from one node to another that is accepted, in bytes.
 pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
+
+/// Maximum length of an entry beside its name: two numbers of 10 bytes each, and a length of 3.
+pub(crate) const ENTRY_BYTES: usize = 10 + 10 + 3;
+
+/// Maximum length of a replica: the length of its node's name, the name, and a number.
+pub(crate) const REPLICA_BYTES: usize = 1 + MAX_NODE_NAME_BYTES + 10;
+
+/// Maximum length of a column of a batch beside its entries: the replica, and the number of entries.
+pub(crate) const COLUMN_BYTES: usize = REPLICA_BYTES + 5;
+
+/// Number of replicas in a comparison, or in an answer to it.
+pub(crate) const ROOTS_AT_ONCE: usize = 4096;
+
+/// Number of connected replicas that a comparison names. To a node with more, entries are relayed that it hears itself.
+pub(crate) const HEARS_AT_ONCE: usize = 4096;
+
+/// Number of digests by bucket in an answer to a comparison. The rest follows with the next comparison.
+pub(crate) const DIGESTS_AT_ONCE: usize = 32 * 1024;
+
+/// Number of entries in an answer to a read. Of more, those of the latest replicas are sent: the others have not changed
+/// for as long, and are known from comparisons.
+pub(crate) const ENTRIES_AT_ONCE: usize = 4096;
+
+/// Length that is left for what stands around the parts of a message, in this crate and in `ractor_cluster`.
+const ENVELOPE_BYTES: usize = 4096;
+
+const _: () = {
+    let longest_entry = COLUMN_BYTES + ENTRY_BYTES + CounterName::MAX_BYTES;
+    let comparison = ROOTS_AT_ONCE * (REPLICA_BYTES + 10) + HEARS_AT_ONCE * REPLICA_BYTES;
+    // Also an answer to a batch, which corrects all of its entries at most.
+    assert!(BATCH_BYTES + longest_entry + ENVELOPE_BYTES < MAX_FRAME_BYTES);
+    assert!(CounterName::MAX_BYTES + ENVELOPE_BYTES < MAX_FRAME_BYTES);
+    assert!(comparison + ENVELOPE_BYTES < MAX_FRAME_BYTES);
+    let differing = ROOTS_AT_ONCE * (REPLICA_BYTES + 2) + DIGESTS_AT_ONCE * (2 + 10);
+    assert!(differing + ENVELOPE_BYTES < MAX_FRAME_BYTES);
+    // The first replica of an answer always fits.
+    assert!(BUCKETS <= DIGESTS_AT_ONCE);
+    assert!(ENTRIES_AT_ONCE * (REPLICA_BYTES + ENTRY_BYTES) + ENVELOPE_BYTES < MAX_FRAME_BYTES);
+};
 
 /// What one node asks of another. Each is answered, and each may be asked again without harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Who are you?
-    Identify,
+    Identify {
+        /// Who asks.
+        from: ReplicaId,
+    },
     /// Keep these entries.
     Merge(Batch),
     /// Here is what I hold of some replicas: what do you hold of those where we differ?
     Compare(Comparison),
     /// What do you hold of this name?
-    Read(CounterName),
+    Read {
+        /// Who asks.
+        from: ReplicaId,
+        /// The name.
+        name: CounterName,
+    },
     /// Answer when I have all that you held when you got this.
     Flush {
         /// Who asks.
@@ -30,15 +78,29 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The replica that the sender claims to be.
+    #[must_use]
+    pub const fn from(&self) -> &ReplicaId {
+        match self {
+            Self::Merge(Batch { from, .. })
+            | Self::Compare(Comparison { from, .. })
+            | Self::Identify { from }
+            | Self::Read { from, .. }
+            | Self::Flush { from } => from,
+        }
+    }
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// To `Identify`.
     Identity(ReplicaId),
-    /// To `Merge`: kept.
-    Merged,
+    /// To `Merge`: kept. Of entries that are the answering node's own, and that it has not counted: what it has.
+    Merged(Vec<Entry>),
     /// To `Compare`: the digests, bucket by bucket, of replicas where we differ.
-    Differing(Vec<(ReplicaId, Vec<Digest>)>),
+    Differing(Vec<(ReplicaId, Digests)>),
     /// To `Read`.
     Entries(Vec<Entry<ReplicaId>>),
     /// To `Flush`.
@@ -115,6 +177,16 @@ mod tests {
     fn a_message_arrives_as_it_was_sent() {
         let request = Request::Merge(batch());
         assert_eq!(decode::<Request>(&encode(&request)).unwrap(), request);
+    }
+
+    #[test]
+    fn nothing_is_longer_than_the_bound_of_its_length() {
+        let node: crate::NodeName = "n".repeat(MAX_NODE_NAME_BYTES).parse().unwrap();
+        let id = ReplicaId { node, incarnation: u64::MAX };
+        assert_eq!(encode(&id).len(), REPLICA_BYTES);
+        let name = CounterName::new(vec![255; CounterName::MAX_BYTES]).unwrap();
+        let entry = Entry { of: name, value: i64::MIN, operations: u64::MAX };
+        assert_eq!(encode(&entry).len(), ENTRY_BYTES + CounterName::MAX_BYTES);
     }
 
     #[test]

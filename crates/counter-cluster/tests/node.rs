@@ -30,7 +30,7 @@ async fn a_sender_reads_its_own_writes() {
     );
     assert_eq!(handle.standing().await.unwrap().names, 2);
     assert_eq!(handle.value("nobody").await.unwrap().total, Total::default());
-    node.shutdown().await;
+    assert!(node.shutdown().await.is_empty());
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ impl Report {
     #[must_use]
     pub fn new(standing: Standing, unanswered: Vec<NodeName>) -> Self {
         let total = standing.total();
-        let Standing { names, replicas, peers } = standing;
+        let Standing { names, replicas, peers, .. } = standing;
         let replicas = replicas.into_iter().map(|(id, totals)| (id.to_string(), totals.total));
         let peers = peers.into_iter().map(Peer::from);
         Self { names, total, replicas: replicas.collect(), peers: peers.collect(), unanswered }

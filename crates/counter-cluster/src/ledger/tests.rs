@@ -21,16 +21,20 @@ fn name(of: u8) -> CounterName {
     CounterName::new(&[of][..]).unwrap()
 }
 
+fn column(ledger: &mut Ledger, id: &ReplicaId) -> u32 {
+    ledger.add_column(id, Source::Direct).unwrap()
+}
+
 fn ledger(entries: &[(u8, u8, Count)]) -> Ledger {
     let mut ledger = Ledger::new([1, 2]);
     for (replica, of, count) in entries {
-        let replica = ledger.number(&id(*replica));
-        ledger.merge(replica, &name(*of), *count);
+        let column = column(&mut ledger, &id(*replica));
+        ledger.merge(column, &name(*of), *count, Source::Direct);
     }
     ledger
 }
 
-fn digests(ledger: &Ledger) -> BTreeMap<ReplicaId, Vec<Digest>> {
+fn digests(ledger: &Ledger) -> BTreeMap<ReplicaId, Digests> {
     ledger
         .replicas()
         .filter(|(_, totals)| totals.names > 0)
@@ -88,9 +92,9 @@ proptest! {
     ) {
         let (mut ledger, mut before) = (Ledger::new([1, 2]), BTreeMap::<u8, Total>::new());
         for (replica, of, operations) in arrivals {
-            let number = ledger.number(&id(replica));
+            let column = column(&mut ledger, &id(replica));
             let value = i64::try_from(operations).unwrap() * 5;
-            ledger.merge(number, &name(of), Count { value, operations });
+            ledger.merge(column, &name(of), Count { value, operations }, Source::Relayed);
             let mut total = Total::default();
             ledger.entries(&name(of)).for_each(|(_, count)| total.add(count));
             let before = before.insert(of, total).unwrap_or_default();
@@ -108,8 +112,8 @@ proptest! {
             let places: Vec<_> = ours.differing(&id, &theirs.digests(&id)).collect();
             for place in places {
                 let (key, count) = ours.entry(place);
-                let number = theirs.number(&id);
-                theirs.merge(number, &key.into(), count);
+                let column = column(&mut theirs, &id);
+                theirs.merge(column, &key.into(), count, Source::Relayed);
             }
         }
         // What was ours only is theirs now; nothing is left to send.
@@ -119,6 +123,35 @@ proptest! {
                 let known = theirs.entries(&key.into()).find(|(of, _)| **of == id).map(|(_, count)| count);
                 prop_assert!(known.is_some_and(|known| known.operations >= count.operations));
             }
+        }
+    }
+
+    #[test]
+    fn a_ledger_whose_forged_entries_are_corrected_is_as_if_there_had_been_none(
+        entries in prop::collection::vec(entry(), 0..60),
+        forged in prop::collection::vec((0..4_u8, 0..30_u8, 1..9_u64), 0..20),
+    ) {
+        let (mut ledger, honest) = (ledger(&entries), ledger(&entries));
+        for (replica, of, operations) in forged {
+            let column = column(&mut ledger, &id(replica));
+            ledger.merge(column, &name(of), Count { value: -1, operations }, Source::Relayed);
+        }
+        for replica in 0..4 {
+            let Some(column) = ledger.column(&id(replica)) else { continue };
+            ledger.confirm_equal(column, &honest.digests(&id(replica)));
+            let relayed: Vec<_> = ledger.relayed(column).collect();
+            for place in relayed {
+                let name = ledger.entry(place).0.into();
+                let count = honest.column(&id(replica)).map(|column| honest.get(column, &name));
+                ledger.correct(column, &name, count.unwrap_or_default());
+            }
+            prop_assert_eq!(ledger.relayed(column).count(), 0);
+        }
+        prop_assert_eq!(ledger.names(), honest.names());
+        prop_assert_eq!(ledger.top(99), honest.top(99));
+        for replica in 0..4 {
+            prop_assert_eq!(ledger.root(&id(replica)), honest.root(&id(replica)));
+            prop_assert_eq!(ledger.differing(&id(replica), &honest.digests(&id(replica))).count(), 0);
         }
     }
 
@@ -135,4 +168,52 @@ proptest! {
         };
         prop_assert_eq!(entries(&a) == entries(&b), digests(&a) == digests(&b));
     }
+}
+
+#[test]
+fn what_a_replica_has_said_itself_is_not_corrected_to_less() {
+    let mut ledger = Ledger::new([1, 2]);
+    let column = column(&mut ledger, &id(1));
+    ledger.merge(column, &name(1), Count { value: 5, operations: 5 }, Source::Relayed);
+    // The replica says the same itself while the answer is on its way.
+    ledger.merge(column, &name(1), Count { value: 5, operations: 5 }, Source::Direct);
+    assert_eq!(ledger.correct(column, &name(1), Count { value: 4, operations: 4 }), None);
+    assert_eq!(ledger.get(column, &name(1)), Count { value: 5, operations: 5 });
+}
+
+/// Merges one operation of each of these names.
+fn merge_names(ledger: &mut Ledger, id: &ReplicaId, names: impl Iterator<Item = u32>) -> u64 {
+    let column = column(ledger, id);
+    let one = Count { value: 1, operations: 1 };
+    let merged = names.filter_map(|of| {
+        let name = CounterName::new(of.to_string()).unwrap();
+        ledger.merge(column, &name, one, Source::Relayed)
+    });
+    merged.count() as u64
+}
+
+#[test]
+fn a_replica_costs_what_it_has_counted_however_many_names_there_are() {
+    let mut ledger = Ledger::new([1, 2]);
+    let names = 1 << 16;
+    let dense = merge_names(&mut ledger, &id(0), 0..names);
+    let dense_bytes = ledger.allocated();
+    assert!(dense_bytes < 24 * dense, "{dense_bytes} bytes for {dense} entries");
+    let sparse: u64 =
+        (1..=50).map(|replica| merge_names(&mut ledger, &id(replica), (0..names).step_by(401))).sum();
+    let sparse_bytes = ledger.allocated() - dense_bytes;
+    assert!(sparse_bytes < 160 * sparse, "{sparse_bytes} bytes for {sparse} entries");
+}
+
+#[test]
+fn invented_replicas_are_refused_beyond_a_bound_that_keeps_room_for_those_that_are_there() {
+    let mut ledger = Ledger::new([1, 2]);
+    let replica = |incarnation| ReplicaId { incarnation, ..id(0) };
+    let limit = (MAX_REPLICAS - RESERVED_REPLICAS) as u64;
+    (0..limit).for_each(|n| assert!(ledger.add_column(&replica(n), Source::Relayed).is_some()));
+    assert_eq!(ledger.add_column(&replica(limit), Source::Relayed), None);
+    assert_eq!(ledger.add_column(&replica(0), Source::Relayed), Some(0));
+    (limit..MAX_REPLICAS as u64)
+        .for_each(|n| assert!(ledger.add_column(&replica(n), Source::Direct).is_some()));
+    assert_eq!(ledger.add_column(&replica(u64::MAX), Source::Direct), None);
 }

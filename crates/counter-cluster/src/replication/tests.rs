@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::{Reply, Request, encode};
+use crate::{MAX_FRAME_BYTES, MAX_REPLICAS, RESERVED_REPLICAS};
 
 const NODES: usize = 4;
 
@@ -69,8 +71,9 @@ impl World {
             self.nodes[from].joined(to as u64, id(to));
         }
         for (from, to) in [(a, b), (b, a)] {
-            let everything = self.nodes[from].everything();
-            self.exchange(from, to, everything);
+            for comparison in self.nodes[from].everything() {
+                self.exchange(from, to, comparison);
+            }
         }
     }
 
@@ -94,7 +97,7 @@ impl World {
             Step::Toggle(a, b) => self.join(a, b),
             Step::Send { node, to, arrives, answered } => {
                 if let Some((number, batch)) = self.nodes[node].next_batch(to as u64) {
-                    (0..arrives).for_each(|_| self.nodes[to].merge(&batch));
+                    (0..arrives).for_each(|_| assert_eq!(self.nodes[to].merge(&batch), []));
                     self.nodes[node].sent(to as u64, number, answered && arrives > 0);
                     self.late.push((to, batch));
                 }
@@ -118,8 +121,9 @@ impl World {
                     let to = usize::try_from(number).unwrap();
                     self.exchange(node, to, quiet.clone());
                     while let Some((batch_number, batch)) = self.nodes[node].next_batch(number) {
-                        self.nodes[to].merge(&batch);
+                        let corrections = self.nodes[to].merge(&batch);
                         self.nodes[node].sent(number, batch_number, true);
+                        self.nodes[node].corrected(number, &corrections);
                     }
                 }
             }
@@ -142,7 +146,7 @@ proptest! {
         let mut world = World::new();
         steps.iter().for_each(|step| world.take(step));
         for (to, batch) in std::mem::take(&mut world.late) {
-            world.nodes[to].merge(&batch);
+            prop_assert_eq!(world.nodes[to].merge(&batch), []);
         }
         // At the end all are connected: each with each, or only with its neighbours.
         for a in 0..NODES {
@@ -164,6 +168,104 @@ proptest! {
                 prop_assert_eq!(world.nodes[node].lag(number), 0);
             }
         }
+    }
+}
+
+/// A batch in which one node says what another one has counted.
+fn relay(from: usize, of: usize, name: &'static str, count: Count) -> Batch {
+    let entry = Entry::new(CounterName::from_static(name), count);
+    Batch { from: id(from), columns: vec![(id(of), vec![entry])] }
+}
+
+const FORGED: Count = Count { value: i64::MAX, operations: u64::MAX };
+
+#[test]
+fn of_a_replica_that_is_connected_only_its_own_word_is_taken() {
+    let mut world = World::new();
+    world.join(0, 1);
+    world.join(0, 2);
+    world.nodes[0].merge(&relay(2, 1, "a", FORGED));
+    let a = CounterName::from_static("a");
+    assert_eq!(world.nodes[0].entries(&a), []);
+    let count = Count { value: 1, operations: 1 };
+    world.nodes[1].counted([(a.clone(), count)]);
+    world.settle();
+    assert_eq!(world.nodes[0].entries(&a), [Entry::new(id(1), count)]);
+}
+
+#[test]
+fn what_others_have_forged_is_corrected_when_the_replica_itself_is_there() {
+    let mut world = World::new();
+    world.join(0, 2);
+    let [counted, invented] = ["counted", "invented"].map(CounterName::from_static);
+    for name in ["counted", "invented"] {
+        world.nodes[0].merge(&relay(2, 1, name, FORGED));
+        assert_eq!(world.nodes[0].entries(&CounterName::from_static(name)), [Entry::new(id(1), FORGED)]);
+    }
+    let count = Count { value: 1, operations: 1 };
+    world.nodes[1].counted([(counted.clone(), count)]);
+    world.join(0, 1);
+    world.settle();
+    assert_eq!(world.nodes[0].entries(&counted), [Entry::new(id(1), count)]);
+    assert_eq!(world.nodes[0].entries(&invented), []);
+    assert_eq!(world.nodes[0].ledger().names(), 1);
+}
+
+#[test]
+fn entries_of_further_replicas_are_refused_and_counted() {
+    let mut node = Replication::new(id(0), [3, 4]);
+    let replica = |incarnation| ReplicaId { incarnation, ..id(2) };
+    let entry = Entry::new(CounterName::from_static("a"), Count { value: 1, operations: 1 });
+    let columns = (0..MAX_REPLICAS as u64).map(|n| (replica(n), vec![entry.clone()])).collect();
+    node.merge(&Batch { from: id(1), columns });
+    // Its own column is there as well.
+    assert_eq!(node.refused(), RESERVED_REPLICAS as u64 + 1);
+    node.merge(&relay(3, 3, "a", Count { value: 1, operations: 1 }));
+    assert_eq!(node.refused(), RESERVED_REPLICAS as u64 + 1);
+    // What would be refused is not asked for again.
+    let roots = vec![(replica(u64::MAX), 1)];
+    assert_eq!(node.compare(Comparison { from: id(1), hears: Vec::new(), roots }), []);
+}
+
+#[test]
+fn nodes_agree_after_more_incarnations_than_fit_into_one_message() {
+    let mut world = World::new();
+    let entry = Entry::new(CounterName::from_static("a"), Count { value: 1, operations: 1 });
+    let node: crate::NodeName = "n".repeat(crate::MAX_NODE_NAME_BYTES).parse().unwrap();
+    let replica = |n: u64| ReplicaId { node: node.clone(), incarnation: u64::MAX - n };
+    let columns = (0..16_000).map(|n| (replica(n), vec![entry.clone()])).collect();
+    world.nodes[2].merge(&Batch { from: id(3), columns });
+    let everything = world.nodes[2].everything();
+    let len = |comparison: Comparison| encode(&Request::Compare(comparison)).len();
+    assert!(everything.into_iter().map(len).max().unwrap() < MAX_FRAME_BYTES);
+    for node in [0, 1] {
+        // The first half to one, the second to the other.
+        let columns = (0..8_000).map(|n| (replica(n + 8_000 * node), vec![entry.clone()])).collect();
+        world.nodes[usize::try_from(node).unwrap()].merge(&Batch { from: id(3), columns });
+    }
+    world.join(0, 1);
+    world.settle();
+    assert!(len(world.nodes[0].quiet()) < MAX_FRAME_BYTES);
+    let replicas =
+        |node: usize| world.nodes[node].ledger().replicas().filter(|(_, totals)| totals.names > 0).count();
+    assert_eq!((replicas(0), replicas(1)), (16_000, 16_000));
+    let read = Reply::Entries(world.nodes[0].entries(&CounterName::from_static("a")));
+    assert!(encode(&read).len() < MAX_FRAME_BYTES);
+}
+
+#[test]
+fn an_entry_with_the_longest_name_travels() {
+    let mut world = World::new();
+    world.join(0, 1);
+    let names = (0..20_u8).map(|n| CounterName::new(vec![n; CounterName::MAX_BYTES]).unwrap());
+    world.nodes[0].counted(names.clone().map(|name| (name, FORGED)));
+    while let Some((number, batch)) = world.nodes[0].next_batch(1) {
+        assert!(encode(&Request::Merge(batch.clone())).len() < MAX_FRAME_BYTES);
+        world.nodes[1].merge(&batch);
+        world.nodes[0].sent(1, number, true);
+    }
+    for name in names {
+        assert_eq!(world.nodes[1].entries(&name), [Entry::new(id(0), FORGED)]);
     }
 }
 

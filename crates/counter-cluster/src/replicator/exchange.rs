@@ -30,8 +30,12 @@ impl ReplicatorState {
         for peer in self.numbers() {
             while let Some((batch, content)) = self.replication.next_batch(peer) {
                 self.question(myself, peer, Request::Merge(content), move |answer| {
-                    let arrived = answer == Ok(Reply::Merged);
-                    ReplicatorMessage::Sent { peer, batch, arrived }
+                    let corrections = match answer {
+                        Ok(Reply::Merged(corrections)) => Ok(corrections),
+                        Ok(Reply::Identity(_) | Reply::Differing(_) | Reply::Entries(_) | Reply::Flushed)
+                        | Err(_) => Err(Unanswered),
+                    };
+                    ReplicatorMessage::Sent { peer, batch, corrections }
                 });
             }
         }
@@ -54,7 +58,7 @@ impl ReplicatorState {
         self.question(myself, peer, Request::Compare(comparison), move |answer| {
             let differing = match answer {
                 Ok(Reply::Differing(differing)) => Ok(differing),
-                Ok(Reply::Identity(_) | Reply::Merged | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
+                Ok(Reply::Identity(_) | Reply::Merged(_) | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
                     Err(Unanswered)
                 }
             };
@@ -62,23 +66,30 @@ impl ReplicatorState {
         });
     }
 
+    /// Answers a node that is who the sender of a request must be, or refuses the request.
     pub(super) async fn answer(
         &mut self,
+        sender: &NodeName,
         request: Request,
         reply: RpcReplyPort<Vec<u8>>,
     ) -> Result<(), ActorProcessingErr> {
+        let claimed = &request.from().node;
+        if claimed != sender {
+            // Whoever asks learns from the reply port that there is no answer.
+            tracing::warn!(%sender, %claimed, "refused a request in the name of another node");
+            return Ok(());
+        }
         let answer = match request {
-            Request::Identify => Reply::Identity(self.replication.me().clone()),
+            Request::Identify { .. } => Reply::Identity(self.replication.me().clone()),
             Request::Merge(batch) => {
                 self.heard_from(&batch.from);
-                self.replication.merge(&batch);
-                Reply::Merged
+                Reply::Merged(self.merge(&batch))
             }
             Request::Compare(comparison) => {
                 self.heard_from(&comparison.from);
                 Reply::Differing(self.replication.compare(comparison))
             }
-            Request::Read(name) => {
+            Request::Read { name, .. } => {
                 let mine = self.keyspace.count(name.as_bytes()).await?;
                 self.replication.counted(mine.map(|count| (name.clone(), count)));
                 Reply::Entries(self.replication.entries(&name))
@@ -103,6 +114,16 @@ impl ReplicatorState {
         Ok(())
     }
 
+    /// Keeps what a peer has sent. Returns what it holds wrong of this node.
+    pub(super) fn merge(&mut self, batch: &Batch) -> Vec<Entry> {
+        let refused = self.replication.refused();
+        let corrections = self.replication.merge(batch);
+        if refused == 0 && self.replication.refused() > 0 {
+            tracing::warn!(from = %batch.from, "no room for another replica: its entries are refused, here and from now on");
+        }
+        corrections
+    }
+
     pub(super) fn refresh(
         &mut self,
         myself: &ActorRef<ReplicatorMessage>,
@@ -110,11 +131,10 @@ impl ReplicatorState {
         deadline: Duration,
         reply: RpcReplyPort<Vec<NodeName>>,
     ) {
-        let down = self.nodes.iter().filter(|(_, known)| known.peer.is_none());
-        let mut unanswered: Vec<_> = down.map(|(node, _)| node.clone()).collect();
+        let mut unanswered = self.absent();
         let questions = self.replication.peers().filter_map(|(number, from)| {
             let request = match &name {
-                Some(name) => Request::Read(name.clone()),
+                Some(name) => Request::Read { from: self.replication.me().clone(), name: name.clone() },
                 None => Request::Flush { from: self.replication.me().clone() },
             };
             let (from, gateway) = (from.clone(), self.gateway(number)?);
@@ -142,13 +162,14 @@ impl ReplicatorState {
             let point = self.replication.end(number)?;
             Some((node, self.when_reached(number, point)))
         });
-        let reached: Vec<_> = reached.collect();
+        let (reached, mut lacking): (Vec<_>, _) = (reached.collect(), self.absent());
         self.questions.spawn(async move {
             let all = reached.into_iter().map(|(node, reached)| async move {
                 let in_time = tokio::time::timeout(deadline, reached).await;
                 if matches!(in_time, Ok(Ok(()))) { None } else { Some(node) }
             });
-            let _ = reply.send(join_all(all).await.into_iter().flatten().collect());
+            lacking.extend(join_all(all).await.into_iter().flatten());
+            let _ = reply.send(lacking);
         });
     }
 }

@@ -1,5 +1,7 @@
 //! Which other nodes there are, and how this one stands with them.
 
+use std::collections::BTreeSet;
+
 use counter_protocol::CounterName;
 use ractor::{ActorCell, ActorId, ActorRef, pg};
 use tokio::sync::oneshot;
@@ -27,10 +29,11 @@ impl ReplicatorState {
         let number = self.next_member;
         self.next_member += 1;
         self.members.insert(member, Member { number, gateway });
-        self.question(myself, number, Request::Identify, move |answer| {
+        let identify = Request::Identify { from: self.replication.me().clone() };
+        self.question(myself, number, identify, move |answer| {
             let replica = match answer {
                 Ok(Reply::Identity(replica)) => Ok(replica),
-                Ok(Reply::Merged | Reply::Differing(_) | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
+                Ok(Reply::Merged(_) | Reply::Differing(_) | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
                     Err(Unanswered)
                 }
             };
@@ -55,9 +58,11 @@ impl ReplicatorState {
         tracing::info!(%replica, "a node is there");
         self.replication.joined(number, replica.clone());
         let known = Known { replica: replica.clone(), peer: Some(number), heard: Instant::now() };
+        self.known.send_if_modified(|nodes| nodes.insert(replica.node.clone()));
         self.nodes.insert(replica.node, known);
-        let everything = self.replication.everything();
-        self.compare(myself, number, everything);
+        for comparison in self.replication.everything() {
+            self.compare(myself, number, comparison);
+        }
     }
 
     pub(super) fn left(&mut self, member: &ActorId) {
@@ -69,6 +74,12 @@ impl ReplicatorState {
                 tracing::info!(%node, "a node is gone");
             }
         }
+    }
+
+    /// The nodes that were ever connected, and are not now.
+    pub(super) fn absent(&self) -> Vec<NodeName> {
+        let connected: BTreeSet<_> = self.replication.peers().map(|(_, replica)| &replica.node).collect();
+        self.known.borrow().iter().filter(|node| !connected.contains(node)).cloned().collect()
     }
 
     pub(super) fn heard(&mut self, peer: u64, heard: bool) {
@@ -138,7 +149,8 @@ impl ReplicatorState {
     pub(super) fn standing(&self) -> Standing {
         let ledger = self.replication.ledger();
         let replicas = ledger.replicas().map(|(id, totals)| (id.clone(), totals)).collect();
-        Standing { names: ledger.names(), replicas, peers: self.peers() }
+        let refused = self.replication.refused();
+        Standing { names: ledger.names(), replicas, peers: self.peers(), refused }
     }
 
     pub(super) fn peers(&self) -> Vec<PeerStatus> {

@@ -1,0 +1,51 @@
+use counter_actor::Count;
+use serde::{Deserialize, Serialize};
+
+/// What one replica has counted in all, or all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Total {
+    /// Applied increments minus applied decrements.
+    pub value: i128,
+    /// Applied operations.
+    pub operations: u128,
+}
+
+/// A replica's sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Over all its names.
+    pub total: Total,
+    /// How many names it has counted.
+    pub names: u64,
+}
+
+impl Total {
+    /// Adds an entry.
+    pub fn add(&mut self, count: Count) {
+        self.value += i128::from(count.value);
+        self.operations += u128::from(count.operations);
+    }
+
+    fn remove(&mut self, count: Count) {
+        self.value -= i128::from(count.value);
+        self.operations -= u128::from(count.operations);
+    }
+}
+
+impl FromIterator<Count> for Total {
+    fn from_iter<I: IntoIterator<Item = Count>>(counts: I) -> Self {
+        let mut total = Self::default();
+        counts.into_iter().for_each(|count| total.add(count));
+        total
+    }
+}
+
+impl Totals {
+    /// Puts one count in the place of another. An entry without operations does not exist.
+    pub(super) fn replace(&mut self, old: Count, new: Count) {
+        self.total.remove(old);
+        self.total.add(new);
+        self.names += u64::from(new.operations > 0);
+        self.names -= u64::from(old.operations > 0);
+    }
+}
