@@ -22,7 +22,11 @@
 //! messages, over connections that are made and watched by [`transport`].
 //!
 //! What this does not do: it keeps nothing on disk, it removes no names, and it does not find peers by itself. Every node
-//! holds every entry of every replica, 16 bytes each beside the name.
+//! holds every entry of every replica, 17 bytes each beside the name where a replica has counted most names. It holds up to
+//! [`MAX_REPLICAS`] of them.
+//!
+//! Nodes of a cluster trust each other to count. Of a replica that is connected, only its own word is taken; what is relayed
+//! of others may be forged by whoever relays it, until the replica itself connects and corrects it.
 //!
 //! ```
 //! use counter_cluster::transport::Cookie;
