@@ -69,10 +69,11 @@ pub(crate) struct NodeArguments {
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
 
-    /// What the standard input is: operations (NAME, or NAME, a tab and AMOUNT), or requests as JSON, one a line, such as
-    /// {"add":{"name":"a","amount":5}}, {"value":{"name":"a","fresh_ms":500}}, {"standing":{}} or {"top":{"n":10}};
-    /// the node ends when they do. They are answered in turn, but one with a number, such as [7,{"standing":{}}], as soon
-    /// as it is done.
+    /// Content of the standard input: operations (NAME, or NAME, a tab and AMOUNT), one a line, where lines that are
+    /// neither or have a longer name than 64 KiB are skipped with a warning; or requests as JSON, one a line of at most
+    /// 512 KiB, such as {"add":{"name":"a","amount":5}}, {"value":{"name":"a","fresh_ms":500}}, {"standing":{}} or
+    /// {"top":{"n":10}}; the node ends when they do. They are answered in turn, but one with a number, such as
+    /// [7,{"standing":{}}], as soon as it is done.
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub(crate) stdin: StdinFormat,
 

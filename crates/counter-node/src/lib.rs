@@ -2,8 +2,12 @@
 //!
 //! The binary `counter-node` is made of this, and so are the tests that start many of it.
 
+mod answering;
 pub mod cluster;
 pub mod harness;
+mod lines;
 pub mod load;
+mod operations;
+mod refusals;
 pub mod requests;
 pub mod serve;

@@ -1,0 +1,82 @@
+//! The standard input as requests, and the answers to them.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use counter_cluster::NodeHandle;
+use counter_keyspace::MAX_NAME_BYTES;
+use tokio::task::JoinSet;
+
+use crate::lines::{Line, read_lines};
+use crate::requests::{Answer, Request, answer};
+use crate::serve::print_json;
+
+/// Longest request: JSON may take up to six bytes for one byte of a name.
+const MAX_REQUEST_BYTES: usize = 8 * MAX_NAME_BYTES;
+
+/// Maximum number of requests with a number that are carried out at once; then no further line is looked at.
+const REQUESTS_AT_ONCE: usize = 256;
+
+/// Answers requests until there are no more.
+pub(crate) async fn answer_all(node: &NodeHandle, address: SocketAddr) -> anyhow::Result<()> {
+    let mut lines = read_lines(MAX_REQUEST_BYTES);
+    let mut at_work = JoinSet::<anyhow::Result<()>>::new();
+    loop {
+        let line = tokio::select! {
+            line = lines.recv(), if at_work.len() < REQUESTS_AT_ONCE => line,
+            Some(done) = at_work.join_next() => {
+                done.context("failed to answer a request")??;
+                continue;
+            }
+        };
+        let Some(line) = line else { break };
+        match request(&line.context("failed to read the standard input")?) {
+            Ok((Some(number), request)) => {
+                let node = node.clone();
+                at_work.spawn(async move { print_json(&(number, answer(&node, address, request).await)) });
+            }
+            Ok((None, request)) => print_json(&answer(node, address, request).await)?,
+            Err(reason) => print_json(&Answer::Failed(reason))?,
+        }
+    }
+    while let Some(done) = at_work.join_next().await {
+        done.context("failed to answer a request")??;
+    }
+    Ok(())
+}
+
+/// The request that a line stands for, with its number if it has one.
+fn request(line: &Line) -> Result<(Option<u64>, Request), String> {
+    let Line::Whole(line) = line else {
+        return Err(format!("request of more than {MAX_REQUEST_BYTES} bytes"));
+    };
+    let request = if line.starts_with(b"[") {
+        serde_json::from_slice(line).map(|(number, request)| (Some(number), request))
+    } else {
+        serde_json::from_slice(line).map(|request| (None, request))
+    };
+    request.map_err(|error| format!("expected a request as JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_may_have_a_number() {
+        let top = Request::Top { n: 3 };
+        let request = |line: &[u8]| request(&Line::Whole(line.to_vec()));
+        assert_eq!(request(br#"{"top":{"n":3}}"#), Ok((None, top.clone())));
+        assert_eq!(request(br#"[7,{"top":{"n":3}}]"#), Ok((Some(7), top)));
+        assert!(request(b"[7]").is_err());
+    }
+
+    #[test]
+    fn the_longest_name_fits_into_a_request_however_it_is_written() {
+        let name = r"\u0001".repeat(MAX_NAME_BYTES);
+        let line =
+            format!(r#"[18446744073709551615,{{"add":{{"name":"{name}","amount":-9223372036854775808}}}}]"#);
+        assert!(line.len() <= MAX_REQUEST_BYTES);
+        assert!(request(&Line::Whole(line.into_bytes())).is_ok());
+    }
+}

@@ -1,0 +1,106 @@
+//! The standard input as operations: a name, or a name, a tab and an amount, one a line.
+
+use std::pin::pin;
+
+use anyhow::{Context, anyhow};
+use counter_cluster::NodeHandle;
+use counter_keyspace::MAX_NAME_BYTES;
+use tokio::time::{Instant, sleep_until};
+
+use crate::lines::{Line, read_lines};
+use crate::refusals::{Refusal, Refusals};
+
+/// The longest name, a tab, and the longest amount.
+const MAX_LINE_BYTES: usize = MAX_NAME_BYTES + 1 + "-9223372036854775808".len();
+
+/// Counts lines until it is to stop, and then those that have been read already. What cannot be counted is refused, and
+/// a warning logged now and then.
+pub(crate) async fn count_lines(node: &NodeHandle, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let (mut lines, mut number, mut stop) = (read_lines(MAX_LINE_BYTES), 0, pin!(stop));
+    let mut refusals = Refusals::new(Instant::now());
+    let mut stopped = false;
+    loop {
+        let line = tokio::select! {
+            biased;
+            () = &mut stop, if !stopped => {
+                stopped = true;
+                lines.close();
+                continue;
+            }
+            () = when_due(&refusals) => {
+                warn(&mut refusals);
+                continue;
+            }
+            line = lines.recv() => line,
+        };
+        let Some(line) = line else { break };
+        number += 1;
+        match operation(&line.context("failed to read the standard input")?) {
+            Ok((name, amount)) => {
+                let counted = node.increment(name, amount).await;
+                counted.map_err(|error| anyhow!("line {number}: failed to {error}"))?;
+            }
+            Err(refusal) => refusals.record(number, refusal),
+        }
+    }
+    warn(&mut refusals);
+    if !stopped {
+        // Others may go on counting.
+        stop.await;
+    }
+    Ok(())
+}
+
+async fn when_due(refusals: &Refusals) {
+    match refusals.due() {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn warn(refusals: &mut Refusals) {
+    if let Some(warning) = refusals.warning(Instant::now()) {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// The name and the amount that a line stands for.
+fn operation(line: &Line) -> Result<(&[u8], i64), Refusal> {
+    let Line::Whole(line) = line else { return Err(Refusal::TooLong) };
+    let (name, amount) = match line.iter().rposition(|&byte| byte == b'\t') {
+        Some(tab) => (&line[..tab], amount(&line[tab + 1..]).ok_or(Refusal::Malformed)?),
+        None => (&line[..], 1),
+    };
+    if name.len() > MAX_NAME_BYTES { Err(Refusal::TooLong) } else { Ok((name, amount)) }
+}
+
+fn amount(bytes: &[u8]) -> Option<i64> {
+    str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation_of(line: &[u8]) -> Result<(Vec<u8>, i64), Refusal> {
+        operation(&Line::Whole(line.to_vec())).map(|(name, amount)| (name.to_vec(), amount))
+    }
+
+    #[test]
+    fn an_operation_is_a_name_and_perhaps_an_amount() {
+        assert_eq!(operation_of(b"a b"), Ok((b"a b".to_vec(), 1)));
+        assert_eq!(operation_of(b"a\t-5"), Ok((b"a".to_vec(), -5)));
+        assert_eq!(operation_of(b"a\tb\t5"), Ok((b"a\tb".to_vec(), 5)));
+        assert_eq!(operation_of(b"a\tb"), Err(Refusal::Malformed));
+    }
+
+    #[test]
+    fn the_longest_name_may_have_the_longest_amount() {
+        let mut line = vec![b'n'; MAX_NAME_BYTES];
+        line.extend(b"\t-9223372036854775808");
+        assert_eq!(line.len(), MAX_LINE_BYTES);
+        assert_eq!(operation_of(&line), Ok((vec![b'n'; MAX_NAME_BYTES], i64::MIN)));
+        assert_eq!(operation_of(&[b'n'; MAX_NAME_BYTES + 1]), Err(Refusal::TooLong));
+        assert_eq!(operation(&Line::TooLong), Err(Refusal::TooLong));
+    }
+}
