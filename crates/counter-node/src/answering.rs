@@ -4,44 +4,65 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use counter_cluster::NodeHandle;
-use counter_keyspace::MAX_NAME_BYTES;
+use counter_protocol::CounterName;
+use serde::Serialize;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::lines::{Line, read_lines};
 use crate::requests::{Answer, Request, answer};
-use crate::serve::print_json;
 
 /// Longest request: JSON may take up to six bytes for one byte of a name.
-const MAX_REQUEST_BYTES: usize = 8 * MAX_NAME_BYTES;
+const MAX_REQUEST_BYTES: usize = 8 * CounterName::MAX_BYTES;
 
 /// Maximum number of requests with a number that are carried out at once; then no further line is looked at.
 const REQUESTS_AT_ONCE: usize = 256;
 
-/// Answers requests until there are no more.
-pub(crate) async fn answer_all(node: &NodeHandle, address: SocketAddr) -> anyhow::Result<()> {
+/// Answers requests until there are no more. When nobody receives the answers, requests are no longer carried out: the
+/// rest is skipped.
+pub(crate) async fn answer_all(
+    node: &NodeHandle,
+    address: SocketAddr,
+    answers: mpsc::Sender<String>,
+) -> anyhow::Result<()> {
     let mut lines = read_lines(MAX_REQUEST_BYTES);
     let mut at_work = JoinSet::<anyhow::Result<()>>::new();
     loop {
         let line = tokio::select! {
-            line = lines.recv(), if at_work.len() < REQUESTS_AT_ONCE => line,
+            biased;
+            () = answers.closed() => break,
             Some(done) = at_work.join_next() => {
                 done.context("failed to answer a request")??;
                 continue;
             }
+            line = lines.recv(), if at_work.len() < REQUESTS_AT_ONCE => line,
         };
         let Some(line) = line else { break };
         match request(&line.context("failed to read the standard input")?) {
             Ok((Some(number), request)) => {
-                let node = node.clone();
-                at_work.spawn(async move { print_json(&(number, answer(&node, address, request).await)) });
+                let (node, answers) = (node.clone(), answers.clone());
+                at_work.spawn(async move {
+                    let answer = answer(&node, address, request).await;
+                    send(&answers, &(number, answer)).await
+                });
             }
-            Ok((None, request)) => print_json(&answer(node, address, request).await)?,
-            Err(reason) => print_json(&Answer::Failed(reason))?,
+            Ok((None, request)) => send(&answers, &answer(node, address, request).await).await?,
+            Err(reason) => send(&answers, &Answer::Failed(reason)).await?,
         }
     }
     while let Some(done) = at_work.join_next().await {
         done.context("failed to answer a request")??;
     }
+    while let Some(skipped) = lines.recv().await {
+        skipped.context("failed to read the standard input")?;
+    }
+    Ok(())
+}
+
+/// Waits for room for the answer. If nobody receives it, that is for the caller to find out.
+async fn send(answers: &mpsc::Sender<String>, answer: &impl Serialize) -> anyhow::Result<()> {
+    let answer = serde_json::to_string(answer).context("failed to write JSON")?;
+    let _ = answers.send(answer).await;
     Ok(())
 }
 
@@ -73,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_longest_name_fits_into_a_request_however_it_is_written() {
-        let name = r"\u0001".repeat(MAX_NAME_BYTES);
+        let name = r"\u0001".repeat(CounterName::MAX_BYTES);
         let line =
             format!(r#"[18446744073709551615,{{"add":{{"name":"{name}","amount":-9223372036854775808}}}}]"#);
         assert!(line.len() <= MAX_REQUEST_BYTES);

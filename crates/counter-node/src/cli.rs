@@ -17,9 +17,10 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0  done; a node that was told to go (SIGTERM, SIGINT) has handed over what it had counted
-  1  a node could not hand everything over, or failed; a cluster did not hold what it was sent
-  2  bad arguments, or a file that cannot be used";
+  0    done; a node that was told to go (SIGTERM, SIGINT) has handed over what it had counted
+  1    a node could not hand everything over, or failed; a cluster did not hold what it was sent
+  2    bad arguments, or a file that cannot be used
+  130  ended at once by a second signal, a SIGINT; 143 by a SIGTERM";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -73,7 +74,8 @@ pub(crate) struct NodeArguments {
     /// neither or have a longer name than 64 KiB are skipped with a warning; or requests as JSON, one a line of at most
     /// 512 KiB, such as {"add":{"name":"a","amount":5}}, {"value":{"name":"a","fresh_ms":500}}, {"standing":{}} or
     /// {"top":{"n":10}}; the node ends when they do. They are answered in turn, but one with a number, such as
-    /// [7,{"standing":{}}], as soon as it is done.
+    /// [7,{"standing":{}}], as soon as it is done. When the standard output is closed, requests are no longer carried out,
+    /// and the node goes on for its peers.
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub(crate) stdin: StdinFormat,
 
@@ -89,7 +91,8 @@ pub(crate) struct NodeArguments {
     #[arg(long, value_name = "N", requires = "load")]
     pub(crate) load_rate: Option<NonZeroU64>,
 
-    /// How often to print how things stand.
+    /// How often to print how things stand. A line that nobody has read when the next one is due is dropped, and a closed
+    /// standard output ends the reports, but not the node.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = positive_duration)]
     pub(crate) report_every: Duration,
 

@@ -3,15 +3,16 @@
 mod chaos;
 mod loads;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use counter_cluster::{NodeName, Total};
 use tokio::time::Instant;
 
 use crate::harness::{Cluster, ClusterOptions, Kept, Plan};
 use crate::requests::Report;
-use crate::serve::print;
 use chaos::Victims;
 use loads::Loads;
 
@@ -95,6 +96,11 @@ async fn verdict(cluster: &Cluster, loads: &Loads) -> anyhow::Result<()> {
         sent.operations()
     ))?;
     print("exact: just what was sent, but for those")
+}
+
+fn print(line: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("failed to write to the standard output")
 }
 
 fn time(duration: Duration) -> String {

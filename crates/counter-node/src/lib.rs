@@ -8,6 +8,7 @@ pub mod harness;
 mod lines;
 pub mod load;
 mod operations;
+mod output;
 mod refusals;
 pub mod requests;
 pub mod serve;

@@ -1,10 +1,12 @@
 //! Runs nodes of a counting cluster from the command line.
 
 mod cli;
+mod log;
+mod signals;
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
@@ -14,13 +16,13 @@ use counter_node::cluster;
 use counter_node::load::Load;
 use counter_node::serve::{Input, Serve, serve};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, ClusterArguments, Command, NodeArguments, StdinFormat};
+use crate::log::Log;
+use crate::signals::told_to_stop;
 
-/// What is logged unless `RUST_LOG` says otherwise: `ractor_cluster` warns of each connection that ends, and the node knows.
-const QUIET: &str = "warn,ractor_cluster=error";
+/// Time that a cluster has to kill its nodes when it is interrupted.
+const INTERRUPTED: Duration = Duration::from_secs(1);
 
 /// What the user gave cannot be worked with.
 #[derive(Debug, thiserror::Error)]
@@ -29,29 +31,20 @@ struct BadInput(anyhow::Error);
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
-    match run(command) {
+    let mut log = Log::start();
+    let code = match run(command, &log) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "this is the one place that speaks to the user about failures")]
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("counter-node: {error:#}");
-    ExitCode::from(if error.is::<BadInput>() { 2 } else { 1 })
-}
-
-fn run(command: Command) -> anyhow::Result<()> {
-    let filter = match std::env::var_os(EnvFilter::DEFAULT_ENV) {
-        Some(_) => EnvFilter::try_from_default_env(),
-        None => EnvFilter::try_new(QUIET).map_err(Into::into),
+        Err(error) => {
+            log.write(&format!("counter-node: {error:#}\n"));
+            ExitCode::from(if error.is::<BadInput>() { 2 } else { 1 })
+        }
     };
-    let filter = filter.context("cannot read RUST_LOG; try RUST_LOG=info").map_err(BadInput)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    log.finish();
+    code
+}
+
+fn run(command: Command, log: &Log) -> anyhow::Result<()> {
+    log.subscribe().map_err(BadInput)?;
     match command {
         Command::Cookie { file } => {
             Ok(Cookie::generate().write_new(&file).map_err(|error| BadInput(error.into()))?)
@@ -85,17 +78,6 @@ async fn node(arguments: NodeArguments) -> anyhow::Result<()> {
     Err(anyhow!("not everything that was counted here has reached {}", lacking.join(", ")))
 }
 
-/// Ready on the first SIGINT or SIGTERM.
-fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
-    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = int.recv() => (),
-            _ = term.recv() => (),
-        }
-    })
-}
-
 async fn cluster(arguments: ClusterArguments) -> anyhow::Result<()> {
     let ClusterArguments { nodes, operations, names, seconds, chaos, seed } = arguments;
     let options = cluster::Options {
@@ -107,9 +89,16 @@ async fn cluster(arguments: ClusterArguments) -> anyhow::Result<()> {
         chaos,
         seed: seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
     };
+    let stop = told_to_stop()?;
+    // On a task of its own, which may be stuck because nobody reads what it prints.
+    let mut running = tokio::spawn(cluster::run(options));
     tokio::select! {
-        outcome = cluster::run(options) => outcome,
-        () = told_to_stop()? => Err(anyhow!("interrupted")),
+        outcome = &mut running => outcome.context("failed to run a cluster")?,
+        () = stop => {
+            running.abort();
+            let _ = tokio::time::timeout(INTERRUPTED, running).await;
+            Err(anyhow!("interrupted"))
+        }
     }
 }
 

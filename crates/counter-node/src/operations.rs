@@ -4,14 +4,14 @@ use std::pin::pin;
 
 use anyhow::{Context, anyhow};
 use counter_cluster::NodeHandle;
-use counter_keyspace::MAX_NAME_BYTES;
+use counter_protocol::CounterName;
 use tokio::time::{Instant, sleep_until};
 
 use crate::lines::{Line, read_lines};
 use crate::refusals::{Refusal, Refusals};
 
 /// The longest name, a tab, and the longest amount.
-const MAX_LINE_BYTES: usize = MAX_NAME_BYTES + 1 + "-9223372036854775808".len();
+const MAX_LINE_BYTES: usize = CounterName::MAX_BYTES + 1 + "-9223372036854775808".len();
 
 /// Counts lines until it is to stop, and then those that have been read already. What cannot be counted is refused, and
 /// a warning logged now and then.
@@ -71,7 +71,8 @@ fn operation(line: &Line) -> Result<(&[u8], i64), Refusal> {
         Some(tab) => (&line[..tab], amount(&line[tab + 1..]).ok_or(Refusal::Malformed)?),
         None => (&line[..], 1),
     };
-    if name.len() > MAX_NAME_BYTES { Err(Refusal::TooLong) } else { Ok((name, amount)) }
+    CounterName::check_len(name.len()).map_err(|_| Refusal::TooLong)?;
+    Ok((name, amount))
 }
 
 fn amount(bytes: &[u8]) -> Option<i64> {
@@ -96,11 +97,11 @@ mod tests {
 
     #[test]
     fn the_longest_name_may_have_the_longest_amount() {
-        let mut line = vec![b'n'; MAX_NAME_BYTES];
+        let mut line = vec![b'n'; CounterName::MAX_BYTES];
         line.extend(b"\t-9223372036854775808");
         assert_eq!(line.len(), MAX_LINE_BYTES);
-        assert_eq!(operation_of(&line), Ok((vec![b'n'; MAX_NAME_BYTES], i64::MIN)));
-        assert_eq!(operation_of(&[b'n'; MAX_NAME_BYTES + 1]), Err(Refusal::TooLong));
+        assert_eq!(operation_of(&line), Ok((vec![b'n'; CounterName::MAX_BYTES], i64::MIN)));
+        assert_eq!(operation_of(&[b'n'; CounterName::MAX_BYTES + 1]), Err(Refusal::TooLong));
         assert_eq!(operation(&Line::TooLong), Err(Refusal::TooLong));
     }
 }

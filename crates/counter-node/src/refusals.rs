@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use counter_keyspace::MAX_NAME_BYTES;
+use counter_protocol::CounterName;
 use tokio::time::Instant;
 
 /// Minimum time between two warnings: a bad source should not fill the log, too.
@@ -12,7 +12,7 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// The name, or the whole line, has too many bytes.
-    #[error("too long: names have at most {MAX_NAME_BYTES} bytes")]
+    #[error("too long: names have at most {} bytes", CounterName::MAX_BYTES)]
     TooLong,
     /// What follows the tab is not an amount.
     #[error("expected a name, or a name, a tab and an amount")]

@@ -1,17 +1,20 @@
 //! One node, from its start until it is told to go.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use counter_cluster::{Node, NodeHandle, NodeName};
-use serde::Serialize;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::answering::answer_all;
 use crate::load::Load;
 use crate::operations::count_lines;
+use crate::output::Printer;
 use crate::requests::Report;
+
+/// Answers that wait to be printed, at most; then no further request is carried out.
+const ANSWERS_AHEAD: usize = 64;
 
 /// What a node does besides counting for its peers.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +23,8 @@ pub struct Serve {
     pub input: Input,
     /// A load that it makes up.
     pub load: Option<Load>,
-    /// How often it prints how things stand; it does not while it answers requests.
+    /// Time between two reports; there are none while it answers requests. A report that nobody has read when the next
+    /// one is due is dropped.
     pub report_every: Duration,
     /// Reports are JSON.
     pub json: bool,
@@ -31,28 +35,39 @@ pub struct Serve {
 pub enum Input {
     /// Operations: a name, or a name, a tab and an amount.
     Operations,
-    /// [`Request`](crate::requests::Request)s. The node ends with them.
+    /// [`Request`](crate::requests::Request)s. The node ends with them. When the standard output is closed, they are no
+    /// longer carried out, since nobody could be told; the node goes on for its peers until its input ends.
     Requests,
 }
 
 /// Runs until `stop` is ready, or the requests end. Returns the nodes that could not be given what they lacked.
 ///
 /// # Errors
-/// If the standard output cannot be written, or the node fails.
+/// If the standard input cannot be read, or the node fails.
 pub async fn serve(
     node: Node,
     serve: Serve,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Vec<NodeName>> {
     let handle = node.handle();
-    let outcome = match serve.input {
-        Input::Requests => tokio::select! {
-            () = stop => Ok(()),
-            outcome = answer_all(&handle, node.local_addr()) => outcome,
-        },
-        Input::Operations => work(&handle, node.name(), serve, stop).await,
+    let (outcome, printer) = match serve.input {
+        Input::Requests => {
+            let (answers, lines) = mpsc::channel(ANSWERS_AHEAD);
+            let printer = Printer::of_all(lines);
+            let outcome = tokio::select! {
+                () = stop => Ok(()),
+                outcome = answer_all(&handle, node.local_addr(), answers) => outcome,
+            };
+            (outcome, printer)
+        }
+        Input::Operations => {
+            let (reports, lines) = watch::channel(String::new());
+            let printer = Printer::of_latest(lines);
+            (work(&handle, node.name(), serve, reports, stop).await, printer)
+        }
     };
     let lacking = node.shutdown().await;
+    printer.finish().await;
     outcome.map(|()| lacking)
 }
 
@@ -60,6 +75,7 @@ async fn work(
     node: &NodeHandle,
     name: &NodeName,
     serve: Serve,
+    reports: watch::Sender<String>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let load = async {
@@ -71,23 +87,28 @@ async fn work(
     tokio::select! {
         outcome = load => outcome,
         outcome = count_lines(node, stop) => outcome,
-        outcome = report(node, name, serve) => outcome,
+        outcome = report(node, name, serve, reports) => outcome,
     }
 }
 
-/// Prints how things stand, again and again.
-async fn report(node: &NodeHandle, name: &NodeName, serve: Serve) -> anyhow::Result<()> {
+/// Reports how things stand, again and again.
+async fn report(
+    node: &NodeHandle,
+    name: &NodeName,
+    serve: Serve,
+    reports: watch::Sender<String>,
+) -> anyhow::Result<()> {
     let mut every = tokio::time::interval(serve.report_every);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         every.tick().await;
         let standing = node.standing().await.map_err(|error| anyhow!("failed to {error}"))?;
         let report = Report::new(standing, Vec::new());
-        if serve.json {
-            print_json(&report)?;
+        reports.send_replace(if serve.json {
+            serde_json::to_string(&report).context("failed to write JSON")?
         } else {
-            print(&line(name, &report))?;
-        }
+            line(name, &report)
+        });
     }
 }
 
@@ -108,14 +129,4 @@ fn line(name: &NodeName, Report { names, total, replicas, peers, .. }: &Report) 
         line += &format!("; {} {standing}", peer.node);
     }
     line
-}
-
-pub(crate) fn print_json(line: &impl Serialize) -> anyhow::Result<()> {
-    print(&serde_json::to_string(line).context("failed to write JSON")?)
-}
-
-/// Prints a line at once.
-pub(crate) fn print(line: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).context("failed to write to the standard output")
 }

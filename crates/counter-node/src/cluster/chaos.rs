@@ -6,9 +6,8 @@ use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
 use super::loads::Loads;
-use super::{DEADLINE, list, time};
+use super::{DEADLINE, list, print, time};
 use crate::harness::{Cluster, Reports};
-use crate::serve::print;
 
 /// How long a node is cut off, and how long all goes well before the next thing happens.
 const APART: Duration = Duration::from_secs(2);

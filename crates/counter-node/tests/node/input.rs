@@ -1,6 +1,6 @@
 //! Lines that cannot be counted or understood, and lines without end.
 
-use counter_keyspace::MAX_NAME_BYTES;
+use counter_protocol::CounterName;
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
@@ -18,7 +18,7 @@ const ENDLESS: usize = 256 * 1024 * 1024;
 async fn a_line_that_cannot_be_counted_is_refused_and_the_node_goes_on() {
     let files = Files::new();
     let (mut node, mut reports) = Node::start(&files, &REPORTS);
-    let longest = "n".repeat(MAX_NAME_BYTES);
+    let longest = "n".repeat(CounterName::MAX_BYTES);
     node.write(format!("a\n{longest}n\n{longest}\nb\tx\n{longest}n\t7\n{longest}\t7\na\t2").as_bytes()).await;
     node.close();
     until_reported(&mut reports, |report| (report.names, report.total.operations) == (2, 4)).await;

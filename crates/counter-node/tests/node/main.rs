@@ -1,6 +1,10 @@
-//! One node as a process: what it makes of its input.
+//! One node as a process: what it makes of its input, its output and signals, and how it exits.
 
 #[cfg(test)]
 mod input;
 #[cfg(test)]
+mod output;
+#[cfg(test)]
 mod setup;
+#[cfg(test)]
+mod signals;

@@ -1,21 +1,24 @@
-//! Processes under test.
+//! Processes under test, and a peer that tells what has reached it.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use counter_cluster::transport::Cookie;
-use counter_node::requests::Report;
+use counter_node::harness::{Launch, NodeProcess};
+use counter_node::requests::{Answer, Report, Request};
+use counter_protocol::CounterName;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Nothing takes so long, unless it never happens.
 pub(crate) const NEVER: Duration = Duration::from_secs(30);
+
+const LOG: &str = "warn,ractor_cluster=error,counter_node=info";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
 
@@ -32,37 +35,54 @@ impl Files {
     pub(crate) fn cookie(&self) -> PathBuf {
         self.0.path().join("cookie")
     }
+
+    /// A node that answers requests.
+    pub(crate) async fn peer(&self, name: &str) -> NodeProcess {
+        let launch = Launch {
+            program: PROGRAM.into(),
+            name: name.parse().expect("a valid name"),
+            cookie: self.cookie(),
+            tls: None,
+            peers: Vec::new(),
+            log: self.0.path().join(format!("{name}.log")),
+        };
+        NodeProcess::start(&launch).await.expect("it starts")
+    }
 }
 
 /// The node under test.
 pub(crate) struct Node {
     child: Child,
     stdin: Option<ChildStdin>,
-    stderr: Lines<BufReader<ChildStderr>>,
+    stderr: Option<BufReader<ChildStderr>>,
 }
 
 impl Node {
     /// Starts a node that is called `a`, and returns its standard output.
     pub(crate) fn start(files: &Files, arguments: &[&str]) -> (Self, Lines<BufReader<ChildStdout>>) {
-        let mut node = Self::start_with(files, arguments, Stdio::piped());
+        let mut node = Self::start_with(files, arguments, Stdio::piped(), Stdio::piped());
         let stdout = node.child.stdout.take().expect("a pipe");
         (node, BufReader::new(stdout).lines())
     }
 
-    /// Starts a node with a standard output of the caller's.
-    pub(crate) fn start_with(files: &Files, arguments: &[&str], stdout: impl Into<Stdio>) -> Self {
-        let cookie = files.cookie();
-        let first = ["node", "--name", "a", "--cookie-file"].map(OsStr::new);
+    /// Starts a node whose standard output nobody needs.
+    pub(crate) fn start_silent(files: &Files, arguments: &[&str]) -> Self {
+        Self::start_with(files, arguments, Stdio::null(), Stdio::piped())
+    }
+
+    /// Starts a node with a standard output and perhaps a standard error of the caller's.
+    pub(crate) fn start_with(
+        files: &Files,
+        arguments: &[&str],
+        stdout: impl Into<Stdio>,
+        stderr: impl Into<Stdio>,
+    ) -> Self {
         let mut command = Command::new(PROGRAM);
-        command
-            .args(first)
-            .arg(cookie)
-            .args(arguments)
-            .env("RUST_LOG", "warn,ractor_cluster=error,counter_node=info");
-        command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped()).kill_on_drop(true);
+        command.args(["node", "--name", "a", "--cookie-file"]).arg(files.cookie()).args(arguments);
+        command.env("RUST_LOG", LOG).stdin(Stdio::piped()).stdout(stdout).stderr(stderr).kill_on_drop(true);
         let mut child = command.spawn().expect("it starts");
-        let (stdin, stderr) = (child.stdin.take(), child.stderr.take().expect("a pipe"));
-        Self { child, stdin, stderr: BufReader::new(stderr).lines() }
+        let (stdin, stderr) = (child.stdin.take(), child.stderr.take().map(BufReader::new));
+        Self { child, stdin, stderr }
     }
 
     /// Writes to the standard input.
@@ -81,11 +101,27 @@ impl Node {
         kill(Pid::from_raw(id.cast_signed()), signal).expect("it runs");
     }
 
+    /// Waits until it has logged this.
+    pub(crate) async fn logs(&mut self, part: &str) {
+        let stderr = self.stderr.as_mut().expect("a pipe");
+        let logged = async {
+            let mut line = String::new();
+            while !line.contains(part) {
+                line.clear();
+                let read = stderr.read_line(&mut line).await.expect("it is text");
+                assert!(read > 0, "it has ended without a word of {part:?}");
+            }
+        };
+        timeout(NEVER, logged).await.expect("it logs it");
+    }
+
     /// Waits for its end, and returns what it has written to the standard error since.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let mut rest = String::new();
         let ended = async {
-            self.stderr.get_mut().read_to_string(&mut rest).await.expect("it is text");
+            if let Some(stderr) = &mut self.stderr {
+                stderr.read_to_string(&mut rest).await.expect("it is text");
+            }
             self.child.wait().await.expect("it has not been waited for")
         };
         let status = timeout(NEVER, ended).await.expect("it ends");
@@ -115,4 +151,19 @@ pub(crate) async fn until_reported(
         }
     };
     timeout(NEVER, reported).await.expect("it is reported");
+}
+
+/// Waits until a peer holds so many operations of a counter.
+pub(crate) async fn until_held(peer: &NodeProcess, name: &'static str, operations: u128) {
+    let begun = Instant::now();
+    loop {
+        let value = Request::Value { name: CounterName::from_static(name), fresh_ms: None };
+        let answer = peer.client().ask(value).await.expect("it answers");
+        let Answer::Value(total, _) = answer else { panic!("{answer:?}") };
+        if total.operations == operations {
+            return;
+        }
+        assert!(begun.elapsed() < NEVER, "{name}: {total:?}");
+        sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -1,0 +1,99 @@
+//! A standard output or a standard error that nobody reads, or that is closed.
+
+use std::io::{PipeReader, PipeWriter, Write, pipe};
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use super::setup::{Files, Node, until_held};
+
+/// What Linux keeps for the reader of a pipe.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// A pipe with no room: the first byte that is written blocks.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().expect("there are files left");
+    writer.write_all(&[b'\n'; PIPE_BYTES]).expect("it is open");
+    (reader, writer)
+}
+
+/// A pipe that nobody can read: the first byte that is written fails.
+fn closed_pipe() -> PipeWriter {
+    pipe().expect("there are files left").1
+}
+
+#[tokio::test]
+async fn a_node_whose_output_nobody_reads_counts_on_and_ends_when_told() {
+    let (files, (_unread, full)) = (Files::new(), full_pipe());
+    let b = files.peer("b").await;
+    let arguments = ["--report-every", "1ms", "--peer", &b.address().to_string()];
+    let mut node = Node::start_with(&files, &arguments, full, Stdio::piped());
+    for n in 1..=10 {
+        node.write(b"x\n").await;
+        until_held(&b, "x", n).await;
+    }
+    node.signal(Signal::SIGTERM);
+    let (status, said) = node.ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn a_node_whose_output_is_closed_says_so_once_and_counts_on() {
+    let files = Files::new();
+    let b = files.peer("b").await;
+    let arguments = ["--report-every", "1ms", "--peer", &b.address().to_string()];
+    let mut node = Node::start_with(&files, &arguments, closed_pipe(), Stdio::piped());
+    for n in 1..=10 {
+        node.write(b"x\n").await;
+        until_held(&b, "x", n).await;
+    }
+    node.signal(Signal::SIGTERM);
+    let (status, said) = node.ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert_eq!(said.matches("standard output is closed").count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn a_node_whose_answers_nobody_reads_ends_when_told() {
+    let (files, (_unread, full)) = (Files::new(), full_pipe());
+    let b = files.peer("b").await;
+    let arguments = ["--stdin", "requests", "--peer", &b.address().to_string()];
+    let mut node = Node::start_with(&files, &arguments, full, Stdio::piped());
+    node.write(&b"{\"add\":{\"name\":\"x\",\"amount\":1}}\n".repeat(3)).await;
+    node.write(&b"[7,{\"add\":{\"name\":\"x\",\"amount\":1}}]\n".repeat(3)).await;
+    until_held(&b, "x", 6).await;
+    node.signal(Signal::SIGTERM);
+    let (status, said) = node.ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_answered_are_not_carried_out_and_the_node_stays_until_they_end() {
+    let files = Files::new();
+    let b = files.peer("b").await;
+    let arguments = ["--stdin", "requests", "--peer", &b.address().to_string()];
+    let mut node = Node::start_with(&files, &arguments, closed_pipe(), Stdio::piped());
+    node.write(b"{\"add\":{\"name\":\"x\",\"amount\":1}}\n").await;
+    node.logs("standard output is closed").await;
+    until_held(&b, "x", 1).await;
+    node.write(&b"{\"add\":{\"name\":\"x\",\"amount\":1}}\n".repeat(1000)).await;
+    node.close();
+    let (status, said) = node.ended().await;
+    assert_eq!((status.code(), said.matches("standard output").count()), (Some(0), 0), "{said}");
+    until_held(&b, "x", 1).await;
+}
+
+#[tokio::test]
+async fn a_node_whose_log_nobody_reads_counts_on_and_ends_when_told() {
+    let (files, (_unread, full)) = (Files::new(), full_pipe());
+    let b = files.peer("b").await;
+    let arguments = ["--report-every", "1ms", "--peer", &b.address().to_string()];
+    let mut node = Node::start_with(&files, &arguments, full.try_clone().unwrap(), full);
+    for n in 1..=10 {
+        // The second is warned of.
+        node.write(b"x\nx\ty\n").await;
+        until_held(&b, "x", n).await;
+    }
+    node.signal(Signal::SIGTERM);
+    assert_eq!(node.ended().await.0.code(), Some(0));
+}
