@@ -7,7 +7,7 @@ use ractor::{ActorRef, RpcReplyPort};
 use tokio::sync::watch;
 
 use crate::replicator::ReplicatorMessage;
-use crate::{NodeName, ReplicaId, Total, Totals};
+use crate::{HandOverError, NodeName, ReplicaId, Total, Totals};
 
 /// What callers hold of a node. Clones have outboxes of their own, so give each sender one.
 ///
@@ -147,10 +147,12 @@ impl NodeHandle {
         self.ask(|reply| ReplicatorMessage::Refresh { name: name.clone(), deadline, reply }).await
     }
 
-    /// The nodes that did not take what they lacked in time, or are not connected.
-    pub(crate) async fn hand_over(&self, deadline: Duration) -> Result<Vec<NodeName>, KeyspaceError> {
-        self.counters.stats().await?;
-        self.ask(|reply| ReplicatorMessage::HandOver(deadline, reply)).await
+    /// Hands over what peers lack. Returns all nodes that are or were connected, each with whether it has everything.
+    pub(crate) async fn hand_over(&self, deadline: Duration) -> Result<Vec<(NodeName, bool)>, HandOverError> {
+        // What was sent through this handle is applied then.
+        self.counters.stats().await.map_err(|_| HandOverError::Stopped)?;
+        let handed_over = self.ask(|reply| ReplicatorMessage::HandOver(deadline, reply)).await;
+        handed_over.map_err(|_| HandOverError::Stopped)
     }
 
     /// The replicator as it is now.

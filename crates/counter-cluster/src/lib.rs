@@ -39,12 +39,14 @@
 //! let hits = node.handle();
 //! hits.increment("/", 1).await?;
 //! assert_eq!(hits.value("/").await?.total.value, 1);
-//! assert!(node.shutdown().await.is_empty());
+//! // The other node has never been there.
+//! assert!(node.shutdown().await.is_err());
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
 
 mod gateway;
+mod hand_over;
 mod handle;
 mod ledger;
 mod link;
@@ -55,6 +57,7 @@ mod replicator;
 pub mod transport;
 mod wire;
 
+pub use hand_over::HandOverError;
 pub use handle::{NodeHandle, PeerStatus, Reading, Standing};
 pub use ledger::{
     BUCKETS, Digest, Digests, Ledger, MAX_REPLICAS, Place, RESERVED_REPLICAS, Source, Total, Totals,

@@ -11,12 +11,13 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use tokio::sync::watch;
 
 use crate::gateway::Gateway;
+use crate::hand_over::complete;
 use crate::replicator::{Replicator, ReplicatorArguments, ReplicatorMessage};
 use crate::transport::{
     Cookie, Limits, NodeServerError, Security, Transport, TransportError, TransportOptions, node_server,
 };
 use crate::wire::MAX_FRAME_BYTES;
-use crate::{NodeHandle, NodeName, ReplicaId, Replication};
+use crate::{HandOverError, NodeHandle, NodeName, ReplicaId, Replication};
 
 /// How long a node that shuts down waits for its peers to take what they lack.
 pub const HAND_OVER_DEADLINE: Duration = Duration::from_secs(5);
@@ -147,22 +148,24 @@ impl Node {
         self.transport.local_addr()
     }
 
-    /// Hands what its peers lack over to them, then stops. Nothing should be counted any more. Returns the nodes that may
-    /// lack something: of those that were ever connected, the ones that are not connected now or did not take everything
-    /// within [`HAND_OVER_DEADLINE`], and all of them if the node's own actors have failed.
-    #[must_use = "the nodes that are named may lack operations"]
-    pub async fn shutdown(self) -> Vec<NodeName> {
-        let handed_over = self.handle.hand_over(HAND_OVER_DEADLINE).await;
-        let lacking = handed_over.unwrap_or_else(|error| {
-            tracing::warn!(%error, "nothing could be handed over to other nodes");
-            self.known.borrow().iter().cloned().collect()
+    /// Hands what its peers lack over to them, then stops. Nothing should be counted any more. With no peers there is
+    /// nobody to take anything, and that is no error.
+    ///
+    /// # Errors
+    /// [`HandOverError`] if a peer is absent, or has not taken everything within [`HAND_OVER_DEADLINE`]. The node has
+    /// stopped then, too.
+    pub async fn shutdown(self) -> Result<(), HandOverError> {
+        let nodes = self.handle.hand_over(HAND_OVER_DEADLINE).await.or_else(|error| {
+            let lacking: Vec<_> = self.known.borrow().iter().map(|node| (node.clone(), false)).collect();
+            if lacking.is_empty() { Err(error) } else { Ok(lacking) }
         });
+        let outcome = nodes.and_then(|nodes| complete(&self.name, &nodes, self.transport.seeds()));
         self.transport.shutdown().await;
         self.server.0.stop(None);
         let _ = self.server.0.wait(None).await;
         self.supervisor.shutdown().await;
         self.keyspace.shutdown().await;
-        lacking
+        outcome
     }
 }
 
@@ -244,7 +247,7 @@ mod tests {
         assert_eq!(node.handle().standing().await.unwrap().total(), Total::default());
         tell(&node, batch).await;
         assert_eq!(node.handle().standing().await.unwrap().total().operations, 1);
-        assert!(node.shutdown().await.is_empty());
+        node.shutdown().await.unwrap();
     }
 
     #[tokio::test]
@@ -261,11 +264,12 @@ mod tests {
             }
         }
         let [absent, stopped] = nodes;
-        let other = ["other".parse().unwrap()];
+        let other = vec!["other".parse().unwrap()];
         assert_eq!(absent.handle.refresh(None, HAND_OVER_DEADLINE).await.unwrap(), other);
-        assert_eq!(absent.shutdown().await, other);
+        let lacking = Err(HandOverError::Lacking { nodes: other, never_connected: Vec::new() });
+        assert_eq!(absent.shutdown().await, lacking);
         stopped.supervisor.shutdown().await;
-        assert_eq!(stopped.shutdown().await, other);
+        assert_eq!(stopped.shutdown().await, lacking);
     }
 
     #[tokio::test]
@@ -285,6 +289,6 @@ mod tests {
             assert_eq!(handle.value("a").await.unwrap().total, total);
             assert_eq!(handle.standing().await.unwrap().total(), total);
         }
-        assert!(node.shutdown().await.is_empty());
+        node.shutdown().await.unwrap();
     }
 }

@@ -71,8 +71,8 @@ pub(crate) enum ReplicatorMessage {
     GetStanding(RpcReplyPort<Standing>),
     /// Asks for the largest values, with all that was counted here before.
     GetTop(usize, RpcReplyPort<Vec<(CounterName, Total)>>),
-    /// Answers when all peers have everything, with those that have not when the deadline is over.
-    HandOver(Duration, RpcReplyPort<Vec<NodeName>>),
+    /// Answers when all peers have everything, or the deadline is over: whether each node that is or was connected has.
+    HandOver(Duration, RpcReplyPort<Vec<(NodeName, bool)>>),
 }
 
 impl Message for ReplicatorMessage {}

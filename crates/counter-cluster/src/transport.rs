@@ -51,6 +51,7 @@ pub use server::{NodeServerError, node_server};
 pub use tls::{CLUSTER_DNS_NAME, Identity, IdentityError};
 
 use crate::NodeName;
+use crate::hand_over::Seed;
 use sessions::{Sessions, Subscription};
 
 /// Listens for peers and dials the seeds, until it is dropped. Then its connections end too.
@@ -59,6 +60,8 @@ pub struct Transport {
     local_addr: SocketAddr,
     subscription: String,
     server: ActorRef<NodeServerMessage>,
+    /// The seeds, and what the node at each has said to be called.
+    seeds: Vec<(String, watch::Receiver<Option<NodeName>>)>,
     /// The listener and the diallers.
     tasks: Vec<OwnedTask>,
     /// Resolves when nothing of it is left.
@@ -172,10 +175,14 @@ impl Transport {
             limits,
             _running: running,
         });
-        let dial = |seed| tokio::spawn(dial::keep_connected(seed, Arc::clone(&shared))).into();
-        let mut tasks: Vec<_> = seeds.into_iter().map(dial).collect();
+        let dial = |seed: String| {
+            let (name, named) = watch::channel(None);
+            let task = tokio::spawn(dial::keep_connected(seed.clone(), name, Arc::clone(&shared)));
+            ((seed, named), task.into())
+        };
+        let (seeds, mut tasks): (Vec<_>, Vec<_>) = seeds.into_iter().map(dial).unzip();
         tasks.push(tokio::spawn(accept::accept(listener, shared)).into());
-        Ok(Self { local_addr, subscription: id, server, tasks, stopped })
+        Ok(Self { local_addr, subscription: id, server, seeds, tasks, stopped })
     }
 
     /// Ends the transport like dropping it, and returns when its listener, its diallers and its part of all connections
@@ -183,6 +190,13 @@ impl Transport {
     pub async fn shutdown(mut self) {
         self.tasks.clear();
         let _ = (&mut self.stopped).await;
+    }
+
+    /// The seeds as they are known now.
+    pub(crate) fn seeds(&self) -> impl Iterator<Item = Seed> {
+        self.seeds
+            .iter()
+            .map(|(address, named)| Seed { address: address.clone(), node: named.borrow().clone() })
     }
 
     /// Where it listens; with the real port, if it was to be any.

@@ -17,8 +17,10 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0    done; a node that was told to go (SIGTERM, SIGINT) has handed over what it had counted
-  1    a node could not hand everything over, or failed; a cluster did not hold what it was sent
+  0    done; a node that was told to go (SIGTERM, SIGINT) has handed everything over: each --peer, and each other node
+       that was ever connected, is there and has it
+  1    a node could not hand everything over, because a peer was absent or too slow (it is named on the standard error),
+       or failed; a cluster did not hold what it was sent
   2    bad arguments, or a file that cannot be used
   130  ended at once by a second signal, a SIGINT; 143 by a SIGTERM";
 

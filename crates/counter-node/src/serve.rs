@@ -40,15 +40,11 @@ pub enum Input {
     Requests,
 }
 
-/// Runs until `stop` is ready, or the requests end. Returns the nodes that could not be given what they lacked.
+/// Runs until `stop` is ready, or the requests end, and then hands over what was counted.
 ///
 /// # Errors
-/// If the standard input cannot be read, or the node fails.
-pub async fn serve(
-    node: Node,
-    serve: Serve,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<Vec<NodeName>> {
+/// If the standard input cannot be read, the node fails, or not everything can be handed over.
+pub async fn serve(node: Node, serve: Serve, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let handle = node.handle();
     let (outcome, printer) = match serve.input {
         Input::Requests => {
@@ -66,9 +62,10 @@ pub async fn serve(
             (work(&handle, node.name(), serve, reports, stop).await, printer)
         }
     };
-    let lacking = node.shutdown().await;
+    let handed_over = node.shutdown().await;
     printer.finish().await;
-    outcome.map(|()| lacking)
+    outcome?;
+    Ok(handed_over?)
 }
 
 async fn work(

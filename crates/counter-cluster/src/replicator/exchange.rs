@@ -156,20 +156,21 @@ impl ReplicatorState {
         });
     }
 
-    pub(super) fn hand_over(&mut self, deadline: Duration, reply: RpcReplyPort<Vec<NodeName>>) {
+    pub(super) fn hand_over(&mut self, deadline: Duration, reply: RpcReplyPort<Vec<(NodeName, bool)>>) {
         let peers: Vec<_> = self.replication.peers().map(|(number, id)| (number, id.node.clone())).collect();
-        let reached = peers.into_iter().filter_map(|(number, node)| {
-            let point = self.replication.end(number)?;
-            Some((node, self.when_reached(number, point)))
+        let reached = peers.into_iter().map(|(number, node)| {
+            let end = self.replication.end(number);
+            (node, end.map(|end| self.when_reached(number, end)))
         });
-        let (reached, mut lacking): (Vec<_>, _) = (reached.collect(), self.absent());
+        let (reached, absent): (Vec<_>, _) = (reached.collect(), self.absent());
         self.questions.spawn(async move {
             let all = reached.into_iter().map(|(node, reached)| async move {
+                let Some(reached) = reached else { return (node, false) };
                 let in_time = tokio::time::timeout(deadline, reached).await;
-                if matches!(in_time, Ok(Ok(()))) { None } else { Some(node) }
+                (node, matches!(in_time, Ok(Ok(()))))
             });
-            lacking.extend(join_all(all).await.into_iter().flatten());
-            let _ = reply.send(lacking);
+            let absent = absent.into_iter().map(|node| (node, false));
+            let _ = reply.send(join_all(all).await.into_iter().chain(absent).collect());
         });
     }
 }

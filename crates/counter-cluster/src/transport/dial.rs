@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, error, info, warn};
 
@@ -46,10 +47,11 @@ impl From<ServerGone> for DialError {
 
 /// Dials a seed whenever the node there is not connected. Returns only if that node is ourselves, or the node server has
 /// stopped.
-pub(super) async fn keep_connected(seed: String, shared: Arc<Shared>) {
+/// Makes known what that node says to be called.
+pub(super) async fn keep_connected(seed: String, name: watch::Sender<Option<NodeName>>, shared: Arc<Shared>) {
     let mut failures = 0_u32;
     loop {
-        let reached = match attempt(&seed, &shared).await {
+        let reached = match attempt(&seed, &name, &shared).await {
             Ok(Attempt::Over(node, Ended::Lost)) => {
                 failures = 0;
                 Some(node)
@@ -109,7 +111,11 @@ fn complain(seed: &str, failures: u32, reason: &str) {
 }
 
 /// Connects, and returns when the connection is over.
-async fn attempt(seed: &str, shared: &Shared) -> Result<Attempt, DialError> {
+async fn attempt(
+    seed: &str,
+    name: &watch::Sender<Option<NodeName>>,
+    shared: &Shared,
+) -> Result<Attempt, DialError> {
     let connected = timeout(shared.limits.connect, connect(seed, shared));
     let (stream, peer) = connected.await.map_err(|_| DialError::Timeout)??;
     let deadline = Instant::now() + shared.limits.handshake;
@@ -117,6 +123,7 @@ async fn attempt(seed: &str, shared: &Shared) -> Result<Attempt, DialError> {
         .await
         .map_err(|_| DialError::Timeout)?
         .map_err(DialError::Handshake)?;
+    name.send_replace(Some(node.clone()));
     if node == shared.name {
         return Ok(Attempt::Ourselves);
     }

@@ -1,6 +1,8 @@
 //! One node as a process: what it makes of its input, its output and signals, and how it exits.
 
 #[cfg(test)]
+mod exit;
+#[cfg(test)]
 mod input;
 #[cfg(test)]
 mod output;
