@@ -67,4 +67,6 @@ pub use node::{HAND_OVER_DEADLINE, Node, NodeError, NodeOptions};
 pub use replica::{BadNodeName, MAX_NODE_NAME_BYTES, NodeName, ReplicaId};
 pub use replication::Replication;
 pub use replicator::{COMPARE_EVERY, REPLICATE_AT_LEAST_EVERY, REPLICATE_EVERY};
-pub use wire::{BATCH_BYTES, BadMessage, Batch, Comparison, Entry, MAX_FRAME_BYTES, Reply, Request};
+pub use wire::{
+    BATCH_BYTES, BadMessage, Batch, Comparison, Differing, Entry, MAX_FRAME_BYTES, Reply, Request,
+};

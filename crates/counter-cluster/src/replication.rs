@@ -4,11 +4,11 @@ use counter_actor::Count;
 use counter_protocol::CounterName;
 
 use crate::ReplicaId;
-use crate::ledger::{Digest, Digests, Ledger, Source};
+use crate::ledger::{Digest, Ledger, Source};
 use crate::link::{Link, Point, Reached};
 use crate::wire::{
-    BATCH_BYTES, Batch, Comparison, DIGESTS_AT_ONCE, ENTRIES_AT_ONCE, ENTRY_BYTES, Entry, HEARS_AT_ONCE,
-    ROOTS_AT_ONCE,
+    BATCH_BYTES, Batch, Comparison, DIGESTS_AT_ONCE, Differing, ENTRIES_AT_ONCE, ENTRY_BYTES, Entry,
+    HEARS_AT_ONCE, ROOTS_AT_ONCE,
 };
 
 /// What a node knows and what its peers lack. Pure: messages come in, batches go out.
@@ -37,9 +37,18 @@ struct Peer {
     replica: ReplicaId,
     link: Link,
     hears: BTreeSet<ReplicaId>,
+    /// Number of columns when the connection began. What the peer lacks of them is known once it has answered their
+    /// comparison; what is counted later is sent anyway.
+    columns: u32,
+    /// The first of them that it has not answered for.
+    next_column: u32,
 }
 
 impl Peer {
+    const fn is_compared(&self) -> bool {
+        self.next_column >= self.columns
+    }
+
     fn has_to_be_told(&self, of: &ReplicaId) -> bool {
         self.replica != *of && !self.hears.contains(of)
     }
@@ -83,12 +92,20 @@ impl Replication {
 
     /// There is a connection, under a number of the caller's, to a peer.
     pub fn joined(&mut self, number: u64, replica: ReplicaId) {
-        self.peers.insert(number, Peer { replica, link: Link::default(), hears: BTreeSet::new() });
+        let (link, hears) = (Link::default(), BTreeSet::new());
+        let columns = self.columns();
+        self.peers.insert(number, Peer { replica, link, hears, columns, next_column: 0 });
     }
 
     /// The connection is gone, and with it all that was under way.
     pub fn left(&mut self, number: u64) {
         self.peers.remove(&number);
+    }
+
+    /// Whether the connection is still there.
+    #[must_use]
+    pub fn has_joined(&self, number: u64) -> bool {
+        self.peers.contains_key(&number)
     }
 
     /// The replicas at the other ends.
@@ -136,8 +153,7 @@ impl Replication {
             let root = now[column as usize];
             root != 0 && column != self.mine && self.before.get(column as usize) == Some(&root)
         };
-        let (first, end) =
-            (self.next_quiet, u32::try_from(now.len()).expect("columns are numbered in 32 bits"));
+        let (first, end) = (self.next_quiet, self.columns());
         let columns = (first..end).chain(0..first.min(end));
         let quiet: Vec<_> = columns.filter(|column| is_quiet(*column)).take(ROOTS_AT_ONCE + 1).collect();
         self.next_quiet = quiet.get(ROOTS_AT_ONCE).copied().unwrap_or_default();
@@ -146,38 +162,48 @@ impl Replication {
         self.comparison(quiet.into_iter().take(ROOTS_AT_ONCE).map(root).collect())
     }
 
-    /// All there is to compare when a connection begins, in as many messages as it takes.
+    /// The next part of what to compare with a peer since its connection began. None if it has answered all of it.
     #[must_use]
-    pub fn everything(&self) -> Vec<Comparison> {
-        let roots: Vec<_> = self.roots().filter(|(_, root)| *root != 0).collect();
-        if roots.is_empty() {
-            return vec![self.comparison(roots)];
-        }
-        roots.chunks(ROOTS_AT_ONCE).map(|roots| self.comparison(roots.to_vec())).collect()
+    pub fn next_comparison(&self, number: u64) -> Option<Comparison> {
+        let peer = self.peers.get(&number).filter(|peer| !peer.is_compared())?;
+        let columns =
+            (peer.next_column..peer.columns).zip(self.ledger.roots().skip(peer.next_column as usize));
+        let roots = columns.filter(|(_, root)| *root != 0).take(ROOTS_AT_ONCE);
+        Some(self.comparison(roots.map(|(column, root)| (self.ledger.id(column).clone(), root)).collect()))
     }
 
     /// Answers a peer that compares.
-    pub fn compare(&mut self, Comparison { from, hears, roots }: Comparison) -> Vec<(ReplicaId, Digests)> {
+    pub fn compare(&mut self, Comparison { from, hears, roots }: Comparison) -> Differing {
         let hears: BTreeSet<_> = hears.into_iter().collect();
         for peer in self.peers.values_mut().filter(|peer| peer.replica == from) {
             peer.hears.clone_from(&hears);
         }
-        let differing =
-            roots.into_iter().filter(|(id, root)| self.ledger.root(id) != *root).map(|(id, _)| id);
-        let wanted = differing.filter(|id| self.is_wanted(&from, id)).take(ROOTS_AT_ONCE);
-        let mut digests = 0;
-        let fits = |(_, of): &(ReplicaId, Digests)| {
-            digests += of.len();
-            digests <= DIGESTS_AT_ONCE
-        };
-        wanted.map(|id| (self.ledger.digests(&id), id)).map(|(of, id)| (id, of)).take_while(fits).collect()
+        let (mut replicas, mut examined, mut digests) = (Vec::new(), 0, 0);
+        for (id, root) in roots.into_iter().take(ROOTS_AT_ONCE) {
+            if self.ledger.root(&id) != root && self.is_wanted(&from, &id) {
+                let ours = self.ledger.digests(&id);
+                digests += ours.len();
+                // The rest is asked for again.
+                if digests > DIGESTS_AT_ONCE {
+                    break;
+                }
+                replicas.push((id, ours));
+            }
+            examined += 1;
+        }
+        Differing { examined, replicas }
     }
 
     /// A peer has answered with what it holds: where that differs, it is to get what is held here. If it is the replica itself,
     /// that is what others have relayed, for it to correct.
-    pub fn compared(&mut self, number: u64, differing: &[(ReplicaId, Digests)]) {
+    pub fn compared(&mut self, number: u64, asked: &[ReplicaId], differing: &Differing) {
         let Some(peer) = self.peers.get_mut(&number) else { return };
-        for (id, digests) in differing {
+        let examined = asked.len().min(differing.examined as usize);
+        let is_end = examined == asked.len() && asked.len() < ROOTS_AT_ONCE;
+        let last = asked[..examined].last().and_then(|id| self.ledger.column(id));
+        let next = if is_end { peer.columns } else { last.map_or(0, |column| column + 1) };
+        peer.next_column = peer.next_column.max(next);
+        for (id, digests) in &differing.replicas {
             if peer.replica != *id {
                 self.ledger.differing(id, digests).for_each(|place| peer.link.mark(place));
             } else if let Some(column) = self.ledger.column(id) {
@@ -198,10 +224,16 @@ impl Replication {
         if arrived { peer.link.acknowledged(batch) } else { peer.link.failed(batch) }
     }
 
-    /// Behind all that the peer lacks now.
+    /// Whether the peer has answered the first comparison, so that what it lacks is known.
+    #[must_use]
+    pub fn is_compared(&self, number: u64) -> bool {
+        self.peers.get(&number).is_some_and(Peer::is_compared)
+    }
+
+    /// Behind all that the peer lacks now, if that is known.
     #[must_use]
     pub fn end(&self, number: u64) -> Option<Point> {
-        self.peers.get(&number).map(|peer| peer.link.end())
+        self.peers.get(&number).filter(|peer| peer.is_compared()).map(|peer| peer.link.end())
     }
 
     /// Whether the peer has all that it lacked then. `Lost` if the connection is gone.
@@ -225,8 +257,8 @@ impl Replication {
         entries.map(|(id, count)| Entry::new(id.clone(), count)).collect()
     }
 
-    fn roots(&self) -> impl Iterator<Item = (ReplicaId, Digest)> {
-        self.ledger.replicas().map(|(id, _)| id.clone()).zip(self.ledger.roots())
+    fn columns(&self) -> u32 {
+        u32::try_from(self.ledger.roots().len()).expect("columns are numbered in 32 bits")
     }
 
     fn comparison(&self, roots: Vec<(ReplicaId, Digest)>) -> Comparison {

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::gateway::{GROUP, GatewayMessage, Unanswered};
 use crate::link::Point;
-use crate::wire::{Batch, Entry, Request};
-use crate::{Digests, NodeName, PeerStatus, ReplicaId, Replication, Standing, Total};
+use crate::wire::{Batch, Differing, Entry, Request};
+use crate::{NodeName, PeerStatus, ReplicaId, Replication, Standing, Total};
 
 /// How long what has changed waits before it is sent, as long as few thousand counters change and the machine is not busy:
 /// the pause grows with the time that a round takes.
@@ -60,7 +60,7 @@ pub(crate) enum ReplicatorMessage {
     /// A batch has arrived at a peer, with what it corrects of its own entries; or it has not.
     Sent { peer: u64, batch: u64, corrections: Result<Vec<Entry>, Unanswered> },
     /// What a peer holds where it differs.
-    Compared { peer: u64, differing: Result<Vec<(ReplicaId, Digests)>, Unanswered> },
+    Compared { peer: u64, asked: Vec<ReplicaId>, differing: Result<Differing, Unanswered> },
     /// Asks all peers for what they hold, of one name or in all, and answers with the nodes that did not.
     Refresh { name: Option<CounterName>, deadline: Duration, reply: RpcReplyPort<Vec<NodeName>> },
     /// What peers have answered.
@@ -107,7 +107,8 @@ struct Known {
 /// Somebody waits until a peer has what it lacked at some point.
 struct Waiting {
     peer: u64,
-    point: Point,
+    /// None until it is known what the peer lacks.
+    point: Option<Point>,
     reached: oneshot::Sender<()>,
 }
 
@@ -175,9 +176,15 @@ impl Actor for Replicator {
                 state.heard(peer, corrections.is_ok());
                 state.replication.corrected(peer, &corrections.unwrap_or_default());
             }
-            ReplicatorMessage::Compared { peer, differing } => {
+            ReplicatorMessage::Compared { peer, asked, differing } => {
                 state.heard(peer, differing.is_ok());
-                state.replication.compared(peer, &differing.unwrap_or_default());
+                if let Ok(differing) = differing {
+                    state.replication.compared(peer, &asked, &differing);
+                    // Without progress, it is asked again with the others.
+                    if differing.examined > 0 {
+                        state.compare_next(&myself, peer);
+                    }
+                }
             }
             ReplicatorMessage::Refresh { name, deadline, reply } => {
                 state.refresh(&myself, name, deadline, reply);

@@ -99,12 +99,21 @@ pub enum Reply {
     Identity(ReplicaId),
     /// To `Merge`: kept. Of entries that are the answering node's own, and that it has not counted: what it has.
     Merged(Vec<Entry>),
-    /// To `Compare`: the digests, bucket by bucket, of replicas where we differ.
-    Differing(Vec<(ReplicaId, Digests)>),
+    /// To `Compare`.
+    Differing(Differing),
     /// To `Read`.
     Entries(Vec<Entry<ReplicaId>>),
     /// To `Flush`.
     Flushed,
+}
+
+/// Where the answering node differs from what it was shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differing {
+    /// Number of roots that were looked at, from the first on. More would not have fitted into one answer.
+    pub examined: u32,
+    /// Digests, bucket by bucket, of those replicas among them that differ.
+    pub replicas: Vec<(ReplicaId, Digests)>,
 }
 
 /// A count, under a name or of a replica.

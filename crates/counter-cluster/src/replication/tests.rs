@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Reply, Request, encode};
+use crate::wire::{Differing, Reply, Request, encode};
 use crate::{MAX_FRAME_BYTES, MAX_REPLICAS, RESERVED_REPLICAS};
 
 const NODES: usize = 4;
@@ -71,15 +71,16 @@ impl World {
             self.nodes[from].joined(to as u64, id(to));
         }
         for (from, to) in [(a, b), (b, a)] {
-            for comparison in self.nodes[from].everything() {
+            while let Some(comparison) = self.nodes[from].next_comparison(to as u64) {
                 self.exchange(from, to, comparison);
             }
         }
     }
 
     fn exchange(&mut self, from: usize, to: usize, comparison: Comparison) {
+        let asked: Vec<_> = comparison.roots.iter().map(|(id, _)| id.clone()).collect();
         let differing = self.nodes[to].compare(comparison);
-        self.nodes[from].compared(to as u64, &differing);
+        self.nodes[from].compared(to as u64, &asked, &differing);
     }
 
     fn take(&mut self, step: &Step) {
@@ -224,7 +225,7 @@ fn entries_of_further_replicas_are_refused_and_counted() {
     assert_eq!(node.refused(), RESERVED_REPLICAS as u64 + 1);
     // What would be refused is not asked for again.
     let roots = vec![(replica(u64::MAX), 1)];
-    assert_eq!(node.compare(Comparison { from: id(1), hears: Vec::new(), roots }), []);
+    assert_eq!(node.compare(Comparison { from: id(1), hears: Vec::new(), roots }).replicas, []);
 }
 
 #[test]
@@ -235,15 +236,19 @@ fn nodes_agree_after_more_incarnations_than_fit_into_one_message() {
     let replica = |n: u64| ReplicaId { node: node.clone(), incarnation: u64::MAX - n };
     let columns = (0..16_000).map(|n| (replica(n), vec![entry.clone()])).collect();
     world.nodes[2].merge(&Batch { from: id(3), columns });
-    let everything = world.nodes[2].everything();
     let len = |comparison: Comparison| encode(&Request::Compare(comparison)).len();
-    assert!(everything.into_iter().map(len).max().unwrap() < MAX_FRAME_BYTES);
+    world.nodes[2].joined(9, id(4));
+    assert!(len(world.nodes[2].next_comparison(9).unwrap()) < MAX_FRAME_BYTES);
+    world.nodes[2].left(9);
     for node in [0, 1] {
         // The first half to one, the second to the other.
         let columns = (0..8_000).map(|n| (replica(n + 8_000 * node), vec![entry.clone()])).collect();
         world.nodes[usize::try_from(node).unwrap()].merge(&Batch { from: id(3), columns });
     }
     world.join(0, 1);
+    for (node, peer) in [(0, 1), (1, 0)] {
+        assert_eq!(world.nodes[node].lag(peer), 8_000, "all that the peer lacks is known at once");
+    }
     world.settle();
     assert!(len(world.nodes[0].quiet()) < MAX_FRAME_BYTES);
     let replicas =
@@ -307,6 +312,7 @@ fn nobody_overwrites_what_a_node_itself_has_counted() {
 fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
     let mut node = Replication::new(id(0), [3, 4]);
     node.joined(1, id(1));
+    node.compared(1, &[], &Differing { examined: 0, replicas: Vec::new() });
     let name = |n: u32| CounterName::new(format!("{n:0>1000}")).unwrap();
     let counted = |operations| (0..1000).map(move |n| (name(n), Count { value: 1, operations }));
     (1..=2).for_each(|operations| node.counted(counted(operations)));
@@ -334,4 +340,26 @@ fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
     node.sent(1, number, false);
     assert_eq!(node.has_reached(1, point), Reached::Lost);
     assert_eq!(node.lag(1), 1);
+}
+
+#[test]
+fn what_a_peer_lacks_is_known_when_it_has_answered_a_comparison_of_everything() {
+    let [mut node, mut peer] = [0, 1].map(|number| Replication::new(id(number), [3, 4]));
+    node.counted([(CounterName::from_static("a"), Count { value: 1, operations: 1 })]);
+    node.joined(1, id(1));
+    assert!(node.has_joined(1) && !node.is_compared(1));
+    assert_eq!(node.end(1), None);
+
+    let comparison = node.next_comparison(1).unwrap();
+    node.compared(1, &[id(0)], &peer.compare(comparison));
+    assert!(node.is_compared(1));
+    let point = node.end(1).unwrap();
+    assert_eq!(node.has_reached(1, point), Reached::NotYet);
+    let (number, _) = node.next_batch(1).unwrap();
+    node.sent(1, number, true);
+    assert_eq!(node.has_reached(1, point), Reached::Yes);
+
+    node.left(1);
+    assert!(!node.has_joined(1) && !node.is_compared(1));
+    assert_eq!((node.end(1), node.has_reached(1, point)), (None, Reached::Lost));
 }

@@ -41,11 +41,19 @@ impl ReplicatorState {
         }
     }
 
-    /// Compares what is quiet with everybody.
+    /// Compares what is quiet with everybody, and everything with those who have not answered that yet.
     pub(super) fn compare_all(&mut self, myself: &ActorRef<ReplicatorMessage>) {
         let quiet = self.replication.quiet();
         for peer in self.numbers() {
-            self.compare(myself, peer, quiet.clone());
+            let comparison = self.replication.next_comparison(peer).unwrap_or_else(|| quiet.clone());
+            self.compare(myself, peer, comparison);
+        }
+    }
+
+    /// Asks for the next part of the first comparison, if there is one left.
+    pub(super) fn compare_next(&mut self, myself: &ActorRef<ReplicatorMessage>, peer: u64) {
+        if let Some(comparison) = self.replication.next_comparison(peer) {
+            self.compare(myself, peer, comparison);
         }
     }
 
@@ -55,6 +63,7 @@ impl ReplicatorState {
         peer: u64,
         comparison: Comparison,
     ) {
+        let asked = comparison.roots.iter().map(|(id, _)| id.clone()).collect();
         self.question(myself, peer, Request::Compare(comparison), move |answer| {
             let differing = match answer {
                 Ok(Reply::Differing(differing)) => Ok(differing),
@@ -62,7 +71,7 @@ impl ReplicatorState {
                     Err(Unanswered)
                 }
             };
-            ReplicatorMessage::Compared { peer, differing }
+            ReplicatorMessage::Compared { peer, asked, differing }
         });
     }
 
@@ -97,10 +106,8 @@ impl ReplicatorState {
             Request::Flush { from } => {
                 self.collect().await?;
                 let peer = self.replication.peers().find(|(_, replica)| **replica == from);
-                if let Some(peer) = peer.map(|(number, _)| number)
-                    && let Some(point) = self.replication.end(peer)
-                {
-                    let reached = self.when_reached(peer, point);
+                if let Some((peer, _)) = peer {
+                    let reached = self.when_complete(peer);
                     self.questions.spawn(async move {
                         if reached.await.is_ok() {
                             let _ = reply.send(encode(&Reply::Flushed));
@@ -158,15 +165,12 @@ impl ReplicatorState {
 
     pub(super) fn hand_over(&mut self, deadline: Duration, reply: RpcReplyPort<Vec<(NodeName, bool)>>) {
         let peers: Vec<_> = self.replication.peers().map(|(number, id)| (number, id.node.clone())).collect();
-        let reached = peers.into_iter().map(|(number, node)| {
-            let end = self.replication.end(number);
-            (node, end.map(|end| self.when_reached(number, end)))
-        });
-        let (reached, absent): (Vec<_>, _) = (reached.collect(), self.absent());
+        let complete: Vec<_> =
+            peers.into_iter().map(|(number, node)| (node, self.when_complete(number))).collect();
+        let absent = self.absent();
         self.questions.spawn(async move {
-            let all = reached.into_iter().map(|(node, reached)| async move {
-                let Some(reached) = reached else { return (node, false) };
-                let in_time = tokio::time::timeout(deadline, reached).await;
+            let all = complete.into_iter().map(|(node, complete)| async move {
+                let in_time = tokio::time::timeout(deadline, complete).await;
                 (node, matches!(in_time, Ok(Ok(()))))
             });
             let absent = absent.into_iter().map(|node| (node, false));

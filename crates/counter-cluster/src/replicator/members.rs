@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Known, Member, ReplicatorMessage, ReplicatorState, Waiting};
 use crate::gateway::{ANSWER_DEADLINE, GROUP, GatewayMessage, Unanswered, ask};
-use crate::link::{Point, Reached};
+use crate::link::Reached;
 use crate::wire::{Reply, Request};
 use crate::{NodeName, PeerStatus, ReplicaId, Standing, Total};
 
@@ -60,9 +60,7 @@ impl ReplicatorState {
         let known = Known { replica: replica.clone(), peer: Some(number), heard: Instant::now() };
         self.known.send_if_modified(|nodes| nodes.insert(replica.node.clone()));
         self.nodes.insert(replica.node, known);
-        for comparison in self.replication.everything() {
-            self.compare(myself, number, comparison);
-        }
+        self.compare_next(myself, number);
     }
 
     pub(super) fn left(&mut self, member: &ActorId) {
@@ -124,15 +122,23 @@ impl ReplicatorState {
         });
     }
 
-    pub(super) fn when_reached(&mut self, peer: u64, point: Point) -> oneshot::Receiver<()> {
+    /// Ready when a peer has all that it lacks now; an error if the connection ends before.
+    pub(super) fn when_complete(&mut self, peer: u64) -> oneshot::Receiver<()> {
         let (reached, when) = oneshot::channel();
-        self.waiting.push(Waiting { peer, point, reached });
+        self.waiting.push(Waiting { peer, point: self.replication.end(peer), reached });
         when
     }
 
     pub(super) fn tell_those_who_wait(&mut self) {
-        for waiting in std::mem::take(&mut self.waiting) {
-            match self.replication.has_reached(waiting.peer, waiting.point) {
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            let Waiting { peer, point, .. } = &mut waiting;
+            *point = point.or_else(|| self.replication.end(*peer));
+            let reached = match *point {
+                Some(point) => self.replication.has_reached(*peer, point),
+                None if self.replication.has_joined(*peer) => Reached::NotYet,
+                None => Reached::Lost,
+            };
+            match reached {
                 Reached::Yes => _ = waiting.reached.send(()),
                 Reached::NotYet => self.waiting.push(waiting),
                 // Whoever waits learns it because the sender is gone.

@@ -1,8 +1,9 @@
 //! What the exit code says about the peers.
 
+use counter_node::harness::Proxy;
 use nix::sys::signal::Signal;
 
-use super::setup::{Files, NEVER, Node, until_held};
+use super::setup::{Files, NEVER, Node, until_held, until_reported};
 
 /// The one line that says who lacks something.
 fn lacking(said: &str) -> &str {
@@ -38,7 +39,7 @@ async fn a_peer_that_is_gone_lacks_what_was_counted_since() {
     until_held(&b, "x", 1).await;
     b.signal(Signal::SIGKILL).unwrap();
     b.ended(NEVER).await.unwrap();
-    super::setup::until_reported(&mut reports, |report| report.peers.iter().all(|peer| !peer.is_up)).await;
+    until_reported(&mut reports, |report| report.peers.iter().any(|peer| !peer.is_up)).await;
     node.signal(Signal::SIGTERM);
     let (status, said) = node.ended().await;
     assert_eq!(status.code(), Some(1), "{said}");
@@ -56,4 +57,27 @@ async fn a_node_whose_peers_have_everything_exits_with_0() {
     node.signal(Signal::SIGTERM);
     let (status, said) = node.ended().await;
     assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn what_was_counted_before_a_peer_came_is_handed_over_however_soon_the_node_goes() {
+    const NAMES: u64 = 50_000;
+    for _ in 0..3 {
+        let (files, wire) = (Files::new(), Proxy::start().await.unwrap());
+        let b = files.peer("b").await;
+        let arguments = ["--json", "--report-every", "20ms", "--peer", &wire.address().to_string()];
+        let (mut node, mut reports) = Node::start(&files, &arguments);
+        let names: Vec<_> = (0..NAMES).map(|n| n.to_string()).collect();
+        node.write(names.join("\n").as_bytes()).await;
+        node.write(b"\n").await;
+        until_reported(&mut reports, |report| report.names == NAMES).await;
+
+        wire.lead_to(b.address());
+        node.logs("a node is there").await;
+        node.signal(Signal::SIGTERM);
+        let (status, said) = node.ended().await;
+        assert_eq!(status.code(), Some(0), "{said}");
+        let held = b.client().standing().await.unwrap();
+        assert_eq!((held.names, held.total.operations), (NAMES, NAMES.into()));
+    }
 }

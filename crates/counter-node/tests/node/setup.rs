@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// Nothing takes so long, unless it never happens.
 pub(crate) const NEVER: Duration = Duration::from_secs(30);
 
-const LOG: &str = "warn,ractor_cluster=error,counter_node=info";
+const LOG: &str = "warn,ractor_cluster=error,counter_node=info,counter_cluster=info";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
 
