@@ -25,7 +25,7 @@ pub const HAND_OVER_DEADLINE: Duration = Duration::from_secs(5);
 /// One node of a cluster: a keyspace, and what replicates it.
 #[derive(Debug)]
 pub struct Node {
-    name: NodeName,
+    replica: ReplicaId,
     keyspace: Keyspace,
     supervisor: SupervisorHandle,
     server: Server,
@@ -120,14 +120,14 @@ impl Node {
         let transport = Transport::start(transport, server.0.clone()).await?;
         let keyspace = Keyspace::start(keyspace).await?;
         let (here, replicator) = watch::channel(None);
-        let me = ReplicaId::new(name.clone(), SystemTime::now());
-        let replication = Replication::new(me, key_of(&cookie));
+        let me = ReplicaId::new(name, SystemTime::now());
+        let replication = Replication::new(me.clone(), key_of(&cookie));
         let known = watch::Sender::default();
         let children = children(replication, &keyspace, here, &known);
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
         let supervisor = SupervisorHandle::spawn(restarts, children).await?;
         let handle = NodeHandle::new(keyspace.handle(), replicator);
-        Ok(Self { name, keyspace, supervisor, server, transport, handle, known })
+        Ok(Self { replica: me, keyspace, supervisor, server, transport, handle, known })
     }
 
     /// A handle with outboxes of its own.
@@ -139,7 +139,13 @@ impl Node {
     /// What the node is called.
     #[must_use]
     pub const fn name(&self) -> &NodeName {
-        &self.name
+        &self.replica.node
+    }
+
+    /// This incarnation of the node, which its peers know it by.
+    #[must_use]
+    pub const fn replica(&self) -> &ReplicaId {
+        &self.replica
     }
 
     /// Where it listens.
@@ -159,7 +165,7 @@ impl Node {
             let lacking: Vec<_> = self.known.borrow().iter().map(|node| (node.clone(), false)).collect();
             if lacking.is_empty() { Err(error) } else { Ok(lacking) }
         });
-        let outcome = nodes.and_then(|nodes| complete(&self.name, &nodes, self.transport.seeds()));
+        let outcome = nodes.and_then(|nodes| complete(&self.replica.node, &nodes, self.transport.seeds()));
         self.transport.shutdown().await;
         self.server.0.stop(None);
         let _ = self.server.0.wait(None).await;

@@ -1,7 +1,5 @@
 //! The standard input as requests, and the answers to them.
 
-use std::net::SocketAddr;
-
 use anyhow::Context;
 use counter_cluster::NodeHandle;
 use counter_protocol::CounterName;
@@ -10,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::lines::{Line, read_lines};
-use crate::requests::{Answer, Request, answer};
+use crate::requests::{Answer, Listening, Request, answer};
 
 /// Longest request: JSON may take up to six bytes for one byte of a name.
 const MAX_REQUEST_BYTES: usize = 8 * CounterName::MAX_BYTES;
@@ -22,7 +20,7 @@ const REQUESTS_AT_ONCE: usize = 256;
 /// rest is skipped.
 pub(crate) async fn answer_all(
     node: &NodeHandle,
-    address: SocketAddr,
+    listening: &Listening,
     answers: mpsc::Sender<String>,
 ) -> anyhow::Result<()> {
     let mut lines = read_lines(MAX_REQUEST_BYTES);
@@ -40,13 +38,13 @@ pub(crate) async fn answer_all(
         let Some(line) = line else { break };
         match request(&line.context("failed to read the standard input")?) {
             Ok((Some(number), request)) => {
-                let (node, answers) = (node.clone(), answers.clone());
+                let (node, listening, answers) = (node.clone(), listening.clone(), answers.clone());
                 at_work.spawn(async move {
-                    let answer = answer(&node, address, request).await;
+                    let answer = answer(&node, &listening, request).await;
                     send(&answers, &(number, answer)).await
                 });
             }
-            Ok((None, request)) => send(&answers, &answer(node, address, request).await).await?,
+            Ok((None, request)) => send(&answers, &answer(node, listening, request).await).await?,
             Err(reason) => send(&answers, &Answer::Failed(reason)).await?,
         }
     }

@@ -1,20 +1,19 @@
 //! The `cluster` command: a cluster on this machine that shows what it can take.
 
 mod chaos;
-mod loads;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::slice;
 use std::time::Duration;
 
 use anyhow::Context;
 use counter_cluster::{NodeName, Total};
 use tokio::time::Instant;
 
-use crate::harness::{Cluster, ClusterOptions, Kept, Plan};
+use crate::harness::{Cluster, ClusterOptions, Kept, Loads, Plan, Sent};
 use crate::requests::Report;
 use chaos::Victims;
-use loads::Loads;
 
 /// How long anything may take that takes a moment.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -67,14 +66,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let begun = Instant::now();
     let plans = (0..).map(|node| Plan { operations, names, seed: seed + node, at_once, per_second });
     let mut loads = Loads::start(&cluster, plans.take(nodes))?;
-    if chaos {
-        chaos::disturb(&mut cluster, &mut loads, Victims::draw(seed, nodes)).await?;
-    }
-    loads.finish().await?;
+    let killed = if chaos {
+        Some(chaos::disturb(&mut cluster, &mut loads, Victims::draw(seed, nodes)).await?)
+    } else {
+        None
+    };
+    let alive = loads.finish().await?;
     print(&format!("all is sent after {}", time(begun.elapsed())))?;
     print(&format!("all agree after {}", time(cluster.settle(DEADLINE).await?)))?;
     table(&cluster).await?;
-    verdict(&cluster, &loads).await
+    verdict(&cluster, &alive, killed).await
 }
 
 /// What each node holds in all.
@@ -87,10 +88,13 @@ async fn table(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 /// Compares name by name on each node with what was sent, which is worked out anew.
-async fn verdict(cluster: &Cluster, loads: &Loads) -> anyhow::Result<()> {
-    let kept = cluster.compare(loads.alive(), loads.killed().map(|(_, sent)| sent)).await?;
-    let Some((node, sent)) = loads.killed() else { return print("exact: just what was sent") };
-    let (name, Kept { lost, .. }) = (cluster.name(node), kept);
+async fn verdict(cluster: &Cluster, alive: &[Sent], killed: Option<(usize, Sent)>) -> anyhow::Result<()> {
+    let Some((node, sent)) = killed else {
+        cluster.compare(alive, &[]).await?;
+        return print("exact: just what was sent");
+    };
+    let Kept { lost, .. } = cluster.compare(alive, slice::from_ref(&sent)).await?;
+    let name = cluster.name(node);
     print(&format!(
         "{name} was killed: {lost} of its {} acknowledged operations had not been replicated",
         sent.operations()

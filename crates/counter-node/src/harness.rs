@@ -5,15 +5,21 @@
 //! and fails at a deadline.
 
 mod cluster;
+mod compare;
 mod history;
+mod loads;
 mod process;
 mod proxy;
+mod seen;
 mod sent;
 mod watch;
 
 pub use cluster::{Cluster, ClusterOptions};
+pub use compare::{Kept, compare};
 pub use history::{Add, Clock, History, Read, Violation};
+pub use loads::Loads;
 pub use process::{ANSWER_DEADLINE, Client, Launch, NodeProcess};
 pub use proxy::Proxy;
-pub use sent::{Driver, Kept, Plan, Sent, compare};
+pub use seen::{Backwards, Seen};
+pub use sent::{Driver, Plan, Sent};
 pub use watch::Reports;

@@ -43,7 +43,7 @@ pub enum Request {
         /// How many.
         n: usize,
     },
-    /// Where other nodes can connect to.
+    /// Where other nodes can connect to, and which incarnation of the node answers.
     Listening {},
 }
 
@@ -62,9 +62,18 @@ pub enum Answer {
     /// The largest values.
     Top(Vec<(CounterName, Total)>),
     /// Where the node listens.
-    Listening(SocketAddr),
+    Listening(Listening),
     /// It was not understood, or could not be done.
     Failed(String),
+}
+
+/// Where a node listens, and which incarnation of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listening {
+    /// Address for other nodes to connect to.
+    pub address: SocketAddr,
+    /// `NODE#INCARNATION`, as in [`Report::replicas`].
+    pub replica: String,
 }
 
 /// How things stand, as seen by one node.
@@ -121,8 +130,8 @@ impl Report {
 }
 
 /// Does what is asked of a node that listens there.
-pub async fn answer(node: &NodeHandle, address: SocketAddr, request: Request) -> Answer {
-    match try_answer(node, address, request).await {
+pub async fn answer(node: &NodeHandle, listening: &Listening, request: Request) -> Answer {
+    match try_answer(node, listening, request).await {
         Ok(answer) => answer,
         Err(error) => Answer::Failed(format!("failed to {error}")),
     }
@@ -130,7 +139,7 @@ pub async fn answer(node: &NodeHandle, address: SocketAddr, request: Request) ->
 
 async fn try_answer(
     node: &NodeHandle,
-    address: SocketAddr,
+    listening: &Listening,
     request: Request,
 ) -> Result<Answer, KeyspaceError> {
     Ok(match request {
@@ -148,7 +157,7 @@ async fn try_answer(
             Answer::Standing(Report::new(node.standing().await?, unanswered))
         }
         Request::Top { n } => Answer::Top(node.top(n).await?),
-        Request::Listening {} => Answer::Listening(address),
+        Request::Listening {} => Answer::Listening(listening.clone()),
     })
 }
 

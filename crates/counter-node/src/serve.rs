@@ -11,7 +11,7 @@ use crate::answering::answer_all;
 use crate::load::Load;
 use crate::operations::count_lines;
 use crate::output::Printer;
-use crate::requests::Report;
+use crate::requests::{Listening, Report};
 
 /// Answers that wait to be printed, at most; then no further request is carried out.
 const ANSWERS_AHEAD: usize = 64;
@@ -50,9 +50,10 @@ pub async fn serve(node: Node, serve: Serve, stop: impl Future<Output = ()>) -> 
         Input::Requests => {
             let (answers, lines) = mpsc::channel(ANSWERS_AHEAD);
             let printer = Printer::of_all(lines);
+            let listening = Listening { address: node.local_addr(), replica: node.replica().to_string() };
             let outcome = tokio::select! {
                 () = stop => Ok(()),
-                outcome = answer_all(&handle, node.local_addr(), answers) => outcome,
+                outcome = answer_all(&handle, &listening, answers) => outcome,
             };
             (outcome, printer)
         }

@@ -5,9 +5,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
-use super::loads::Loads;
 use super::{DEADLINE, list, print, time};
-use crate::harness::{Cluster, Reports};
+use crate::harness::{Cluster, Loads, Reports, Sent};
 
 /// How long a node is cut off, and how long all goes well before the next thing happens.
 const APART: Duration = Duration::from_secs(2);
@@ -27,12 +26,13 @@ impl Victims {
     }
 }
 
-/// Cuts a node off and heals the wires, kills one and starts it again, stops one until the others notice.
+/// Cuts a node off and heals the wires, kills one and starts it again, stops one until the others notice. Returns what
+/// was sent to the one that was killed.
 pub(super) async fn disturb(
     cluster: &mut Cluster,
     loads: &mut Loads,
     Victims { cut, killed, stopped }: Victims,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<(usize, Sent)> {
     sleep(APART).await;
     apart(cluster, cut).await?;
     // What it counted meanwhile reaches the others first: what a kill loses is another question.
@@ -40,6 +40,7 @@ pub(super) async fn disturb(
 
     let (name, others) = (cluster.name(killed).clone(), all_but(cluster, killed));
     cluster.kill(killed).await?;
+    let sent = loads.ended(killed).await?;
     print(&format!("killed: {name}, by SIGKILL"))?;
     let noticed = noticed_down(cluster, killed).await?;
     print(&format!("{others} go on, and name it down after {}", time(noticed)))?;
@@ -47,7 +48,7 @@ pub(super) async fn disturb(
     cluster.restart(killed).await?;
     cluster.connected(DEADLINE).await?;
     print(&format!("restarted: {name}; connected after {}", time(begun.elapsed())))?;
-    loads.restarted(killed, cluster.client(killed)?).await?;
+    loads.resume(killed, cluster.client(killed)?);
     sleep(APART).await;
 
     let name = cluster.name(stopped).clone();
@@ -57,7 +58,8 @@ pub(super) async fn disturb(
     print(&format!("{} go on, and name it down after {}", all_but(cluster, stopped), time(noticed)))?;
     cluster.resume(stopped)?;
     let back = cluster.connected(DEADLINE).await?;
-    print(&format!("continued: {name}; connected after {}", time(back)))
+    print(&format!("continued: {name}; connected after {}", time(back)))?;
+    Ok((killed, sent))
 }
 
 async fn apart(cluster: &Cluster, node: usize) -> anyhow::Result<()> {

@@ -75,6 +75,7 @@ impl Cluster {
                 tls: tls.as_ref().map(|tls| tls.join(name.as_str())),
                 peers: Vec::new(),
                 log: directory.path().join(format!("{name}.log")),
+                arguments: Vec::new(),
                 name,
             };
             members.push(Member { launch, process: None, is_stopped: false, wires });
@@ -184,6 +185,18 @@ impl Cluster {
         self.node(node)?.signal(Signal::SIGCONT)?;
         self.members[node].is_stopped = false;
         Ok(())
+    }
+
+    /// Whether a node runs, be it that it is stopped where it stands.
+    #[must_use]
+    pub fn is_running(&self, node: usize) -> bool {
+        self.members[node].process.is_some()
+    }
+
+    /// Whether a node was stopped where it stands.
+    #[must_use]
+    pub fn is_stopped(&self, node: usize) -> bool {
+        self.members[node].is_stopped
     }
 
     /// Cuts the wires between two nodes, in both directions.

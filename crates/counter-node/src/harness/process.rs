@@ -19,7 +19,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::requests::{Answer, Report, Request};
+use crate::requests::{Answer, Listening, Report, Request};
 
 /// How long a node may take to answer. It is generous: a machine with little to spare is not a fault of the node.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
@@ -48,6 +48,8 @@ pub struct Launch {
     pub peers: Vec<SocketAddr>,
     /// Where its log goes, behind what is there.
     pub log: PathBuf,
+    /// Further arguments of the program.
+    pub arguments: Vec<String>,
 }
 
 /// A node's process. It is killed when this is dropped.
@@ -56,7 +58,7 @@ pub struct NodeProcess {
     child: Child,
     pid: Pid,
     client: Client,
-    address: SocketAddr,
+    listening: Listening,
 }
 
 /// Asks a node. Clones ask the same process, all at once if need be.
@@ -76,11 +78,11 @@ impl NodeProcess {
     /// # Errors
     /// If there is no such program, or it does not get so far.
     pub async fn start(launch: &Launch) -> anyhow::Result<Self> {
-        let Launch { program, name, cookie, tls, peers, log } = launch;
+        let Launch { program, name, cookie, tls, peers, log, arguments } = launch;
         let log_file = File::options().create(true).append(true).open(log).context("failed to open a log")?;
         let mut command = Command::new(program);
         command.args(["node", "--stdin", "requests", "--name", name.as_str()]);
-        command.arg("--cookie-file").arg(cookie);
+        command.args(arguments).arg("--cookie-file").arg(cookie);
         if let Some(tls) = tls {
             command.arg("--tls-dir").arg(tls);
         }
@@ -95,15 +97,15 @@ impl NodeProcess {
             bail!("failed to speak to a node: it has no pipes");
         };
         let client = Client::new(stdin, stdout);
-        let address = match client.ask(Request::Listening {}).await {
-            Ok(Answer::Listening(address)) => address,
+        let listening = match client.ask(Request::Listening {}).await {
+            Ok(Answer::Listening(listening)) => listening,
             Ok(answer) => bail!("failed to start {name}: it answered {answer:?}"),
             Err(error) => {
                 let said = std::fs::read_to_string(log).unwrap_or_default();
                 bail!("failed to start {name}: {error}; it said:\n{said}");
             }
         };
-        Ok(Self { child, pid, client, address })
+        Ok(Self { child, pid, client, listening })
     }
 
     /// What can ask it, from anywhere.
@@ -115,7 +117,13 @@ impl NodeProcess {
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.listening.address
+    }
+
+    /// Which incarnation of the node it is, as `NODE#INCARNATION`.
+    #[must_use]
+    pub fn replica(&self) -> &str {
+        &self.listening.replica
     }
 
     /// Sends a signal.

@@ -1,14 +1,13 @@
-//! What was sent to nodes, worked out anew and compared with what they hold.
+//! What was sent to nodes.
 
 use std::collections::BTreeMap;
 
-use anyhow::{anyhow, bail, ensure};
 use counter_cluster::Total;
 use counter_protocol::CounterName;
 use tokio::time::{Instant, sleep_until};
 
 use super::process::Client;
-use crate::load::{Load, at_rate};
+use crate::load::{Load, Operation, at_rate};
 use crate::requests::{Answer, Request};
 
 /// Operations for one node, in many small loads: so it is known at any time how many have been acknowledged.
@@ -37,19 +36,10 @@ pub struct Driver {
 /// What was sent to one incarnation of a node, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// What it has acknowledged.
-    pub acknowledged: Vec<Load>,
+    /// What it has acknowledged, and when.
+    pub acknowledged: Vec<(Load, Instant)>,
     /// What it may have counted in part.
     pub unacknowledged: Option<Load>,
-}
-
-/// What the others hold of what a killed node had counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// What they hold.
-    pub total: Total,
-    /// How many operations they do not hold, though they were acknowledged.
-    pub lost: u64,
 }
 
 impl Driver {
@@ -69,7 +59,7 @@ impl Driver {
             }
             self.sent += load.operations;
             match node.ask(Request::Load(load)).await {
-                Ok(Answer::Loaded(_)) => sent.acknowledged.push(load),
+                Ok(Answer::Loaded(_)) => sent.acknowledged.push((load, Instant::now())),
                 Ok(_) | Err(_) => {
                     sent.unacknowledged = Some(load);
                     break;
@@ -97,19 +87,42 @@ impl Sent {
     /// How many operations have been acknowledged.
     #[must_use]
     pub fn operations(&self) -> u64 {
-        self.acknowledged.iter().map(|load| load.operations).sum()
+        self.acknowledged.iter().map(|(load, _)| load.operations).sum()
+    }
+
+    /// How many operations have been sent, acknowledged or not.
+    #[must_use]
+    pub fn all_operations(&self) -> u64 {
+        self.operations() + self.unacknowledged.map_or(0, |load| load.operations)
+    }
+
+    /// When the first operation was acknowledged that is not held. Of each name it is the first operations that are held,
+    /// if nobody else counts under it.
+    #[must_use]
+    pub fn first_lost(&self, held: &BTreeMap<CounterName, Total>) -> Option<Instant> {
+        let mut left: BTreeMap<_, _> =
+            held.iter().map(|(name, total)| (name.clone(), total.operations)).collect();
+        let mut is_lost = |load: Load| {
+            load.operations().any(|Operation { name, .. }| {
+                let left = left.entry(name_of_load(name)).or_default();
+                *left == 0 || {
+                    *left -= 1;
+                    false
+                }
+            })
+        };
+        self.acknowledged.iter().find(|(load, _)| is_lost(*load)).map(|(_, time)| *time)
     }
 
     /// All amounts by name in the order in which they were sent, and how many of those were acknowledged.
-    fn by_name(&self) -> BTreeMap<CounterName, (Vec<i64>, usize)> {
+    pub(super) fn by_name(&self) -> BTreeMap<CounterName, (Vec<i64>, usize)> {
         let mut names = BTreeMap::<CounterName, (Vec<i64>, usize)>::new();
-        let acknowledged = self.acknowledged.iter().map(|load| (load, true));
+        let acknowledged = self.acknowledged.iter().map(|(load, _)| (load, true));
         let loads = acknowledged.chain(self.unacknowledged.iter().map(|load| (load, false)));
         for (operation, is_acknowledged) in
             loads.flat_map(|(load, acknowledged)| load.operations().map(move |of| (of, acknowledged)))
         {
-            let (amounts, acknowledged) =
-                names.entry(CounterName::new(operation.name).expect("a load's names are short")).or_default();
+            let (amounts, acknowledged) = names.entry(name_of_load(operation.name)).or_default();
             amounts.push(operation.amount);
             *acknowledged += usize::from(is_acknowledged);
         }
@@ -117,101 +130,29 @@ impl Sent {
     }
 }
 
-/// Compares what a node holds of each name with what was sent: just that, of those that live; and of one that was killed, of
-/// each name any number of the first operations.
-///
-/// # Errors
-/// If it holds anything else.
-pub fn compare(alive: &[Sent], killed: Option<&Sent>, held: &[(CounterName, Total)]) -> anyhow::Result<Kept> {
-    let mut rest: BTreeMap<_, _> = held.iter().cloned().collect();
-    for sent in alive {
-        ensure!(
-            sent.unacknowledged.is_none(),
-            "a node that was not killed has not acknowledged what it was sent"
-        );
-        for (name, (amounts, _)) in sent.by_name() {
-            let missing = || anyhow!("{name} is not as it was sent: something is missing");
-            let total = rest.get_mut(&name).ok_or_else(missing)?;
-            total.value -= amounts.iter().copied().map(i128::from).sum::<i128>();
-            total.operations = total.operations.checked_sub(amounts.len() as u128).ok_or_else(missing)?;
-        }
-    }
-    let mut kept = Kept::default();
-    for (name, (amounts, acknowledged)) in killed.map(Sent::by_name).unwrap_or_default() {
-        let total = rest.remove(&name).unwrap_or_default();
-        let known = usize::try_from(total.operations).ok().and_then(|operations| amounts.get(..operations));
-        match known {
-            Some(known) if known.iter().copied().map(i128::from).sum::<i128>() == total.value => {
-                kept.total.value += total.value;
-                kept.total.operations += total.operations;
-                kept.lost += acknowledged.saturating_sub(known.len()) as u64;
-            }
-            _ => bail!("{name} is not as it was sent, to the end or in part: it differs by {total:?}"),
-        }
-    }
-    match rest.into_iter().find(|(_, total)| *total != Total::default()) {
-        Some((name, differing)) => bail!("{name} is not as it was sent: it differs by {differing:?}"),
-        None => Ok(kept),
-    }
+fn name_of_load(name: String) -> CounterName {
+    CounterName::new(name).expect("a load's names are short")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn sent(seed: u64) -> Sent {
-        let load = |seed| Load { operations: 50, names: 3, seed, per_second: None };
-        Sent { acknowledged: vec![load(seed), load(seed + 1)], unacknowledged: None }
-    }
-
-    /// What would be held after so many operations of each name.
-    fn held(sent: &[&Sent], most: usize) -> Vec<(CounterName, Total)> {
+    #[test]
+    fn what_is_lost_is_as_old_as_its_acknowledgement() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let load = |seed| Load { operations: 10, names: 3, seed, per_second: None };
+        let sent = Sent { acknowledged: (1..=3).map(|n| (load(n), at(n))).collect(), unacknowledged: None };
         let mut held = BTreeMap::<CounterName, Total>::new();
-        for (name, (amounts, _)) in sent.iter().flat_map(|sent| sent.by_name()) {
-            let total = held.entry(name).or_default();
-            for amount in amounts.into_iter().take(most) {
-                total.value += i128::from(amount);
-                total.operations += 1;
-            }
+        assert_eq!(sent.first_lost(&held), Some(at(1)));
+        let operations = sent.acknowledged.iter().flat_map(|(load, _)| load.operations());
+        for (number, Operation { name, .. }) in operations.enumerate() {
+            assert_eq!(sent.first_lost(&held), Some(at(1 + number as u64 / 10)));
+            held.entry(name_of_load(name)).or_default().operations += 1;
         }
-        held.into_iter().collect()
-    }
-
-    #[test]
-    fn just_what_was_sent_is_right_and_one_more_or_less_is_not() {
-        let (a, b) = (sent(1), sent(7));
-        let mut held = held(&[&a, &b], usize::MAX);
-        let alive = [a, b];
-        assert_eq!(compare(&alive, None, &held).unwrap(), Kept::default());
-        held[1].1.value += 1;
-        assert!(compare(&alive, None, &held).is_err());
-        held[1].1.value -= 1;
-        held[1].1.operations -= 1;
-        assert!(compare(&alive, None, &held).is_err());
-        held[1].1.operations += 1;
-        held.push((CounterName::from_static("unknown"), Total { value: 0, operations: 1 }));
-        assert!(compare(&alive, None, &held).is_err());
-        assert!(compare(&alive, None, &[]).is_err());
-    }
-
-    #[test]
-    fn of_a_killed_node_the_first_operations_of_each_name_may_be_held() {
-        let killed = sent(3);
-        assert_eq!(compare(&[], Some(&killed), &held(&[&killed], 1000)).unwrap().lost, 0);
-        let mut part = held(&[&killed], 9);
-        let kept = compare(&[], Some(&killed), &part).unwrap();
-        assert_eq!((kept.total.operations, kept.lost), (27, 73));
-        assert_eq!(compare(&[], Some(&killed), &[]).unwrap().lost, 100);
-        part[0].1.value += 1;
-        assert!(compare(&[], Some(&killed), &part).is_err());
-    }
-
-    #[test]
-    fn what_was_not_acknowledged_is_not_lost_if_it_is_missing() {
-        let mut killed = sent(3);
-        killed.unacknowledged = killed.acknowledged.pop();
-        let kept = compare(&[], Some(&killed), &[]).unwrap();
-        assert_eq!(kept.lost, 50);
-        assert!(compare(&[killed], None, &[]).is_err());
+        assert_eq!(sent.first_lost(&held), None);
     }
 }

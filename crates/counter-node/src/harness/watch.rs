@@ -9,7 +9,8 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::Cluster;
-use super::sent::{Kept, Sent, compare};
+use super::compare::{Kept, compare};
+use super::sent::Sent;
 use crate::requests::Report;
 
 /// Between two looks at the cluster.
@@ -80,19 +81,19 @@ impl Cluster {
         .await
     }
 
-    /// Compares what all nodes hold, name by name, with what was sent to those that live and to one that was killed.
+    /// Compares what all nodes hold, name by name, with what was sent to those that live and to those that were killed.
     ///
     /// # Errors
-    /// If a node holds anything else, or another part of what the killed one had counted than the node before; or if one does
+    /// If a node holds anything else, or another part of what killed ones had counted than the node before; or if one does
     /// not run.
-    pub async fn compare(&self, alive: &[Sent], killed: Option<&Sent>) -> anyhow::Result<Kept> {
+    pub async fn compare(&self, alive: &[Sent], killed: &[Sent]) -> anyhow::Result<Kept> {
         let mut kept = None;
         for (node, name) in self.names().enumerate() {
             let held = self.client(node)?.everything().await?;
             let here = compare(alive, killed, &held).with_context(|| format!("{name} is not exact"))?;
             ensure!(
                 *kept.get_or_insert(here) == here,
-                "the nodes hold different parts of what a killed one had counted"
+                "the nodes hold different parts of what killed ones had counted"
             );
         }
         Ok(kept.unwrap_or_default())

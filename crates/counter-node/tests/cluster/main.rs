@@ -7,6 +7,8 @@
 )]
 
 #[cfg(test)]
+mod askers;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod command;

@@ -45,6 +45,7 @@ impl Files {
             tls: None,
             peers: Vec::new(),
             log: self.0.path().join(format!("{name}.log")),
+            arguments: Vec::new(),
         };
         NodeProcess::start(&launch).await.expect("it starts")
     }
