@@ -26,33 +26,35 @@ mod cookie;
 mod dial;
 mod files;
 mod greeting;
+mod limits;
 mod security;
 mod server;
 mod sessions;
+mod shared;
 mod tls;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use ractor::ActorRef;
 use ractor_cluster::NodeServerMessage;
-use ractor_supervision::{Backoff, OwnedTask};
+use ractor_supervision::OwnedTask;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 pub use certificates::{CertificateError, certificates};
 pub use cookie::{Cookie, CookieError, MIN_COOKIE_CHARS};
+pub use limits::Limits;
 pub use security::{PlaintextRefused, Security};
 pub use server::{NodeServerError, node_server};
 pub use tls::{CLUSTER_DNS_NAME, Identity, IdentityError};
 
 use crate::NodeName;
 use crate::hand_over::Seed;
-use sessions::{Sessions, Subscription};
+use sessions::Subscription;
+use shared::{Shared, next_number};
 
 /// Listens for peers and dials the seeds, until it is dropped. Then its connections end too.
 #[derive(Debug)]
@@ -83,35 +85,6 @@ pub struct TransportOptions {
     pub plaintext_anywhere: bool,
     /// How many, and how long.
     pub limits: Limits,
-}
-
-/// How many connections there may be, and how long anything may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections accepted at once, unproved ones included; one more is closed at once.
-    pub connections: usize,
-    /// From the TCP connection to the last proof: TLS, the greeting and the cookie.
-    pub handshake: Duration,
-    /// A connection is closed when nothing came from the peer for so long, or it took nothing of what was sent.
-    /// Peers ping every 1 to 5 seconds, so it must be longer than that.
-    pub idle: Duration,
-    /// Looking up a seed's name and connecting to it.
-    pub connect: Duration,
-    /// Between two attempts to reach a seed. Its row of failures ends with a connection whose peer proved itself.
-    pub backoff: Backoff,
-}
-
-impl Default for Limits {
-    /// 64 connections, 5 s for a handshake, 10 s of silence, 3 s to connect, and from 100 ms to 2 s between attempts.
-    fn default() -> Self {
-        Self {
-            connections: 64,
-            handshake: Duration::from_secs(5),
-            idle: Duration::from_secs(10),
-            connect: Duration::from_secs(3),
-            backoff: Backoff { first: Duration::from_millis(100), max: Duration::from_secs(2) },
-        }
-    }
 }
 
 /// Why there is no transport.
@@ -160,7 +133,7 @@ impl Transport {
         let local_addr = listener.local_addr().map_err(failed)?;
 
         let (subscription, sessions) = Subscription::new();
-        let id = format!("counter-cluster transport {}", next_number());
+        let id = format!("transport {}", next_number());
         let subscribe =
             NodeServerMessage::SubscribeToEvents { id: id.clone(), subscription: Box::new(subscription) };
         server.cast(subscribe).map_err(|_| TransportError::ServerGone)?;
@@ -173,7 +146,7 @@ impl Transport {
             security,
             plaintext_anywhere,
             limits,
-            _running: running,
+            running,
         });
         let dial = |seed: String| {
             let (name, named) = watch::channel(None);
@@ -210,23 +183,4 @@ impl Drop for Transport {
     fn drop(&mut self) {
         let _ = self.server.cast(NodeServerMessage::UnsubscribeToEvents(self.subscription.clone()));
     }
-}
-
-/// What the listener and all diallers know.
-#[derive(Debug)]
-struct Shared {
-    name: NodeName,
-    server: ActorRef<NodeServerMessage>,
-    sessions: watch::Receiver<Sessions>,
-    security: Security,
-    plaintext_anywhere: bool,
-    limits: Limits,
-    /// Never sent: every task has a part in this, so when it is dropped, all have ended.
-    _running: oneshot::Sender<Infallible>,
-}
-
-/// A number that no other call in this process gets.
-fn next_number() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }

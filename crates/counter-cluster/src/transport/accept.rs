@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, warn};
 
 use super::connection::{Ended, Secured};
+use super::greeting;
 use super::security::Security;
-use super::{Shared, greeting};
+use super::shared::Shared;
 
 /// Between two attempts to accept when the system cannot, as when the process has no file left.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsStream;
 use tracing::{debug, info};
 
-use super::{Shared, next_number};
+use super::shared::{Shared, next_number};
 use halves::{ReadHalf, WriteHalf};
 
 /// `ractor_cluster` reads a length of 8 bytes and then pieces of 8 KiB, each by a system call if nothing lies between.

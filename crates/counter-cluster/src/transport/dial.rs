@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, error, info, warn};
 
 use super::connection::{Ended, Secured, ServerGone};
+use super::greeting;
 use super::security::{PlaintextRefused, Security};
-use super::{Shared, greeting};
+use super::shared::Shared;
 use crate::NodeName;
 
 /// What became of an attempt.

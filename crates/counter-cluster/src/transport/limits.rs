@@ -1,0 +1,32 @@
+use std::time::Duration;
+
+use ractor_supervision::Backoff;
+
+/// How many connections there may be, and how long anything may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections accepted at once, unproved ones included; one more is closed at once.
+    pub connections: usize,
+    /// From the TCP connection to the last proof: TLS, the greeting and the cookie.
+    pub handshake: Duration,
+    /// A connection is closed when nothing came from the peer for so long, or it took nothing of what was sent.
+    /// Peers ping every 1 to 5 seconds, so it must be longer than that.
+    pub idle: Duration,
+    /// Looking up a seed's name and connecting to it.
+    pub connect: Duration,
+    /// Between two attempts to reach a seed. Its row of failures ends with a connection whose peer proved itself.
+    pub backoff: Backoff,
+}
+
+impl Default for Limits {
+    /// 64 connections, 5 s for a handshake, 10 s of silence, 3 s to connect, and from 100 ms to 2 s between attempts.
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            handshake: Duration::from_secs(5),
+            idle: Duration::from_secs(10),
+            connect: Duration::from_secs(3),
+            backoff: Backoff { first: Duration::from_millis(100), max: Duration::from_secs(2) },
+        }
+    }
+}
