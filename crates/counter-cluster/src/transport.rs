@@ -42,7 +42,7 @@ use ractor::ActorRef;
 use ractor_cluster::NodeServerMessage;
 use ractor_supervision::OwnedTask;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use certificates::{CertificateError, certificates};
 pub use cookie::{Cookie, CookieError, MIN_COOKIE_CHARS};

@@ -46,9 +46,8 @@ impl From<ServerGone> for DialError {
     }
 }
 
-/// Dials a seed whenever the node there is not connected. Returns only if that node is ourselves, or the node server has
-/// stopped.
-/// Makes known what that node says to be called.
+/// Dials a seed whenever the node there is not connected, and publishes the name that this node gives. Returns only if the
+/// node server has stopped.
 pub(super) async fn keep_connected(seed: String, name: watch::Sender<Option<NodeName>>, shared: Arc<Shared>) {
     let mut failures = 0_u32;
     loop {
@@ -70,7 +69,9 @@ pub(super) async fn keep_connected(seed: String, name: watch::Sender<Option<Node
                 Some(node)
             }
             Ok(Attempt::Ourselves) => {
-                return warn!(seed, "not dialled again: the node there has this node's name");
+                // What the seed's name means may change, so this is no reason to give it up.
+                complain(&seed, failures, "the node there has this node's name");
+                None
             }
             Err(DialError::ServerGone) => {
                 return error!(seed, "not dialled again: the node server has stopped");

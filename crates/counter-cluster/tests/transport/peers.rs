@@ -112,14 +112,17 @@ async fn a_dialler_that_reaches_a_connected_node_leaves_it_at_that_until_the_con
 }
 
 #[tokio::test]
-async fn a_node_does_not_go_on_dialling_itself() {
-    let proxy = Proxy::new().await;
-    let mut a = Setup::plain().node("a", &[proxy.addr()]).await;
+async fn a_seed_that_leads_back_to_the_node_is_dialled_until_it_leads_to_another() {
+    let mut proxy = Proxy::new().await;
+    let setup = Setup::plain();
+    let mut a = setup.node("a", &[proxy.addr()]).await;
     proxy.lead_to(a.addr());
-    assert_eq!(a.next().await, Event::Opened);
-    assert_eq!(a.next().await, Event::Ended(None));
-    assert!(timeout(QUIET, a.events.recv()).await.is_err());
-    assert_eq!(proxy.dials(), 1);
+    proxy.dialled(4).await;
+    let mut b = setup.node("b", &[]).await;
+    proxy.lead_to(b.addr());
+    a.proved("b").await;
+    b.proved("a").await;
+    assert_eq!(a.peers().await, ["b@b"]);
 }
 
 #[tokio::test]
