@@ -21,6 +21,7 @@
 
 mod accept;
 mod certificates;
+mod certified;
 mod connection;
 mod cookie;
 mod dial;

@@ -100,7 +100,7 @@ async fn cluster(arguments: ClusterArguments) -> anyhow::Result<()> {
 fn options(arguments: &NodeArguments) -> anyhow::Result<NodeOptions> {
     let cookie = Cookie::from_file(&arguments.cookie_file)?;
     let security = match &arguments.tls_dir {
-        Some(dir) => Security::Tls(Arc::new(Identity::load(dir)?)),
+        Some(dir) => Security::Tls(Arc::new(Identity::load(dir, &arguments.name)?)),
         None => Security::Plain,
     };
     Ok(NodeOptions {

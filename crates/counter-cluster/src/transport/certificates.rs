@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 
-use super::files;
 use super::tls::{CA_CERTIFICATE, CLUSTER_DNS_NAME, Identity, IdentityError, NODE_CERTIFICATE, NODE_KEY};
+use super::{certified, files};
 use crate::NodeName;
 
 /// The private key of the authority.
@@ -74,7 +74,7 @@ pub enum CertificateError {
 }
 
 /// Makes what [`Identity::load`] wants, in the directory `NAME` within `directory` for each name: `ca.pem`, `node.pem`
-/// and `node.key`. Copy each to its node.
+/// and `node.key`. Copy each to its node; a certificate is of no use to a node of another name.
 ///
 /// The authority is in `directory` itself: `ca.pem` and its key `ca.key`, which belongs on no node and is best kept
 /// offline. It is made if there is none, and is valid for ten years; a node's certificate is for a year. Both are valid
@@ -147,7 +147,7 @@ fn add_node(
     in_file(&draft, fs::write(path(CA_CERTIFICATE), ca_pem))?;
     in_file(&draft, fs::write(path(NODE_CERTIFICATE), pem))?;
     in_file(&draft, files::write_new_private(&path(NODE_KEY), &key))?;
-    Identity::load(&draft)
+    Identity::load(&draft, name)
         .map_err(|source| CertificateError::Authority { directory: directory.into(), source })?;
     in_file(&draft, fs::rename(&draft, directory.join(name.as_str())))
 }
@@ -165,10 +165,12 @@ fn authority_params() -> CertificateParams {
     params
 }
 
-/// Proves a node in both directions. Its own name is for people who look at the certificate.
+/// Proves in both directions that a node is of the cluster, and its name.
 fn node_params(name: &NodeName) -> Result<CertificateParams, rcgen::Error> {
     let mut params = valid_for(NODE_VALIDITY);
-    params.subject_alt_names = CertificateParams::new([CLUSTER_DNS_NAME.to_owned()])?.subject_alt_names;
+    params.subject_alt_names =
+        vec![SanType::DnsName(CLUSTER_DNS_NAME.try_into()?), SanType::URI(certified::uri(name).try_into()?)];
+    // For people who look at the certificate.
     params.distinguished_name.push(DnType::CommonName, name.as_str());
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages =
@@ -210,7 +212,32 @@ mod tests {
         assert_eq!(files.map(|file| read(directory.path(), file)), before);
         assert_eq!(read(directory.path(), "b/ca.pem"), before[0]);
         assert!(!directory.path().join(".b.new").exists());
-        Identity::load(directory.path().join("b")).unwrap();
+        Identity::load(directory.path().join("b"), &names(&["b"])[0]).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_is_of_use_only_to_the_node_that_it_names() {
+        let directory = tempfile::tempdir().unwrap();
+        certificates(&directory, &names(&["a", "b"])).unwrap();
+        let error = Identity::load(directory.path().join("a"), &names(&["b"])[0]).unwrap_err();
+        assert!(matches!(error, IdentityError::OtherNode { .. }), "{error}");
+        assert!(error.to_string().ends_with("is for node a, not for b"), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_that_names_no_node_is_to_be_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        certificates(&directory, &names(&["a"])).unwrap();
+        let (key, authority) = (KeyPair::generate().unwrap(), read(directory.path(), "ca.key"));
+        let issuer = Issuer::new(authority_params(), KeyPair::from_pem(&authority).unwrap());
+        let mut params = node_params(&names(&["a"])[0]).unwrap();
+        params.subject_alt_names.truncate(1);
+        let home = directory.path().join("a");
+        fs::write(home.join("node.pem"), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+        fs::write(home.join("node.key"), key.serialize_pem()).unwrap();
+        let error = Identity::load(&home, &names(&["a"])[0]).unwrap_err();
+        assert!(matches!(error, IdentityError::NoNode { .. }), "{error}");
+        assert!(error.to_string().contains("make new certificates"), "{error}");
     }
 
     #[cfg(unix)]
@@ -225,7 +252,7 @@ mod tests {
         }
         let key = directory.path().join("a/node.key");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = Identity::load(directory.path().join("a")).unwrap_err();
+        let error = Identity::load(directory.path().join("a"), &names(&["a"])[0]).unwrap_err();
         assert!(matches!(error, IdentityError::Exposed { .. }), "{error}");
     }
 

@@ -16,11 +16,12 @@ use tokio_rustls::rustls::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 
-use super::files;
+use super::{certified, files};
+use crate::NodeName;
 
-/// The name in every node's certificate, and the only one that a dialler accepts. It stands for "a node of this
+/// The DNS name in every node's certificate, and the only one that a dialler accepts. It stands for "a node of this
 /// cluster", so a node may have any address, and a certificate does not change with it. What keeps strangers out is the
-/// authority, which signs for nobody else.
+/// authority, which signs for nobody else. It is the scheme, too, of the URI that names the node.
 pub const CLUSTER_DNS_NAME: &str = "counter-node";
 
 /// The certificate of the authority, in a node's directory and in that of [`certificates`](super::certificates).
@@ -33,8 +34,8 @@ pub(super) const NODE_KEY: &str = "node.key";
 /// Nothing older is spoken.
 pub(super) const VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13];
 
-/// How a node proves by TLS that it belongs to the cluster, and has others prove it: both ends of a connection show a
-/// certificate that the cluster's own authority has signed. No other authority counts.
+/// How a node proves by TLS that it belongs to the cluster and what it is called, and has others prove it: both ends of a
+/// connection show a certificate with their name that the cluster's own authority has signed. No other authority counts.
 pub struct Identity {
     acceptor: TlsAcceptor,
     connector: TlsConnector,
@@ -82,17 +83,34 @@ pub enum IdentityError {
         #[source]
         source: rustls::Error,
     },
+    /// The certificate does not say which node it is for, as those of earlier versions.
+    #[error("the certificate {} names no node: make new certificates", path.display())]
+    NoNode {
+        /// The certificate.
+        path: PathBuf,
+    },
+    /// The certificate is for another node.
+    #[error("the certificate {} is for node {certified}, not for {name}", path.display())]
+    OtherNode {
+        /// The certificate.
+        path: PathBuf,
+        /// The name in it.
+        certified: NodeName,
+        /// This node.
+        name: NodeName,
+    },
 }
 
 impl Identity {
-    /// Reads `ca.pem`, `node.pem` and `node.key` from a directory, such as [`certificates`](super::certificates) makes
-    /// for each node. The connections that exist keep their certificates; for a new one, start the node again.
+    /// Reads `ca.pem`, `node.pem` and `node.key` of a node from a directory, such as
+    /// [`certificates`](super::certificates) makes for each. The connections that exist keep their certificates; for a new
+    /// one, start the node again.
     ///
     /// # Errors
     ///
     /// If one of them is missing or malformed, users other than its owner have any permission on the key, or others
-    /// would not accept the certificate.
-    pub fn load(directory: impl AsRef<Path>) -> Result<Self, IdentityError> {
+    /// would not accept the certificate of this node.
+    pub fn load(directory: impl AsRef<Path>, name: &NodeName) -> Result<Self, IdentityError> {
         let path = |name| directory.as_ref().join(name);
         let authority = read_certificates(path(CA_CERTIFICATE))?;
         let chain = read_certificates(path(NODE_CERTIFICATE))?;
@@ -108,6 +126,14 @@ impl Identity {
         let (own, intermediates) =
             chain.split_first().ok_or(rustls::Error::NoCertificatesPresented).map_err(rejected)?;
         verifier.verify_client_cert(own, intermediates, UnixTime::now()).map_err(rejected)?;
+        match certified::name(own) {
+            Some(certified) if certified == *name => {}
+            Some(certified) => {
+                let (path, name) = (path(NODE_CERTIFICATE), name.clone());
+                return Err(IdentityError::OtherNode { path, certified, name });
+            }
+            None => return Err(IdentityError::NoNode { path: path(NODE_CERTIFICATE) }),
+        }
         let acceptor = server_config(verifier, chain.clone(), key.clone_key()).map_err(rejected)?;
         let connector = client_config(roots, chain, key).map_err(rejected)?;
         Ok(Self { acceptor: Arc::new(acceptor).into(), connector: Arc::new(connector).into() })

@@ -91,8 +91,9 @@ impl Setup {
 
 /// The identity of a node by the authority in a directory, which is made if there is none.
 pub(crate) fn identity(directory: &Path, name: &str) -> Arc<Identity> {
-    certificates(directory, &[name.parse().unwrap()]).unwrap();
-    Arc::new(Identity::load(directory.join(name)).unwrap())
+    let node = name.parse().unwrap();
+    certificates(directory, std::slice::from_ref(&node)).unwrap();
+    Arc::new(Identity::load(directory.join(name), &node).unwrap())
 }
 
 impl TestNode {

@@ -1,0 +1,66 @@
+//! The name of a node in its certificate: a URI among the subject's alternative names, such as `counter-node:eu-1`.
+//! It cannot be a DNS name, because a node's name may be none.
+
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use webpki::EndEntityCert;
+
+use super::tls::CLUSTER_DNS_NAME;
+use crate::NodeName;
+
+/// URI that binds a certificate to a node.
+pub(super) fn uri(name: &NodeName) -> String {
+    format!("{CLUSTER_DNS_NAME}:{name}")
+}
+
+/// Name of the one node that a certificate is for. The certificate's signature is not looked at.
+pub(super) fn name(certificate: &CertificateDer<'_>) -> Option<NodeName> {
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    let mut names = certificate
+        .valid_uri_names()
+        .filter_map(|uri| uri.strip_prefix(CLUSTER_DNS_NAME)?.strip_prefix(':'))
+        .map(str::parse);
+    match (names.next(), names.next()) {
+        (Some(name), None) => name.ok(),
+        (None | Some(_), _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::string::Ia5String;
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    fn name_among(uris: &[&str]) -> Option<String> {
+        let mut params = CertificateParams::new([CLUSTER_DNS_NAME.to_owned()]).unwrap();
+        let uri = |&uri: &&str| SanType::URI(Ia5String::try_from(uri).unwrap());
+        params.subject_alt_names.extend(uris.iter().map(uri));
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        name(certificate.der()).map(|name| name.to_string())
+    }
+
+    #[test]
+    fn every_name_of_a_node_fits_into_a_certificate() {
+        for node in ["a", "eu-1.example.org", "_.-", &"Z9".repeat(32)] {
+            assert_eq!(name_among(&[&uri(&node.parse().unwrap())]).as_deref(), Some(node));
+        }
+        assert_eq!(name_among(&["https://example.org", "counter-node:a"]).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_certificate_for_no_node_or_for_two_names_none() {
+        for uris in [
+            &[][..],
+            &["https://example.org"],
+            &["counter-node:"],
+            &["counter-node"],
+            &["counter-nodea"],
+            &["counter-node:no spaces"],
+            &["counter-node:a", "counter-node:b"],
+        ] {
+            assert_eq!(name_among(uris), None, "{uris:?}");
+        }
+        assert_eq!(name(&CertificateDer::from_slice(b"no certificate")), None);
+    }
+}
