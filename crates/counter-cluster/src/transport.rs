@@ -1,20 +1,31 @@
 //! Connections between nodes: who may connect, how long anything may take, and how a lost connection comes back.
 //!
-//! `ractor_cluster` brings messages to other nodes, but its own listener and dialler have no deadlines, no limits and no
-//! reconnecting. So a [`Transport`] accepts and dials by itself, and hands over only streams that it watches:
+//! `ractor_cluster` brings messages to other nodes, but its own listener and dialler have no deadlines, no limits and
+//! no reconnecting. So a [`Transport`] accepts and dials by itself, and hands over only streams that it watches:
 //!
 //! - **Who.** With [`Security::Tls`], both ends prove a certificate of the cluster's own authority, by TLS 1.3
-//!   ([`Identity`], [`certificates`]). Then `ractor_cluster` makes both prove that they know the [`Cookie`].
-//!   Without TLS, only addresses of this machine are allowed, unless forced.
+//!   ([`Identity`], [`certificates`]), and the name in it is the peer's name. Then `ractor_cluster` makes both prove
+//!   that they know the [`Cookie`]. Without TLS, only addresses of this machine are allowed, unless forced, and a
+//!   peer's name is its own claim.
 //! - **How much.** [`Limits`] has a number of connections, a deadline for all proofs, and a time after which silence
 //!   counts as death. What a peer sends before its proof is left unread beyond 64 KiB.
 //! - **For ever.** Every seed is dialled again whenever its connection ends, with jittered backoff, until the transport
 //!   is dropped; but not while the node there is connected to us by another connection.
 //!
-//! On a new connection the accepting end speaks first and says its name (inside TLS, if there is TLS). So the dialler
-//! knows whom it has reached before `ractor_cluster` sees the stream, which alone would tell only that it refused a
-//! second connection, not to whom; that node would then be dialled for ever. The name proves nothing, and nothing but
-//! dialling depends on it: who answers there with a wrong name keeps us from connecting to that seed, as by not answering.
+//! On a new connection the dialler sends a greeting (inside TLS, if there is TLS), and the accepting end answers with
+//! its own. A greeting has a name and a [`Ticket`].
+//!
+//! - The **name** must be that of the certificate, and the one that the peer later gives to `ractor_cluster`;
+//!   otherwise the connection is refused. The dialler knows by it whom it has reached before `ractor_cluster` sees the
+//!   stream, which alone would tell only that it refused a second connection, not to whom; that node would then be
+//!   dialled for ever.
+//! - The **ticket** is for messages, whose sender `ractor_cluster` does not tell: a peer presents in each request the
+//!   ticket that it has from the receiver, and [`Peers::verify`] gives the name that belongs to it, as long as that
+//!   connection lives. [`Peers::peer_of`] tells which ticket to present to a remote actor, and which node that actor
+//!   is on.
+//!
+//! A node that has a certificate and the cookie is trusted this far: it can only speak in its own name, but it can open
+//! sessions in another's for the moment until that is noticed, and so interrupt the other's connection.
 //!
 //! What this does not do: it does not find nodes (there is a list of seeds, one node each), and a message in flight on
 //! a connection that ends is gone.
@@ -27,11 +38,14 @@ mod cookie;
 mod dial;
 mod files;
 mod greeting;
+mod handshake;
 mod limits;
+mod peers;
+mod random;
 mod security;
 mod server;
-mod sessions;
 mod shared;
+mod ticket;
 mod tls;
 
 use std::convert::Infallible;
@@ -48,19 +62,21 @@ use tokio::sync::{oneshot, watch};
 pub use certificates::{CertificateError, certificates};
 pub use cookie::{Cookie, CookieError, MIN_COOKIE_CHARS};
 pub use limits::Limits;
+pub use peers::{Peer, Peers};
 pub use security::{PlaintextRefused, Security};
 pub use server::{NodeServerError, node_server};
+pub use ticket::Ticket;
 pub use tls::{CLUSTER_DNS_NAME, Identity, IdentityError};
 
 use crate::NodeName;
 use crate::hand_over::Seed;
-use sessions::Subscription;
 use shared::{Shared, next_number};
 
 /// Listens for peers and dials the seeds, until it is dropped. Then its connections end too.
 #[derive(Debug)]
 pub struct Transport {
     local_addr: SocketAddr,
+    peers: Peers,
     subscription: String,
     server: ActorRef<NodeServerMessage>,
     /// The seeds, and what the node at each has said to be called.
@@ -133,17 +149,17 @@ impl Transport {
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
 
-        let (subscription, sessions) = Subscription::new();
+        let peers = Peers::default();
+        let subscription = Box::new(peers.subscription());
         let id = format!("transport {}", next_number());
-        let subscribe =
-            NodeServerMessage::SubscribeToEvents { id: id.clone(), subscription: Box::new(subscription) };
+        let subscribe = NodeServerMessage::SubscribeToEvents { id: id.clone(), subscription };
         server.cast(subscribe).map_err(|_| TransportError::ServerGone)?;
 
         let (running, stopped) = oneshot::channel();
         let shared = Arc::new(Shared {
             name,
             server: server.clone(),
-            sessions,
+            peers: peers.clone(),
             security,
             plaintext_anywhere,
             limits,
@@ -156,7 +172,7 @@ impl Transport {
         };
         let (seeds, mut tasks): (Vec<_>, Vec<_>) = seeds.into_iter().map(dial).unzip();
         tasks.push(tokio::spawn(accept::accept(listener, shared)).into());
-        Ok(Self { local_addr, subscription: id, server, seeds, tasks, stopped })
+        Ok(Self { local_addr, peers, subscription: id, server, seeds, tasks, stopped })
     }
 
     /// Ends the transport like dropping it, and returns when its listener, its diallers and its part of all connections
@@ -177,6 +193,12 @@ impl Transport {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The connected peers, and their tickets.
+    #[must_use]
+    pub fn peers(&self) -> Peers {
+        self.peers.clone()
     }
 }
 

@@ -1,4 +1,3 @@
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +5,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{error, warn};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::{debug, warn};
 
-use super::connection::{Ended, Secured};
-use super::greeting;
-use super::security::Security;
+use super::handshake;
 use super::shared::Shared;
 
 /// Between two attempts to accept when the system cannot, as when the process has no file left.
@@ -48,36 +45,18 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// One connection, from its acceptance to its end.
-async fn serve(stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, address: SocketAddr, _place: OwnedSemaphorePermit, shared: Arc<Shared>) {
     let deadline = Instant::now() + shared.limits.handshake;
-    let secured = match timeout_at(deadline, welcome(stream, &shared)).await {
-        Ok(Ok(secured)) => secured,
-        Ok(Err(error)) => return warn!(%peer, %error, "connection refused"),
-        Err(_) => return warn!(%peer, "connection refused: no handshake in time"),
+    let introduced = match timeout_at(deadline, handshake::accept(stream, &shared)).await {
+        Ok(Ok(introduced)) => introduced,
+        Ok(Err(error)) => return warn!(%address, %error, "connection refused"),
+        Err(_) => return warn!(%address, "connection refused: no handshake in time"),
     };
-    let (connection, watch) = secured.watched(peer, shared.limits.idle);
-    match shared.hand_over(connection, watch, true, deadline).await {
-        Ok(Ended::Lost) => {}
-        Ok(Ended::Unproved) => {
-            warn!(%peer, "connection refused: no proof of the cookie, or it is a second one")
-        }
-        Err(_) => error!(%peer, "connection refused: the node server has stopped"),
+    if introduced.peer.name == shared.name {
+        return debug!(%address, "connection refused: the peer has this node's name");
     }
-}
-
-/// Proves who we are, and lets the peer do so.
-async fn welcome(stream: TcpStream, shared: &Shared) -> io::Result<Secured> {
-    stream.set_nodelay(true)?;
-    match &shared.security {
-        Security::Tls(identity) => {
-            let mut stream = identity.acceptor().accept(stream).await?;
-            greeting::send(&mut stream, &shared.name).await?;
-            Ok(Secured::Tls(Box::new(stream.into())))
-        }
-        Security::Plain => {
-            let mut stream = stream;
-            greeting::send(&mut stream, &shared.name).await?;
-            Ok(Secured::Plain(stream))
-        }
+    match shared.hand_over(introduced, address, true, sleep_until(deadline)).await {
+        Ok(connection) => _ = connection.ended().await,
+        Err(error) => warn!(%address, %error, "connection refused"),
     }
 }

@@ -12,11 +12,14 @@ use ractor_cluster::{BoxRead, BoxWrite, ClusterBidiStream, NodeServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsStream;
-use tracing::{debug, info};
+use tracing::info;
 
+use super::handshake::Introduced;
+use super::peers::{Entry, ServerGone};
+use super::server::full_name;
 use super::shared::{Shared, next_number};
+use crate::NodeName;
 use halves::{ReadHalf, WriteHalf};
 
 /// `ractor_cluster` reads a length of 8 bytes and then pieces of 8 KiB, each by a system call if nothing lies between.
@@ -48,18 +51,33 @@ pub(super) struct Watch {
     over: oneshot::Receiver<Infallible>,
 }
 
-/// How a connection ended that `ractor_cluster` has had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// After the peer had proved itself.
-    Lost,
-    /// Before: by the deadline, by a wrong cookie, or as the second connection between two nodes.
-    Unproved,
+/// A connection whose peer has proved itself; dropping it ends the connection.
+#[derive(Debug)]
+pub(super) struct Proved {
+    entry: Entry,
+    node: NodeName,
+    cut: oneshot::Sender<Infallible>,
+    over: oneshot::Receiver<Infallible>,
 }
 
-/// The node server has stopped, so there is nobody to have connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ServerGone;
+/// A peer has not proved itself to `ractor_cluster`.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unproved {
+    /// By the deadline, by a wrong cookie, or as the second connection between two nodes.
+    #[error("no proof of the cookie")]
+    NoProof,
+    /// One of its names is not its own.
+    #[error("node {node} calls itself {claimed:?} in its session")]
+    OtherName { node: NodeName, claimed: String },
+    #[error("the node server has stopped")]
+    ServerGone,
+}
+
+impl From<ServerGone> for Unproved {
+    fn from(_: ServerGone) -> Self {
+        Self::ServerGone
+    }
+}
 
 impl Secured {
     /// Makes it a stream for `ractor_cluster`.
@@ -109,41 +127,49 @@ impl ClusterBidiStream for Connection {
 }
 
 impl Shared {
-    /// Gives the connection to `ractor_cluster`, and returns when it is over. Ends it if the peer has not proved itself
-    /// by the deadline.
+    /// Gives a connection to `ractor_cluster`, and returns when the peer has proved itself. If it has not until `end`,
+    /// the connection is over.
     pub(super) async fn hand_over(
         &self,
-        connection: Connection,
-        watch: Watch,
+        introduced: Introduced,
+        address: SocketAddr,
         is_server: bool,
-        deadline: Instant,
-    ) -> Result<Ended, ServerGone> {
-        let Watch { label, proved, cut, mut over } = watch;
+        end: impl Future<Output = ()>,
+    ) -> Result<Proved, Unproved> {
+        let Introduced { stream, peer, issued } = introduced;
+        let node = peer.name.clone();
+        let (connection, Watch { label, proved, cut, mut over }) = stream.watched(address, self.limits.idle);
+        let entry = self.peers.enter(label, peer, issued);
         let opened = NodeServerMessage::ConnectionOpenedExternal { stream: Box::new(connection), is_server };
         self.server.cast(opened).map_err(|_| ServerGone)?;
 
-        let mut sessions = self.sessions.clone();
-        let proof = timeout_at(deadline, sessions.wait_for(|sessions| sessions.peer(&label).is_some()));
-        let peer = tokio::select! {
-            proof = proof => match proof {
-                Ok(Ok(sessions)) => sessions.peer(&label).map(ToOwned::to_owned),
-                Ok(Err(_)) => return Err(ServerGone),
-                Err(_) => None,
+        let refused = tokio::select! {
+            claimed = entry.proved() => match claimed? {
+                claimed if claimed == full_name(&node) => {
+                    info!(%node, connection = entry.label(), "connected");
+                    let _ = proved.send(());
+                    return Ok(Proved { entry, node, cut, over });
+                }
+                claimed => Unproved::OtherName { node, claimed },
             },
-            _ = &mut over => return Ok(Ended::Unproved),
+            _ = &mut over => return Err(Unproved::NoProof),
+            () = end => Unproved::NoProof,
         };
-        let Some(peer) = peer else {
-            debug!(connection = label, "no proof of the cookie in time");
-            drop(cut);
-            let _ = over.await;
-            return Ok(Ended::Unproved);
-        };
-        info!(peer, connection = label, "connected");
-        let _ = proved.send(());
+        drop(cut);
+        let _ = over.await;
+        Err(refused)
+    }
+}
+
+impl Proved {
+    /// Returns when the connection is over.
+    pub(super) async fn ended(self) -> Result<(), ServerGone> {
+        let Self { entry, node, cut, over } = self;
         let _ = over.await;
         // Another connection with this peer is welcome only when the node server, too, knows that this one is over.
-        let known = sessions.wait_for(|sessions| sessions.peer(&label).is_none()).await;
-        info!(peer, connection = label, "connection lost");
-        known.map(|_| Ended::Lost).map_err(|_| ServerGone)
+        let known = entry.unproved().await;
+        info!(%node, connection = entry.label(), "connection lost");
+        drop(cut);
+        known
     }
 }

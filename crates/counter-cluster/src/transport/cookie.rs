@@ -3,9 +3,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-
 use super::files;
+use super::random::random_bytes;
 
 /// The shortest cookie, in characters. The proof that a node knows it can be recorded and tried offline, so it must be
 /// too long to guess.
@@ -78,9 +77,7 @@ impl Cookie {
     /// If the operating system has no randomness to give.
     #[must_use]
     pub fn generate() -> Self {
-        let mut bytes = [0; GENERATED_BYTES];
-        let random = aws_lc_rs::default_provider().secure_random;
-        random.fill(&mut bytes).expect("the operating system gives random bytes");
+        let bytes: [u8; GENERATED_BYTES] = random_bytes();
         Self(bytes.iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex

@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::{debug, error, info, warn};
 
-use super::connection::{Ended, Secured, ServerGone};
-use super::greeting;
-use super::security::{PlaintextRefused, Security};
+use super::connection::Unproved;
+use super::handshake::{self, HandshakeError};
+use super::peers::ServerGone;
+use super::security::PlaintextRefused;
 use super::shared::Shared;
 use crate::NodeName;
 
 /// What became of an attempt.
 enum Attempt {
     /// There was a connection with that node, which is over.
-    Over(NodeName, Ended),
+    Lost(NodeName),
+    /// There was none, because the node did not prove itself.
+    Unproved(NodeName, Unproved),
     /// There is a connection with that node already.
     Connected(NodeName),
     /// The node there has our name.
@@ -35,7 +38,7 @@ enum DialError {
     #[error("no connection")]
     Connect(#[source] io::Error),
     #[error("the handshake failed")]
-    Handshake(#[source] io::Error),
+    Handshake(#[source] HandshakeError),
     #[error("the node server has stopped")]
     ServerGone,
 }
@@ -52,14 +55,14 @@ pub(super) async fn keep_connected(seed: String, name: watch::Sender<Option<Node
     let mut failures = 0_u32;
     loop {
         let reached = match attempt(&seed, &name, &shared).await {
-            Ok(Attempt::Over(node, Ended::Lost)) => {
+            Ok(Attempt::Lost(node)) => {
                 failures = 0;
                 Some(node)
             }
-            Ok(Attempt::Over(node, Ended::Unproved)) => {
+            Ok(Attempt::Unproved(node, reason)) => {
                 // Two that dial each other at the same time have two connections, of which one is refused.
-                if !shared.sessions.borrow().connected(&node) {
-                    complain(&seed, failures, "no proof of the cookie");
+                if !shared.peers.connected(&node) {
+                    complain(&seed, failures, &reason.to_string());
                 }
                 Some(node)
             }
@@ -91,24 +94,23 @@ pub(super) async fn keep_connected(seed: String, name: watch::Sender<Option<Node
 /// Waits before the next attempt: for as long as the node there is connected, and then for the backoff. So of two nodes
 /// that lose each other, one usually comes first, and the other finds itself connected.
 async fn pause(failures: u32, node: Option<&NodeName>, shared: &Shared) -> Result<(), ServerGone> {
-    let mut sessions = shared.sessions.clone();
     loop {
         // The first wait of this backoff is none, as a supervisor wants it.
         sleep(shared.limits.backoff.delay(failures.saturating_add(1), fastrand::f64())).await;
         let Some(node) = node else { return Ok(()) };
-        if !sessions.borrow().connected(node) {
+        if !shared.peers.connected(node) {
             return Ok(());
         }
-        sessions.wait_for(|sessions| !sessions.connected(node)).await.map_err(|_| ServerGone)?;
+        shared.peers.disconnected(node).await?;
     }
 }
 
 /// The first failure of a row is worth a warning; the rest is the same again.
 fn complain(seed: &str, failures: u32, reason: &str) {
     if failures == 0 {
-        warn!(seed, reason, "not connected; further attempts follow");
+        warn!(seed, %reason, "not connected; further attempts follow");
     } else {
-        debug!(seed, reason, failures, "still not connected");
+        debug!(seed, %reason, failures, "still not connected");
     }
 }
 
@@ -121,20 +123,27 @@ async fn attempt(
     let connected = timeout(shared.limits.connect, connect(seed, shared));
     let (stream, peer) = connected.await.map_err(|_| DialError::Timeout)??;
     let deadline = Instant::now() + shared.limits.handshake;
-    let (secured, node) = timeout_at(deadline, handshake(stream, shared))
+    let introduced = timeout_at(deadline, handshake::connect(stream, shared))
         .await
         .map_err(|_| DialError::Timeout)?
         .map_err(DialError::Handshake)?;
+    let node = introduced.peer.name.clone();
     name.send_replace(Some(node.clone()));
     if node == shared.name {
         return Ok(Attempt::Ourselves);
     }
-    if shared.sessions.borrow().connected(&node) {
+    if shared.peers.connected(&node) {
         return Ok(Attempt::Connected(node));
     }
     info!(seed, %node, %peer, "dialled");
-    let (connection, watch) = secured.watched(peer, shared.limits.idle);
-    Ok(Attempt::Over(node, shared.hand_over(connection, watch, false, deadline).await?))
+    match shared.hand_over(introduced, peer, false, sleep_until(deadline)).await {
+        Ok(connection) => {
+            connection.ended().await?;
+            Ok(Attempt::Lost(node))
+        }
+        Err(Unproved::ServerGone) => Err(DialError::ServerGone),
+        Err(reason @ (Unproved::NoProof | Unproved::OtherName { .. })) => Ok(Attempt::Unproved(node, reason)),
+    }
 }
 
 /// A TCP connection to the first of the seed's addresses that has one and may be dialled.
@@ -153,23 +162,6 @@ async fn connect(seed: &str, shared: &Shared) -> Result<(TcpStream, SocketAddr),
     let stream = TcpStream::connect(&*allowed).await.map_err(DialError::Connect)?;
     let peer = stream.peer_addr().map_err(DialError::Connect)?;
     Ok((stream, peer))
-}
-
-/// Lets the node there prove who it is, and proves who we are; then hears its name.
-async fn handshake(stream: TcpStream, shared: &Shared) -> io::Result<(Secured, NodeName)> {
-    stream.set_nodelay(true)?;
-    match &shared.security {
-        Security::Tls(identity) => {
-            let mut stream = identity.connect(stream).await?;
-            let node = greeting::receive(&mut stream).await?;
-            Ok((Secured::Tls(Box::new(stream.into())), node))
-        }
-        Security::Plain => {
-            let mut stream = stream;
-            let node = greeting::receive(&mut stream).await?;
-            Ok((Secured::Plain(stream), node))
-        }
-    }
 }
 
 /// An error and what caused it, in one line.

@@ -1,40 +1,65 @@
-//! The first bytes of a connection: the accepting end says what it is and which node. Then `ractor_cluster` takes over.
+//! The first bytes of a connection: the dialler says what it is, its name and the other end's ticket, and the other end
+//! answers with the same. Then `ractor_cluster` takes over.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::ticket::Ticket;
 use crate::{MAX_NODE_NAME_BYTES, NodeName};
 
-/// What it is, and the version of what follows. The length of the name comes next, in one byte, and then the name.
-const MAGIC: &[u8] = b"counter-cluster/1";
+/// What it is.
+const MAGIC: &[u8] = b"counter-cluster/";
 
-/// Says the name.
-pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), name: &NodeName) -> io::Result<()> {
+/// Version of what follows: the ticket, the length of the name in one byte, and the name.
+const VERSION: u8 = b'2';
+
+/// What one end says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    /// Name that it claims.
+    pub(super) name: NodeName,
+    /// Ticket that it issues to the other end.
+    pub(super) ticket: Ticket,
+}
+
+/// Says it.
+pub(super) async fn send(stream: &mut (impl AsyncWrite + Unpin), greeting: &Greeting) -> io::Result<()> {
+    let Greeting { name, ticket } = greeting;
     let name = name.as_str().as_bytes();
     let length = u8::try_from(name.len()).map_err(io::Error::other)?;
-    let greeting = [MAGIC, &[length], name].concat();
+    let greeting = [MAGIC, &[VERSION], ticket.as_bytes(), &[length], name].concat();
     stream.write_all(&greeting).await?;
     stream.flush().await
 }
 
-/// Hears the name, and not a byte more.
+/// Hears it, and not a byte more.
 ///
 /// # Errors
 ///
 /// `InvalidData` if something else than a node of a cluster speaks there, or another version.
-pub(super) async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<NodeName> {
-    let strange = || io::Error::new(io::ErrorKind::InvalidData, "it is not a node of a counter cluster");
+pub(super) async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Greeting> {
+    let strange = |reason| io::Error::new(io::ErrorKind::InvalidData, reason);
     let mut start = [0; MAGIC.len() + 1];
     stream.read_exact(&mut start).await?;
-    let [magic @ .., length] = start;
-    let length = usize::from(length);
-    if magic != MAGIC || length > MAX_NODE_NAME_BYTES {
-        return Err(strange());
+    let [magic @ .., version] = start;
+    if magic != MAGIC {
+        return Err(strange("the peer is not a node of a cluster"));
+    }
+    if version != VERSION {
+        return Err(strange("the peer speaks another version of the protocol"));
+    }
+    let mut ticket = [0; Ticket::BYTES];
+    stream.read_exact(&mut ticket).await?;
+    let length = usize::from(stream.read_u8().await?);
+    if length > MAX_NODE_NAME_BYTES {
+        return Err(strange("the peer's name is too long"));
     }
     let mut name = vec![0; length];
     stream.read_exact(&mut name).await?;
-    String::from_utf8(name).ok().and_then(|name| NodeName::try_from(name).ok()).ok_or_else(strange)
+    let name = String::from_utf8(name).ok().and_then(|name| NodeName::try_from(name).ok());
+    let name = name.ok_or_else(|| strange("the peer's name is not a node's"))?;
+    Ok(Greeting { name, ticket: Ticket::from_bytes(ticket) })
 }
 
 #[cfg(test)]
@@ -42,12 +67,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_name_arrives_and_what_follows_is_left_in_the_stream() {
+    async fn a_greeting_arrives_and_what_follows_is_left_in_the_stream() {
         let (mut ours, mut theirs) = tokio::io::duplex(256);
         let name: NodeName = "a".repeat(MAX_NODE_NAME_BYTES).parse().unwrap();
-        send(&mut ours, &name).await.unwrap();
+        let greeting = Greeting { name, ticket: Ticket::issue() };
+        send(&mut ours, &greeting).await.unwrap();
         ours.write_all(b"next").await.unwrap();
-        assert_eq!(receive(&mut theirs).await.unwrap(), name);
+        assert_eq!(receive(&mut theirs).await.unwrap(), greeting);
         let mut rest = [0; 4];
         theirs.read_exact(&mut rest).await.unwrap();
         assert_eq!(&rest, b"next");
@@ -55,18 +81,21 @@ mod tests {
 
     #[tokio::test]
     async fn anything_else_is_an_error() {
-        for bytes in [
-            &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
-            b"counter-cluster/2\x01a",
-            b"counter-cluster/1\x00",
-            b"counter-cluster/1\xff",
-            b"counter-cluster/1\x02\xff\xfe",
-            b"counter-cluster/1\x02a ",
-            b"counter-cluster/1\x02a",
-            b"",
+        for (bytes, error) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "not a node"),
+            (b"counter-cluster/1\x01a", "another version"),
+            (b"counter-cluster/3 ticket ticket t\x01a", "another version"),
+            (b"counter-cluster/2 ticket ticket t\x00", "not a node's"),
+            (b"counter-cluster/2 ticket ticket t\xff", "too long"),
+            (b"counter-cluster/2 ticket ticket t\x02\xff\xfe", "not a node's"),
+            (b"counter-cluster/2 ticket ticket t\x02a ", "not a node's"),
+            (b"counter-cluster/2 ticket ticket t\x02a", "eof"),
+            (b"counter-cluster/2 ticket", "eof"),
+            (b"", "eof"),
         ] {
             let mut stream = bytes;
-            assert!(receive(&mut stream).await.is_err(), "{bytes:?}");
+            let refused = receive(&mut stream).await.unwrap_err().to_string();
+            assert!(refused.contains(error), "{bytes:?}: {refused}");
         }
     }
 }

@@ -3,11 +3,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ractor::ActorRef;
 use ractor_cluster::NodeServerMessage;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::limits::Limits;
+use super::peers::Peers;
 use super::security::Security;
-use super::sessions::Sessions;
 use crate::NodeName;
 
 /// What the listener and all diallers know.
@@ -15,7 +15,7 @@ use crate::NodeName;
 pub(super) struct Shared {
     pub(super) name: NodeName,
     pub(super) server: ActorRef<NodeServerMessage>,
-    pub(super) sessions: watch::Receiver<Sessions>,
+    pub(super) peers: Peers,
     pub(super) security: Security,
     pub(super) plaintext_anywhere: bool,
     pub(super) limits: Limits,

@@ -2,21 +2,41 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use counter_cluster::transport::{CLUSTER_DNS_NAME, Cookie, Limits};
+use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
+use super::logs::Logs;
 use super::node::{Event, LOCAL, MAX_FRAME_BYTES, Setup, TestNode, patient, soon};
 use super::proxy::Proxy;
+
+/// What a node says first, if it says that it is called `x`.
+fn greeting() -> Vec<u8> {
+    [&b"counter-cluster/2"[..], &[7; 16], &[1], b"x"].concat()
+}
+
+/// A stranger that is about to speak to `ractor_cluster`, without TLS.
+async fn introduced(addr: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(&greeting()).await.unwrap();
+    // The node is called `a`, which is as long.
+    let mut answer = greeting();
+    soon(stream.read_exact(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"counter-cluster/2") && answer.ends_with(b"\x01a"), "{answer:?}");
+    stream
+}
 
 /// Reads until the other end closes the connection, in whatever manner.
 async fn closed(stream: &mut TcpStream) -> usize {
@@ -26,8 +46,8 @@ async fn closed(stream: &mut TcpStream) -> usize {
 }
 
 /// The node lets a peer in that has what it takes.
-async fn still_welcomes(setup: &Setup, node: &mut TestNode) {
-    let mut friend = setup.node("friend", &[node.addr()]).await;
+async fn still_welcomes(friends: &Setup, node: &mut TestNode) {
+    let mut friend = friends.node("friend", &[node.addr()]).await;
     node.proved("friend").await;
     friend.proved(node.name.as_str()).await;
 }
@@ -62,23 +82,56 @@ async fn a_certificate_of_another_authority_is_worth_nothing() {
     let mut stranger = plain.with_tls(theirs.path(), "b").node("b", &[proxy.addr()]).await;
     proxy.dialled(3).await;
     assert!(a.events.try_recv().is_err() && stranger.events.try_recv().is_err());
-    still_welcomes(&setup, &mut a).await;
+    still_welcomes(&setup.with_tls(ours.path(), "friend"), &mut a).await;
 }
 
-/// Connects like a node that trusts the authority, but has no certificate.
-async fn without_certificate(addr: SocketAddr, authority: CertificateDer<'static>) -> io::Result<usize> {
+/// A client that trusts the authority in a directory.
+fn client(directory: &Path) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
-    roots.add(authority).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    roots.add(CertificateDer::from_pem_file(directory.join("ca.pem")).unwrap()).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
-        .with_no_client_auth();
+}
+
+/// A certificate of the authority in a directory, as it made them before they had the names of nodes.
+fn old_certificate(directory: &Path) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name = DistinguishedName::new();
+    authority.distinguished_name.push(DnType::CommonName, "counter cluster authority");
+    let authority_key = std::fs::read_to_string(directory.join("ca.key")).unwrap();
+    let issuer = Issuer::new(authority, KeyPair::from_pem(&authority_key).unwrap());
+    let (params, key) =
+        (CertificateParams::new([CLUSTER_DNS_NAME.to_owned()]).unwrap(), KeyPair::generate().unwrap());
+    let certificate = params.signed_by(&key, &issuer).unwrap().der().clone();
+    (certificate, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+}
+
+/// Connects and greets like a node, and returns how many bytes it hears.
+async fn greet_by_tls(addr: SocketAddr, config: ClientConfig) -> io::Result<usize> {
     let name = ServerName::try_from(CLUSTER_DNS_NAME).unwrap();
     let stream = TcpStream::connect(addr).await?;
     // By TLS 1.3 the client's part is over before the server has looked at it.
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-    stream.read_to_end(&mut Vec::new()).await
+    stream.write_all(&greeting()).await?;
+    match stream.read_to_end(&mut Vec::new()).await {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        heard => heard,
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_names_no_node_is_refused_and_to_be_made_anew() {
+    let (directory, logs) = (tempfile::tempdir().unwrap(), Logs::capture());
+    let setup = patient(Setup::plain()).with_tls(directory.path(), "a");
+    let mut a = setup.node("a", &[]).await;
+    let (certificate, key) = old_certificate(directory.path());
+    let old = client(directory.path()).with_client_auth_cert(vec![certificate], key).unwrap();
+    assert_eq!(soon(greet_by_tls(a.addr(), old)).await.unwrap(), 0);
+    assert_eq!(logs.with(&["names no node: make new certificates"]).len(), 1);
+    assert!(a.events.try_recv().is_err());
+    still_welcomes(&setup.with_tls(directory.path(), "friend"), &mut a).await;
 }
 
 #[tokio::test]
@@ -87,8 +140,8 @@ async fn no_certificate_and_no_tls_are_refused() {
     let setup = patient(Setup::plain()).with_tls(directory.path(), "a");
     let mut a = setup.node("a", &[]).await;
 
-    let authority = CertificateDer::from_pem_file(directory.path().join("ca.pem")).unwrap();
-    let refused = soon(without_certificate(a.addr(), authority)).await.unwrap_err();
+    let nobody = client(directory.path()).with_no_client_auth();
+    let refused = soon(greet_by_tls(a.addr(), nobody)).await.unwrap_err();
     assert!(refused.to_string().contains("CertificateRequired"), "{refused}");
 
     let mut plaintext = TcpStream::connect(a.addr()).await.unwrap();
@@ -96,7 +149,7 @@ async fn no_certificate_and_no_tls_are_refused() {
     closed(&mut plaintext).await;
 
     assert!(a.events.try_recv().is_err());
-    still_welcomes(&setup, &mut a).await;
+    still_welcomes(&setup.with_tls(directory.path(), "friend"), &mut a).await;
 }
 
 #[tokio::test]
@@ -110,11 +163,16 @@ async fn bytes_that_are_no_message_close_the_connection() {
     let malformed = [4096_u64.to_be_bytes().as_slice(), &noise].concat();
     noise.truncate(100);
     for bytes in [noise, huge, over, malformed] {
-        let mut stream = TcpStream::connect(a.addr()).await.unwrap();
+        let mut stream = introduced(a.addr()).await;
         stream.write_all(&bytes).await.unwrap();
         closed(&mut stream).await;
         assert_eq!(a.next().await, Event::Opened);
         assert_eq!(a.next().await, Event::Ended(None));
+        // Without a greeting it is not even read.
+        let mut stream = TcpStream::connect(a.addr()).await.unwrap();
+        let _ = stream.write_all(&bytes.repeat(3)).await;
+        assert_eq!(closed(&mut stream).await, 0);
+        assert!(a.events.try_recv().is_err());
     }
     still_welcomes(&setup, &mut a).await;
 }
@@ -124,7 +182,7 @@ async fn a_frame_without_end_is_cut_off_by_the_deadline() {
     let setup = Setup::plain();
     let limits = Limits { handshake: Duration::from_millis(200), ..setup.limits };
     let mut a = Setup { limits, ..setup.clone() }.node("a", &[]).await;
-    let mut stream = TcpStream::connect(a.addr()).await.unwrap();
+    let mut stream = introduced(a.addr()).await;
     stream.write_all(&MAX_FRAME_BYTES.to_be_bytes()).await.unwrap();
     let endless = async { while stream.write_all(&[0; 1024]).await.is_ok() {} };
     soon(endless).await;
@@ -145,7 +203,10 @@ async fn of_300_idle_sockets_64_are_held_and_only_until_the_deadline() {
     for _ in 0..300 {
         let mut stream = TcpStream::connect(a.addr()).await.unwrap();
         // Only those that are held hear the node's name.
-        idle.spawn(async move { closed(&mut stream).await > 0 });
+        idle.spawn(async move {
+            let _ = stream.write_all(&greeting()).await;
+            closed(&mut stream).await > 0
+        });
     }
     let mut new = setup.node("new", &[a.addr()]).await;
     a.proved("new").await;

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod names;
+#[cfg(test)]
 mod node;
 #[cfg(test)]
 mod peers;

@@ -62,8 +62,13 @@ impl Setup {
     }
 
     pub(crate) async fn node(&self, name: &str, seeds: &[SocketAddr]) -> TestNode {
-        let name: NodeName = name.parse().unwrap();
-        let server = node_server(&name, &self.cookie, MAX_FRAME_BYTES).await.unwrap();
+        self.node_as(name, name, seeds).await
+    }
+
+    /// A node that goes by another name in its sessions than in its greetings.
+    pub(crate) async fn node_as(&self, name: &str, in_sessions: &str, seeds: &[SocketAddr]) -> TestNode {
+        let (name, in_sessions): (NodeName, NodeName) = (name.parse().unwrap(), in_sessions.parse().unwrap());
+        let server = node_server(&in_sessions, &self.cookie, MAX_FRAME_BYTES).await.unwrap();
         let ((event, events), (is_ready, ready)) = (mpsc::channel(4096), mpsc::channel(4096));
         let subscription = Box::new(Subscription { event, is_ready });
         server.cast(NodeServerMessage::SubscribeToEvents { id: "test".into(), subscription }).unwrap();
