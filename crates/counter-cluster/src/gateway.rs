@@ -4,8 +4,8 @@ use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, pg};
 use ractor_cluster::RactorClusterMessage;
 
-use crate::NodeName;
 use crate::replicator::ReplicatorMessage;
+use crate::transport::{Peers, Ticket};
 use crate::wire::{Reply, Request, decode, encode};
 
 /// The group in which the gateways of all nodes find each other.
@@ -16,14 +16,15 @@ pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The one actor of a node that other nodes can speak to.
 ///
-/// It understands what they say, and hands it to the replicator.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gateway;
+/// It verifies who speaks, understands what they say, and hands it to the replicator.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway(pub(crate) Peers);
 
 /// What goes from node to node.
 #[derive(RactorClusterMessage)]
 pub(crate) enum GatewayMessage {
-    /// A [`Request`], and the [`Reply`] to it, as bytes: so what cannot be read is refused here, and not by a panic.
+    /// A [`Ticket`] of the sender's with a [`Request`], and the [`Reply`] to it, as bytes: so what cannot be read is refused
+    /// here, and not by a panic.
     #[rpc]
     Request(Vec<u8>, RpcReplyPort<Vec<u8>>),
 }
@@ -48,34 +49,31 @@ impl Actor for Gateway {
         GatewayMessage::Request(bytes, reply): GatewayMessage,
         replicator: &mut ActorRef<ReplicatorMessage>,
     ) -> Result<(), ActorProcessingErr> {
-        match decode(&bytes) {
-            Ok(request) => {
-                let sender = sender(&request);
-                replicator.cast(ReplicatorMessage::Asked(sender, request, reply))?;
-            }
-            // Whoever asks learns from the reply port that there is no answer.
+        // Whoever is refused learns from the reply port that there is no answer.
+        match decode::<(Ticket, Request)>(&bytes) {
+            Ok((ticket, request)) => match self.0.verify(ticket) {
+                Some(sender) => replicator.cast(ReplicatorMessage::Asked(sender, request, reply))?,
+                None => tracing::warn!("refused a message without a ticket of this node's"),
+            },
             Err(error) => tracing::warn!(%error, "refused a message from another node"),
         }
         Ok(())
     }
 }
 
-/// The node that has sent a request: by its own claim, because connections do not say yet.
-fn sender(request: &Request) -> NodeName {
-    request.from().node.clone()
-}
-
 /// Another node has not answered: it may have done what was asked of it, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unanswered;
 
-/// Asks another node's gateway.
+/// Asks another node's gateway, with the ticket that this node has from there.
 pub(crate) async fn ask(
+    peers: &Peers,
     gateway: ActorRef<GatewayMessage>,
     request: Request,
     deadline: Duration,
 ) -> Result<Reply, Unanswered> {
-    let bytes = encode(&request);
+    let ticket = peers.peer_of(gateway.get_id()).ok_or(Unanswered)?.ticket;
+    let bytes = encode(&(ticket, request));
     let answer = gateway.call(|reply| GatewayMessage::Request(bytes, reply), Some(deadline)).await;
     match answer {
         Ok(CallResult::Success(bytes)) => decode(&bytes).map_err(|_| Unanswered),

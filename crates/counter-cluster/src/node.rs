@@ -14,7 +14,8 @@ use crate::gateway::Gateway;
 use crate::hand_over::complete;
 use crate::replicator::{Replicator, ReplicatorArguments, ReplicatorMessage};
 use crate::transport::{
-    Cookie, Limits, NodeServerError, Security, Transport, TransportError, TransportOptions, node_server,
+    Cookie, Limits, NodeServerError, Peers, Security, Transport, TransportError, TransportOptions,
+    node_server,
 };
 use crate::wire::MAX_FRAME_BYTES;
 use crate::{HandOverError, NodeHandle, NodeName, ReplicaId, Replication};
@@ -123,7 +124,7 @@ impl Node {
         let me = ReplicaId::new(name, SystemTime::now());
         let replication = Replication::new(me.clone(), key_of(&cookie));
         let known = watch::Sender::default();
-        let children = children(replication, &keyspace, here, &known);
+        let children = children(replication, &keyspace, transport.peers(), here, &known);
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
         let supervisor = SupervisorHandle::spawn(restarts, children).await?;
         let handle = NodeHandle::new(keyspace.handle(), replicator);
@@ -180,25 +181,28 @@ impl Node {
 fn children(
     replication: Replication,
     keyspace: &Keyspace,
+    peers: Peers,
     here: watch::Sender<Option<ActorRef<ReplicatorMessage>>>,
     known: &watch::Sender<BTreeSet<NodeName>>,
 ) -> Vec<ChildSpec> {
     let (home, counters) = (Home::new(replication), keyspace.handle());
     let (replicator, known) = (here.subscribe(), known.clone());
+    let gateway = Gateway(peers.clone());
     let start_replicator = move |supervisor| {
-        let (home, keyspace, here, known) = (home.clone(), counters.clone(), here.clone(), known.clone());
+        let (home, keyspace, peers) = (home.clone(), counters.clone(), peers.clone());
+        let (here, known) = (here.clone(), known.clone());
         async move {
-            let arguments = ReplicatorArguments { replication: home.lease().await, keyspace, known };
+            let arguments = ReplicatorArguments { replication: home.lease().await, keyspace, peers, known };
             let (actor, _task) = Actor::spawn_linked(None, Replicator, arguments, supervisor).await?;
             here.send_replace(Some(actor.clone()));
             Ok(actor.get_cell())
         }
     };
     let start_gateway = move |supervisor| {
-        let replicator = replicator.borrow().clone();
+        let (replicator, gateway) = (replicator.borrow().clone(), gateway.clone());
         async move {
             let replicator = replicator.ok_or("the replicator has not started")?;
-            let (actor, _task) = Actor::spawn_linked(None, Gateway, replicator, supervisor).await?;
+            let (actor, _task) = Actor::spawn_linked(None, gateway, replicator, supervisor).await?;
             Ok(actor.get_cell())
         }
     };

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::gateway::{GROUP, GatewayMessage, Unanswered};
 use crate::link::Point;
+use crate::transport::Peers;
 use crate::wire::{Batch, Differing, Entry, Request};
 use crate::{NodeName, PeerStatus, ReplicaId, Replication, Standing, Total};
 
@@ -43,6 +44,7 @@ pub(crate) struct ReplicatorArguments {
     /// Survives the actor.
     pub(crate) replication: Lease<Replication>,
     pub(crate) keyspace: KeyspaceHandle,
+    pub(crate) peers: Peers,
     /// Nodes that were ever connected. Survives the actor.
     pub(crate) known: watch::Sender<BTreeSet<NodeName>>,
 }
@@ -80,6 +82,8 @@ impl Message for ReplicatorMessage {}
 pub(crate) struct ReplicatorState {
     replication: Lease<Replication>,
     keyspace: KeyspaceHandle,
+    /// Who is at the other end of a connection.
+    peers: Peers,
     /// Gateways of other nodes, as long as they are connected.
     members: HashMap<ActorId, Member>,
     next_member: u64,
@@ -120,7 +124,7 @@ impl Actor for Replicator {
     async fn pre_start(
         &self,
         myself: ActorRef<ReplicatorMessage>,
-        ReplicatorArguments { mut replication, keyspace, known }: ReplicatorArguments,
+        ReplicatorArguments { mut replication, keyspace, peers, known }: ReplicatorArguments,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
         // An incarnation before this one may have had connections, and may have taken changes without telling anybody.
         let before: Vec<_> = replication.peers().map(|(number, _)| number).collect();
@@ -132,6 +136,7 @@ impl Actor for Replicator {
         Ok(ReplicatorState {
             replication,
             keyspace,
+            peers,
             members: HashMap::new(),
             next_member: 0,
             known,

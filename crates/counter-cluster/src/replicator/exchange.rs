@@ -144,8 +144,8 @@ impl ReplicatorState {
                 Some(name) => Request::Read { from: self.replication.me().clone(), name: name.clone() },
                 None => Request::Flush { from: self.replication.me().clone() },
             };
-            let (from, gateway) = (from.clone(), self.gateway(number)?);
-            Some(async move { (from, ask(gateway, request, deadline).await) })
+            let (from, gateway, peers) = (from.clone(), self.gateway(number)?, self.peers.clone());
+            Some(async move { (from, ask(&peers, gateway, request, deadline).await) })
         });
         let (questions, myself) = (join_all(questions), myself.clone());
         self.questions.spawn(async move {

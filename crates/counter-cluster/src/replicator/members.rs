@@ -49,8 +49,10 @@ impl ReplicatorState {
     ) {
         // It may have left meanwhile.
         let Some(Member { number, .. }) = self.members.get(member) else { return };
-        let Ok(replica) = replica else {
-            tracing::warn!("a node does not say who it is; it is asked again soon");
+        let peer = self.peers.peer_of(*member);
+        let Some(replica) = replica.ok().filter(|replica| peer.is_some_and(|peer| peer.name == replica.node))
+        else {
+            tracing::warn!("a node does not say who it is, or not its own name; it is asked again soon");
             self.members.remove(member);
             return;
         };
@@ -112,10 +114,10 @@ impl ReplicatorState {
         request: Request,
         message: impl FnOnce(Result<Reply, Unanswered>) -> ReplicatorMessage + Send + 'static,
     ) {
-        let (myself, gateway) = (myself.clone(), self.gateway(number));
+        let (myself, gateway, peers) = (myself.clone(), self.gateway(number), self.peers.clone());
         self.questions.spawn(async move {
             let answer = match gateway {
-                Some(gateway) => ask(gateway, request, ANSWER_DEADLINE).await,
+                Some(gateway) => ask(&peers, gateway, request, ANSWER_DEADLINE).await,
                 None => Err(Unanswered),
             };
             let _ = myself.cast(message(answer));
