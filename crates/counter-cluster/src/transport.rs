@@ -7,8 +7,10 @@
 //!   ([`Identity`], [`certificates`]), and the name in it is the peer's name. Then `ractor_cluster` makes both prove
 //!   that they know the [`Cookie`]. Without TLS, only addresses of this machine are allowed, unless forced, and a
 //!   peer's name is its own claim.
-//! - **How much.** [`Limits`] has a number of connections, a deadline for all proofs, and a time after which silence
-//!   counts as death. What a peer sends before its proof is left unread beyond 64 KiB.
+//! - **How much.** [`Limits`] has a number of connections, another of those that have not proved themselves, a deadline
+//!   for all proofs, and a time after which silence counts as death. A stranger that takes all places of the unproved
+//!   keeps nobody out: each newcomer has the place of an older one, after that had time to prove itself. What a peer
+//!   sends before its proof is left unread beyond 64 KiB.
 //! - **For ever.** Every seed is dialled again whenever its connection ends, with jittered backoff, until the transport
 //!   is dropped; but not while the node there is connected to us by another connection.
 //!
@@ -45,6 +47,7 @@ mod random;
 mod security;
 mod server;
 mod shared;
+mod slots;
 mod ticket;
 mod tls;
 

@@ -1,42 +1,60 @@
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
-use super::handshake;
+use super::connection::{Proved, Unproved};
+use super::handshake::{self, HandshakeError};
 use super::shared::Shared;
+use super::slots::{Slot, Slots};
 
 /// Between two attempts to accept when the system cannot, as when the process has no file left.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
+/// Between two warnings of a crowd.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
+
+/// Why a connection does not become one of a peer.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("the peer has this node's name")]
+    OwnName,
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error(transparent)]
+    Unproved(#[from] Unproved),
+}
+
 /// Accepts connections, and has each on a task of its own. Returns never; when dropped, the connections end.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let places = Arc::new(Semaphore::new(shared.limits.connections));
+    let peers = Arc::new(Semaphore::new(shared.limits.connections));
+    let strangers = Slots::new(shared.limits.handshakes, shared.limits.handshakes_per_address);
     let mut connections = JoinSet::new();
-    let mut full = false;
+    let mut crowd = Crowd::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        match (accepted, Arc::clone(&places).try_acquire_owned()) {
-            (Ok((stream, peer)), Ok(place)) => {
-                full = false;
-                connections.spawn(serve(stream, peer, place, Arc::clone(&shared)));
+        match accepted {
+            Ok((_, address)) if peers.available_permits() == 0 => {
+                crowd.warn(address, "connection refused: there are too many");
             }
-            (Ok((_, peer)), Err(_)) => {
-                // Once for a crowd: who opens more connections than we take should not fill the log, too.
-                if !full {
-                    full = true;
-                    warn!(%peer, limit = shared.limits.connections, "connection refused: there are too many");
+            Ok((stream, address)) => {
+                let (slot, another) = strangers.enter(address.ip());
+                connections.spawn(serve(stream, address, slot, Arc::clone(&peers), Arc::clone(&shared)));
+                if let Some(another) = another {
+                    crowd.warn(address, "connections closed: too many have not proved themselves");
+                    another.evict().await;
                 }
             }
-            (Err(error), _) => {
+            Err(error) => {
                 warn!(%error, "no connection can be accepted");
                 sleep(AFTER_FAILURE).await;
             }
@@ -45,18 +63,64 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// One connection, from its acceptance to its end.
-async fn serve(stream: TcpStream, address: SocketAddr, _place: OwnedSemaphorePermit, shared: Arc<Shared>) {
-    let deadline = Instant::now() + shared.limits.handshake;
-    let introduced = match timeout_at(deadline, handshake::accept(stream, &shared)).await {
-        Ok(Ok(introduced)) => introduced,
-        Ok(Err(error)) => return warn!(%address, %error, "connection refused"),
-        Err(_) => return warn!(%address, "connection refused: no handshake in time"),
+async fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    mut slot: Slot,
+    peers: Arc<Semaphore>,
+    shared: Arc<Shared>,
+) {
+    match prove(stream, address, &mut slot, &shared).await {
+        Ok(connection) => match peers.try_acquire() {
+            Ok(_place) => {
+                drop(slot);
+                let _ = connection.ended().await;
+            }
+            Err(_) => warn!(%address, "connection closed: there are too many"),
+        },
+        // Of these a stranger makes as many as it likes.
+        Err(reason @ (Refused::Unproved(Unproved::Evicted) | Refused::OwnName)) => {
+            debug!(%address, %reason, "connection refused")
+        }
+        Err(reason) => warn!(%address, %reason, "connection refused"),
+    }
+}
+
+/// Returns when the peer has proved itself. It may take as long as the deadline and its place allow.
+async fn prove(
+    stream: TcpStream,
+    address: SocketAddr,
+    slot: &mut Slot,
+    shared: &Shared,
+) -> Result<Proved, Refused> {
+    let mut end = pin!(async {
+        match timeout(shared.limits.handshake, slot.evicted()).await {
+            Ok(()) => Unproved::Evicted,
+            Err(_) => Unproved::Late,
+        }
+    });
+    let introduced = tokio::select! {
+        introduced = handshake::accept(stream, shared) => introduced?,
+        reason = &mut end => return Err(reason.into()),
     };
     if introduced.peer.name == shared.name {
-        return debug!(%address, "connection refused: the peer has this node's name");
+        return Err(Refused::OwnName);
     }
-    match shared.hand_over(introduced, address, true, sleep_until(deadline)).await {
-        Ok(connection) => _ = connection.ended().await,
-        Err(error) => warn!(%address, %error, "connection refused"),
+    Ok(shared.hand_over(introduced, address, true, end).await?)
+}
+
+/// Warns of crowds, but now and then only: who opens more connections than there may be should not fill the log, too.
+#[derive(Default)]
+struct Crowd {
+    warned: Option<Instant>,
+}
+
+impl Crowd {
+    fn warn(&mut self, address: SocketAddr, message: &str) {
+        let now = Instant::now();
+        if self.warned.is_none_or(|warned| now - warned >= BETWEEN_WARNINGS) {
+            self.warned = Some(now);
+            warn!(%address, "{message}");
+        }
     }
 }

@@ -63,9 +63,13 @@ pub(super) struct Proved {
 /// A peer has not proved itself to `ractor_cluster`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unproved {
-    /// By the deadline, by a wrong cookie, or as the second connection between two nodes.
+    /// The cookie is a wrong one, or this is the second connection between two nodes.
     #[error("no proof of the cookie")]
     NoProof,
+    #[error("no proof in time")]
+    Late,
+    #[error("another connection has its place")]
+    Evicted,
     /// One of its names is not its own.
     #[error("node {node} calls itself {claimed:?} in its session")]
     OtherName { node: NodeName, claimed: String },
@@ -128,13 +132,13 @@ impl ClusterBidiStream for Connection {
 
 impl Shared {
     /// Gives a connection to `ractor_cluster`, and returns when the peer has proved itself. If it has not until `end`,
-    /// the connection is over.
+    /// the connection is over, for the reason that this gives.
     pub(super) async fn hand_over(
         &self,
         introduced: Introduced,
         address: SocketAddr,
         is_server: bool,
-        end: impl Future<Output = ()>,
+        end: impl Future<Output = Unproved>,
     ) -> Result<Proved, Unproved> {
         let Introduced { stream, peer, issued } = introduced;
         let node = peer.name.clone();
@@ -153,7 +157,7 @@ impl Shared {
                 claimed => Unproved::OtherName { node, claimed },
             },
             _ = &mut over => return Err(Unproved::NoProof),
-            () = end => Unproved::NoProof,
+            reason = end => reason,
         };
         drop(cut);
         let _ = over.await;

@@ -136,13 +136,17 @@ async fn attempt(
         return Ok(Attempt::Connected(node));
     }
     info!(seed, %node, %peer, "dialled");
-    match shared.hand_over(introduced, peer, false, sleep_until(deadline)).await {
+    let end = async {
+        sleep_until(deadline).await;
+        Unproved::Late
+    };
+    match shared.hand_over(introduced, peer, false, end).await {
         Ok(connection) => {
             connection.ended().await?;
             Ok(Attempt::Lost(node))
         }
         Err(Unproved::ServerGone) => Err(DialError::ServerGone),
-        Err(reason @ (Unproved::NoProof | Unproved::OtherName { .. })) => Ok(Attempt::Unproved(node, reason)),
+        Err(reason) => Ok(Attempt::Unproved(node, reason)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Connections between real nodes over real sockets, and what strangers can do to them.
 
 #[cfg(test)]
+mod crowds;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod logs;
