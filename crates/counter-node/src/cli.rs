@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use counter_cluster::NodeName;
+use counter_cluster::transport::Limits;
 
 /// Nodes of a counting cluster: each counts on its own, and all agree.
 #[derive(Debug, Parser)]
@@ -17,10 +18,10 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0    done; a node that was told to go (SIGTERM, SIGINT) has handed everything over: each --peer, and each other node
-       that was ever connected, is there and has it
-  1    a node could not hand everything over, because a peer was absent or too slow (it is named on the standard error),
-       or failed; a cluster did not hold what it was sent
+  0    done; a node that was told to go (SIGTERM, SIGINT) has handed everything over:
+       each --peer, and each other node that was ever connected, is there and has it
+  1    a node failed, or could not hand everything over, because a peer was absent or too slow
+       (it is named on the standard error); a cluster did not hold what it was sent
   2    bad arguments, or a file that cannot be used
   130  ended at once by a second signal, a SIGINT; 143 by a SIGTERM";
 
@@ -72,12 +73,16 @@ pub(crate) struct NodeArguments {
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
 
+    /// Maximum number of connections that other nodes may open to this one.
+    #[arg(long, value_name = "N", default_value_t = default_max_connections(), value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) max_connections: u16,
+
     /// Content of the standard input: operations (NAME, or NAME, a tab and AMOUNT), one a line, where lines that are
     /// neither or have a longer name than 64 KiB are skipped with a warning; or requests as JSON, one a line of at most
     /// 512 KiB, such as {"add":{"name":"a","amount":5}}, {"value":{"name":"a","fresh_ms":500}}, {"standing":{}} or
     /// {"top":{"n":10}}; the node ends when they do. They are answered in turn, but one with a number, such as
-    /// [7,{"standing":{}}], as soon as it is done. When the standard output is closed, requests are no longer carried out,
-    /// and the node goes on for its peers.
+    /// [7,{"standing":{}}], as soon as it is done. When the standard output is closed, requests are no longer
+    /// carried out, and the node goes on for its peers until its input ends.
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub(crate) stdin: StdinFormat,
 
@@ -93,8 +98,8 @@ pub(crate) struct NodeArguments {
     #[arg(long, value_name = "N", requires = "load")]
     pub(crate) load_rate: Option<NonZeroU64>,
 
-    /// How often to print how things stand. A line that nobody has read when the next one is due is dropped, and a closed
-    /// standard output ends the reports, but not the node.
+    /// How often to print how things stand. A line that nobody has read when the next one is due is dropped, and a
+    /// closed standard output ends the reports, but not the node.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = positive_duration)]
     pub(crate) report_every: Duration,
 
@@ -135,6 +140,10 @@ pub(crate) enum StdinFormat {
     #[default]
     Operations,
     Requests,
+}
+
+fn default_max_connections() -> u16 {
+    u16::try_from(Limits::default().connections).unwrap_or(u16::MAX)
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
-use counter_cluster::transport::{Cookie, Identity, Security, certificates};
+use counter_cluster::transport::{Cookie, Identity, Limits, Security, certificates};
 use counter_cluster::{Node, NodeOptions};
 use counter_node::cluster;
 use counter_node::load::Load;
@@ -108,6 +108,7 @@ fn options(arguments: &NodeArguments) -> anyhow::Result<NodeOptions> {
         peers: arguments.peers.clone(),
         security,
         plaintext_anywhere: arguments.allow_plaintext,
+        limits: Limits { connections: arguments.max_connections.into(), ..Limits::default() },
         ..NodeOptions::new(arguments.name.clone(), cookie)
     })
 }

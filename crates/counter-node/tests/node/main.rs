@@ -1,5 +1,7 @@
-//! One node as a process: what it makes of its input, its output and signals, and how it exits.
+//! One node as a process: what it makes of its arguments, its input, its output and signals, and how it exits.
 
+#[cfg(test)]
+mod connections;
 #[cfg(test)]
 mod exit;
 #[cfg(test)]

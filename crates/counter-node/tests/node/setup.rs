@@ -38,7 +38,12 @@ impl Files {
 
     /// A node that answers requests.
     pub(crate) async fn peer(&self, name: &str) -> NodeProcess {
-        let launch = Launch {
+        NodeProcess::start(&self.launch(name)).await.expect("it starts")
+    }
+
+    /// How such a node is started.
+    pub(crate) fn launch(&self, name: &str) -> Launch {
+        Launch {
             program: PROGRAM.into(),
             name: name.parse().expect("a valid name"),
             cookie: self.cookie(),
@@ -46,8 +51,7 @@ impl Files {
             peers: Vec::new(),
             log: self.0.path().join(format!("{name}.log")),
             arguments: Vec::new(),
-        };
-        NodeProcess::start(&launch).await.expect("it starts")
+        }
     }
 }
 
