@@ -7,6 +7,7 @@ mod channel;
 mod handle;
 mod kameo;
 mod mutex;
+mod per_producer;
 
 use self::actix::Actix;
 use self::atomic::Atomic;
@@ -15,6 +16,7 @@ use self::channel::Channel;
 use self::handle::OutboxHandle;
 use self::kameo::Kameo;
 use self::mutex::Locked;
+use self::per_producer::PerProducer;
 use crate::produce::Producer;
 use crate::race::Entrant;
 
@@ -55,8 +57,10 @@ pub(crate) fn with_tasks() -> Vec<Entrant> {
         Entrant::with_tasks::<Cast>(),
         Entrant::with_tasks::<Atomic<true>>(),
         Entrant::with_tasks::<Atomic<false>>(),
+        Entrant::with_tasks::<PerProducer>(),
         Entrant::with_tasks::<Locked>(),
-        Entrant::with_tasks::<Channel>(),
+        Entrant::with_tasks::<Channel<false>>(),
+        Entrant::with_tasks::<Channel<true>>(),
         Entrant::with_tasks::<Kameo<true>>(),
         Entrant::with_tasks::<Kameo<false>>(),
         Entrant::with_tasks::<Actix>(),
@@ -70,6 +74,7 @@ pub(crate) fn with_threads() -> Vec<Entrant> {
         Entrant::with_threads::<Cast>(),
         Entrant::with_threads::<Atomic<true>>(),
         Entrant::with_threads::<Atomic<false>>(),
+        Entrant::with_threads::<PerProducer>(),
         Entrant::with_threads::<Locked>(),
     ]
 }

@@ -10,20 +10,24 @@ use crate::produce::{Producer, bursts};
 /// Amounts that wait for a counter at most.
 const CAPACITY: usize = 1024;
 
-/// An actor by hand: a task that owns an integer, behind tokio's bounded channel.
-pub(crate) struct Channel {
+/// An actor by hand: a task that owns an integer, behind tokio's bounded channel. It receives amounts one by one, or as
+/// many as there are.
+pub(crate) struct Channel<const MANY: bool> {
     senders: Vec<Sender<i64>>,
     tasks: Vec<JoinHandle<i64>>,
 }
 
-impl Contestant for Channel {
-    const NAME: &'static str = "tokio mpsc";
+impl<const MANY: bool> Contestant for Channel<MANY> {
+    const NAME: &'static str = if MANY { "tokio mpsc, recv_many" } else { "tokio mpsc" };
     const MAX_INCREMENTS: u64 = NO_LIMIT;
     type Producer = Sender<i64>;
 
     async fn start(counters: usize) -> Self {
         let (senders, receivers): (_, Vec<_>) = (0..counters).map(|_| mpsc::channel(CAPACITY)).unzip();
-        Self { senders, tasks: receivers.into_iter().map(|receiver| tokio::spawn(count(receiver))).collect() }
+        Self {
+            senders,
+            tasks: receivers.into_iter().map(|receiver| tokio::spawn(count::<MANY>(receiver))).collect(),
+        }
     }
 
     fn producer(&self, counter: usize) -> Sender<i64> {
@@ -52,8 +56,15 @@ impl Producer for Sender<i64> {
     }
 }
 
-async fn count(mut amounts: Receiver<i64>) -> i64 {
+async fn count<const MANY: bool>(mut amounts: Receiver<i64>) -> i64 {
     let mut value = 0;
+    if MANY {
+        let mut received = Vec::with_capacity(CAPACITY);
+        while amounts.recv_many(&mut received, CAPACITY).await > 0 {
+            value += received.drain(..).sum::<i64>();
+        }
+        return value;
+    }
     while let Some(amount) = amounts.recv().await {
         value += amount;
     }
