@@ -19,7 +19,7 @@ const EVENTS: usize = 1_024;
 
 /// The actor around [`Children`]. It is the parent of its children in ractor's sense: if it is killed, so are they.
 ///
-/// It never waits for a start: a [`Starter`] does, beside its mailbox.
+/// It never waits for a start: an actor of its own does, beside the mailbox.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     events: broadcast::Sender<Event>,
@@ -102,7 +102,7 @@ impl Supervisor {
         if let Some(actor) = actor {
             state.stop(id, &actor).await;
         }
-        state.forget_removed();
+        state.forget(id);
         if let Some(ticket) = ticket {
             self.start_next(myself, ticket, state).await;
         }
@@ -265,15 +265,23 @@ impl SupervisorState {
         }
     }
 
-    /// Forgets what belongs to those that are not children any more.
+    /// Retires and forgets those that are not children any more.
     fn forget_removed(&mut self) {
         if self.specs.len() == self.children.len() {
             return;
         }
-        for (_, spec) in self.specs.extract_if(|id, _| !self.children.contains(id)) {
-            spec.retire();
+        let removed: Vec<_> =
+            self.specs.keys().filter(|id| !self.children.contains(id)).map(Arc::clone).collect();
+        for id in removed {
+            self.specs[&id].retire();
+            self.forget(&id);
         }
-        for (id, caller) in self.callers.extract_if(|id, _| !self.specs.contains_key(id)) {
+    }
+
+    /// Forgets what belongs to a child that is none any more.
+    fn forget(&mut self, id: &Arc<str>) {
+        self.specs.remove(id);
+        if let Some(caller) = self.callers.remove(id) {
             let _ = caller.send(Err(format!("child {id} was removed before it had started").into()));
         }
     }
