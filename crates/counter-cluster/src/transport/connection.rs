@@ -148,6 +148,8 @@ impl Shared {
         self.server.cast(opened).map_err(|_| ServerGone)?;
 
         let refused = tokio::select! {
+            // Who has proved itself is not refused for what came at the same time.
+            biased;
             claimed = entry.proved() => match claimed? {
                 claimed if claimed == full_name(&node) => {
                     info!(%node, connection = entry.label(), "connected");
