@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio::time::timeout;
 
 use super::hostile::greeting;
@@ -61,7 +62,7 @@ impl Crowd {
 
 /// A node that comes later gets in, from the first of these addresses too, and one that is in stays so.
 async fn keeps_nobody_out(size: usize, from: &'static [Ipv4Addr], says: &[u8]) {
-    let logs = Logs::capture();
+    let (logs, begun) = (Logs::capture(), Instant::now());
     let directory = tempfile::tempdir().unwrap();
     let plain = patient(Setup::plain());
     let with_tls = ["a", "old", "new"].map(|name| plain.clone().with_tls(directory.path(), name));
@@ -83,7 +84,10 @@ async fn keeps_nobody_out(size: usize, from: &'static [Ipv4Addr], says: &[u8]) {
         assert_eq!(later, []);
         assert_eq!(a.peers().await.len(), 2);
     }
-    assert!(logs.with(&["too many have not proved themselves"]).len() <= 2);
+    // The first for each of the two listeners, and then one in ten seconds.
+    let most = 2 + begun.elapsed().as_secs() / 10;
+    let lines = logs.with(&["too many have not proved themselves"]).len() as u64;
+    assert!(lines <= most, "{lines} of {most}");
 }
 
 #[tokio::test]
