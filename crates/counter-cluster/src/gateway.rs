@@ -23,8 +23,8 @@ pub(crate) struct Gateway(pub(crate) Peers);
 /// What goes from node to node.
 #[derive(RactorClusterMessage)]
 pub(crate) enum GatewayMessage {
-    /// A [`Ticket`] of the sender's with a [`Request`], and the [`Reply`] to it, as bytes: so what cannot be read is refused
-    /// here, and not by a panic.
+    /// A [`Ticket`] of the sender's with a [`Request`], and the [`Reply`] to it, as bytes: so what cannot be read is
+    /// refused here, and not by a panic.
     #[rpc]
     Request(Vec<u8>, RpcReplyPort<Vec<u8>>),
 }

@@ -1,6 +1,6 @@
 use crate::NodeName;
 
-/// What was counted on a node may be nowhere else.
+/// Reason why counts of a node may be nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandOverError {
@@ -22,11 +22,12 @@ pub enum HandOverError {
 pub(crate) struct Seed {
     /// Its address, as `host:port`.
     pub(crate) address: String,
-    /// What the node there has said to be called, if one has ever answered.
+    /// Name that the node there has given, if one has ever answered.
     pub(crate) node: Option<NodeName>,
 }
 
-/// Whether all nodes have everything: those that are or were connected, each with whether it has, and the configured ones.
+/// Checks that all nodes have everything: those that are or were connected, each with whether it has, and the
+/// configured ones.
 pub(crate) fn complete(
     me: &NodeName,
     known: &[(NodeName, bool)],

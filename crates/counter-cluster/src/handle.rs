@@ -181,7 +181,7 @@ impl NodeHandle {
     }
 }
 
-/// What an actor answers; `None` if it ends first.
+/// Returns an actor's answer; `None` if it ends first.
 async fn answer<T: Send + 'static>(
     actor: Option<ActorRef<ReplicatorMessage>>,
     question: impl Fn(RpcReplyPort<T>) -> ReplicatorMessage,

@@ -71,7 +71,7 @@ struct Replica {
     id: ReplicaId,
     totals: Totals,
     digest: Digest,
-    /// How many entries are known from others only.
+    /// Number of entries that are known from others only.
     relayed: u64,
 }
 
@@ -88,7 +88,7 @@ pub struct Place {
     pub(crate) slot: u8,
 }
 
-/// Where an entry comes from.
+/// Source of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The replica itself.
@@ -255,7 +255,7 @@ impl Ledger {
         bucket.columns.get(&column)?.place(row)
     }
 
-    /// Whether that changes the entry.
+    /// Returns true if that changes the entry.
     fn set(&mut self, place: Place, hash: u64, count: Count, source: Source) -> bool {
         let page = &mut self.pages[place.page as usize];
         let (column, row) = (page.column, page.row(place.slot));

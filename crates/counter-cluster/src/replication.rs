@@ -102,7 +102,7 @@ impl Replication {
         self.peers.remove(&number);
     }
 
-    /// Whether the connection is still there.
+    /// Returns true while the connection is there.
     #[must_use]
     pub fn has_joined(&self, number: u64) -> bool {
         self.peers.contains_key(&number)
@@ -224,9 +224,9 @@ impl Replication {
         if arrived { peer.link.acknowledged(batch) } else { peer.link.failed(batch) }
     }
 
-    /// Whether the peer has answered the first comparison, so that what it lacks is known.
-    #[must_use]
-    pub fn is_compared(&self, number: u64) -> bool {
+    /// Returns true once the peer has answered the first comparison, so that what it lacks is known.
+    #[cfg(test)]
+    pub(crate) fn is_compared(&self, number: u64) -> bool {
         self.peers.get(&number).is_some_and(Peer::is_compared)
     }
 
@@ -297,7 +297,7 @@ impl Replication {
         }
     }
 
-    /// What this node has counted where somebody else holds something that it cannot have said.
+    /// Counts of this node where somebody else holds something that it cannot have said.
     fn corrections(&self, entries: &[Entry]) -> Vec<Entry> {
         let mut bytes = 0;
         let wrong = entries.iter().filter_map(|entry| {

@@ -82,7 +82,7 @@ impl Message for ReplicatorMessage {}
 pub(crate) struct ReplicatorState {
     replication: Lease<Replication>,
     keyspace: KeyspaceHandle,
-    /// Who is at the other end of a connection.
+    /// Nodes at the other ends of the connections.
     peers: Peers,
     /// Gateways of other nodes, as long as they are connected.
     members: HashMap<ActorId, Member>,

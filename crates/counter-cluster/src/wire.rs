@@ -107,7 +107,7 @@ pub enum Reply {
     Flushed,
 }
 
-/// Where the answering node differs from what it was shown.
+/// Differences of the answering node from what it was shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Differing {
     /// Number of roots that were looked at, from the first on. More would not have fitted into one answer.

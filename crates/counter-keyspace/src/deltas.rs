@@ -17,7 +17,7 @@ pub struct Deltas {
     bound: Bound,
 }
 
-/// How much fits into [`Deltas`] that are not empty; whatever it is, it fits into empty ones.
+/// Capacity of [`Deltas`] that are not empty; empty ones take a change of any size.
 #[derive(Clone, Copy, Debug)]
 struct Bound {
     names: NonZeroUsize,
@@ -120,7 +120,7 @@ impl Deltas {
         })
     }
 
-    /// Whether more names of so many bytes in all fit.
+    /// Returns true if `names` more names of `name_bytes` in all fit.
     fn has_room(&self, names: usize, name_bytes: usize) -> bool {
         self.names() + names <= self.bound.names.get()
             && self.by_name.name_bytes() + name_bytes <= self.bound.name_bytes

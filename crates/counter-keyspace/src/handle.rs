@@ -13,7 +13,7 @@ use ractor_supervision::SupervisorMessage;
 use crate::table::SEGMENTS;
 use crate::{Change, Changed, Deltas, Key, OwnedKey, ShardMessage};
 
-/// How long a shutdown waits for the shards to apply what they have accepted.
+/// Deadline for the shards to apply what they have accepted, at a shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What callers hold of a keyspace. Clones have outboxes of their own, so give each sender one.

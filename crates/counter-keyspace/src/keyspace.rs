@@ -24,7 +24,7 @@ pub struct KeyspaceOptions {
     pub shards: NonZeroUsize,
     /// How many different names wait for one shard in one handle, at most.
     pub names_waiting: NonZeroUsize,
-    /// How many bytes these names have in all, at most. One name may wait whatever its length.
+    /// Maximum length of these names in all, in bytes. One name may wait whatever its length.
     pub name_bytes_waiting: usize,
     /// The supervisor's options.
     pub supervision: Options,

@@ -46,6 +46,3 @@ pub use marks::Marks;
 pub use name_map::NameMap;
 pub use shard::{ShardActor, ShardArguments, ShardLife, ShardMessage, ShardState};
 pub use table::{Changed, Table};
-
-/// The length of the longest name.
-pub const MAX_NAME_BYTES: usize = counter_protocol::CounterName::MAX_BYTES;

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::children;
 
-/// How long a shutdown waits for the counters to apply what they have accepted.
+/// Deadline for the counters to apply what they have accepted, at a shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Supervised counters and their supervised aggregator.

@@ -187,7 +187,8 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         Err(CallError::Closed)
     }
 
-    /// Asks one incarnation until it answers or has dropped the question too often. `None` if it has ended or was replaced.
+    /// Asks one incarnation until it answers or has dropped the question too often. `None` if it has ended or was
+    /// replaced.
     async fn ask<T: Send + 'static>(
         &self,
         incarnation: u64,
@@ -221,14 +222,14 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         }
     }
 
-    /// Sends the contents of this outbox and of all its clones to a new incarnation of the actor, and what comes later, too.
-    /// After [`close`](Self::close), that is still what was put in before.
+    /// Sends the contents of this outbox and of all its clones to a new incarnation of the actor, and what comes later,
+    /// too. After [`close`](Self::close), that is still what was put in before.
     pub fn redirect(&self, actor: ActorRef<M>) {
         self.route.redirect(actor);
     }
 
-    /// Refuses items from now on, in this outbox and all its clones, and questions that would need a successor of the actor.
-    /// What is inside is still delivered.
+    /// Refuses items from now on, in this outbox and all its clones, and questions that would need a successor of the
+    /// actor. Items that are inside are still delivered.
     pub fn close(&self) {
         self.route.close();
     }
@@ -239,8 +240,8 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         self.lane.is_closed()
     }
 
-    /// Returns the actor's latest incarnation; `None` before the first. A message that is cast there directly may overtake
-    /// the contents of the outbox.
+    /// Returns the actor's latest incarnation; `None` before the first. A message that is cast there directly may
+    /// overtake the contents of the outbox.
     #[must_use]
     pub fn actor(&self) -> Option<ActorRef<M>> {
         self.route.actor()

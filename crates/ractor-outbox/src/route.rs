@@ -18,7 +18,7 @@ use crate::sync::{Mutex, lock};
 /// sent.
 pub(crate) struct Route<B: Batch, M> {
     state: Mutex<State<B, M>>,
-    /// Whether a dead actor is expected back.
+    /// A dead actor is expected back.
     supervised: bool,
     /// Wakes those who wait for the actor's successor.
     moved: Notify,
@@ -116,8 +116,8 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Route<B, M> {
         lock(&self.state).actor.clone()
     }
 
-    /// Waits for an incarnation of the actor other than this one, and returns it with its number. `None` if there will be
-    /// none, or the route is closed.
+    /// Waits for an incarnation of the actor other than this one, and returns it with its number. `None` if there will
+    /// be none, or the route is closed.
     pub(crate) async fn incarnation_after(&self, last: Option<u64>) -> Option<(u64, ActorRef<M>)> {
         self.next_incarnation(last, false).await
     }

@@ -50,7 +50,7 @@ impl ChildSpec {
         self
     }
 
-    /// How long one start may take before it counts as failed (default: 30 seconds). Only what is started after it
+    /// Sets the time that one start may take before it counts as failed (default: 30 seconds). Only what is started after it
     /// waits meanwhile: with [`RestForOne`](crate::Strategy::RestForOne), and when a supervisor starts.
     #[must_use]
     pub const fn start_deadline(mut self, deadline: Duration) -> Self {
@@ -58,7 +58,7 @@ impl ChildSpec {
         self
     }
 
-    /// How long it may finish its mailbox in a shutdown before it is killed (default: 5 seconds). If it does not end for
+    /// Sets the time that it has to finish its mailbox before it is killed (default: 5 seconds). If it does not end for
     /// as long again, because it blocks its thread, it is given up on: its state does not come home before it ends.
     #[must_use]
     pub const fn stop_deadline(mut self, deadline: Duration) -> Self {

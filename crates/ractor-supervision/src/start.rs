@@ -32,7 +32,7 @@ impl Starter {
         Ok(starter.get_cell())
     }
 
-    /// Whether an actor is a starter.
+    /// Returns true if an actor is a starter.
     pub(crate) fn is(actor: &ActorCell) -> bool {
         actor.is_message_type_of::<TakeOver>() == Some(true)
     }

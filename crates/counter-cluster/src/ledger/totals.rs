@@ -1,7 +1,7 @@
 use counter_actor::Count;
 use serde::{Deserialize, Serialize};
 
-/// What one replica has counted in all, or all of them.
+/// Sum of the counts of one replica, or of all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Total {
     /// Applied increments minus applied decrements.
@@ -15,7 +15,7 @@ pub struct Total {
 pub struct Totals {
     /// Over all its names.
     pub total: Total,
-    /// How many names it has counted.
+    /// Number of names that it has counted.
     pub names: u64,
 }
 

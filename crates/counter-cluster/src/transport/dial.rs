@@ -49,8 +49,8 @@ impl From<ServerGone> for DialError {
     }
 }
 
-/// Dials a seed whenever the node there is not connected, and publishes the name that this node gives. Returns only if the
-/// node server has stopped.
+/// Dials a seed whenever the node there is not connected, and publishes the name that this node gives. Returns only if
+/// the node server has stopped.
 pub(super) async fn keep_connected(seed: String, name: watch::Sender<Option<NodeName>>, shared: Arc<Shared>) {
     let mut failures = 0_u32;
     loop {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use ractor_supervision::Backoff;
 
-/// How many connections there may be, and how long anything may take.
+/// Bounds on the number of connections, and deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Accepted connections whose peers have proved themselves. While there are as many, one more is closed at once.

@@ -88,7 +88,7 @@ impl Peers {
         Entry { peers: self.clone(), label }
     }
 
-    /// Whether a node is connected, by whichever connection.
+    /// Returns true if a node is connected, by whichever connection.
     pub(super) fn connected(&self, node: &NodeName) -> bool {
         self.0.borrow().connected(node)
     }

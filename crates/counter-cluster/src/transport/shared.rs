@@ -10,7 +10,7 @@ use super::peers::Peers;
 use super::security::Security;
 use crate::NodeName;
 
-/// What the listener and all diallers know.
+/// State that the listener and all diallers share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) name: NodeName,

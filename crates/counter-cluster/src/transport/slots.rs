@@ -77,7 +77,7 @@ impl Drop for Slot {
     }
 }
 
-/// What counts as one address: of IPv6, what a provider gives to one customer at least.
+/// Network that counts as one address: of IPv6, the smallest that a provider gives to one customer.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),

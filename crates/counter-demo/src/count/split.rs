@@ -3,7 +3,7 @@
 use std::fmt;
 use std::mem;
 
-use counter_keyspace::MAX_NAME_BYTES;
+use counter_protocol::CounterName;
 use memchr::memrchr;
 
 use super::chunk::Piece;
@@ -31,7 +31,7 @@ pub(super) enum Part {
 }
 
 /// The longest line with an amount: the amount, which may begin with zeros, has as much room as the name.
-const MAX_AMOUNT_LINE_BYTES: usize = 2 * MAX_NAME_BYTES;
+const MAX_AMOUNT_LINE_BYTES: usize = 2 * CounterName::MAX_BYTES;
 
 /// Why a line cannot be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) enum BadLine {
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NameTooLong => write!(f, "expected a name of at most {MAX_NAME_BYTES} bytes"),
+            Self::NameTooLong => write!(f, "expected a name of at most {} bytes", CounterName::MAX_BYTES),
             Self::AmountTooLong => {
                 write!(f, "expected a name and an amount of at most {MAX_AMOUNT_LINE_BYTES} bytes")
             }
@@ -85,7 +85,7 @@ impl Split {
             self.lower(bytes);
         }
         let mut name = |bytes, len, amount| {
-            if len > MAX_NAME_BYTES {
+            if CounterName::check_len(len).is_err() {
                 return Err(BadLine::NameTooLong);
             }
             show(bytes, len, amount);
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn names_are_limited_and_lines_are_not() {
-        let long = vec![b'x'; MAX_NAME_BYTES + 1];
+        let long = vec![b'x'; CounterName::MAX_BYTES + 1];
         let short = &long[1..];
         assert_eq!(split(Part::Line, &[b"a\nb\n", &long[..]].concat()), Err((2, BadLine::NameTooLong)));
         assert_eq!(split(Part::Words, &[b"a\nb ", &long[..]].concat()), Err((1, BadLine::NameTooLong)));

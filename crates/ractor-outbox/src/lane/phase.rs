@@ -66,7 +66,7 @@ impl Phase {
         }
     }
 
-    /// Whether the parcel with this ticket is the one in flight.
+    /// Returns true if the parcel with this ticket is the one in flight.
     pub(super) const fn is_in_flight(self, ticket: u64) -> bool {
         matches!(self.flight(), Some(flight) if flight.ticket == ticket)
     }
