@@ -1,6 +1,8 @@
 //! The program among other processes: signals, closed pipes, full disks.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 fn demo(arguments: &[&str]) -> Command {
@@ -114,11 +116,19 @@ fn a_second_signal_ends_it_at_once() {
     drop((stdin, out));
 }
 
-#[cfg(target_os = "linux")]
+/// Both ends of a stream that holds all it can. Not a pipe, because std cannot fill one without knowing its size,
+/// which is less than usual for a user who has many.
+fn full_stream() -> (UnixStream, UnixStream) {
+    let (unread, mut full) = UnixStream::pair().expect("a pair of sockets");
+    full.set_nonblocking(true).expect("a socket");
+    while full.write(&[b' '; 4096]).is_ok() {}
+    full.set_nonblocking(false).expect("a socket");
+    (unread, full)
+}
+
 #[test]
 fn a_simulation_whose_output_nobody_reads_can_be_terminated() {
-    let (unread, mut full) = std::io::pipe().expect("a pipe");
-    full.write_all(&[b' '; 64 * 1024]).expect("just what a pipe holds");
+    let (unread, full) = full_stream();
     let endless = [
         "simulate",
         "--operations",
@@ -130,7 +140,8 @@ fn a_simulation_whose_output_nobody_reads_can_be_terminated() {
         "--format",
         "json",
     ];
-    let mut child = demo(&endless).env("RUST_LOG", "info").stdout(full).spawn().expect("it starts");
+    let mut child =
+        demo(&endless).env("RUST_LOG", "info").stdout(OwnedFd::from(full)).spawn().expect("it starts");
     let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
     let mut lines = String::new();
     log.read_line(&mut lines).expect("it logs that it has started");
@@ -178,7 +189,7 @@ fn a_closed_pipe_ends_it_quietly() {
 #[test]
 fn a_full_disk_is_an_error_in_one_line() {
     let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has one");
-    let mut child = demo(&["count"]).stdout(full).spawn().expect("it starts");
+    let mut child = demo(&["count"]).stdout(OwnedFd::from(full)).spawn().expect("it starts");
     child.stdin.take().expect("a pipe").write_all(b"a\n").expect("it reads");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(1));
