@@ -1,12 +1,11 @@
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
 use super::connection::{Proved, Unproved};
@@ -47,11 +46,11 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 crowd.warn(address, "connection refused: there are too many");
             }
             Ok((stream, address)) => {
-                let (slot, another) = strangers.enter(address.ip());
+                let slot = strangers.enter(address.ip());
                 connections.spawn(serve(stream, address, slot, Arc::clone(&peers), Arc::clone(&shared)));
-                if let Some(another) = another {
+                if strangers.are_crowded() {
                     crowd.warn(address, "connections closed: too many have not proved themselves");
-                    another.evict().await;
+                    strangers.make_room().await;
                 }
             }
             Err(error) => {
@@ -93,20 +92,24 @@ async fn prove(
     slot: &mut Slot,
     shared: &Shared,
 ) -> Result<Proved, Refused> {
-    let mut end = pin!(async {
-        match timeout(shared.limits.handshake, slot.evicted()).await {
-            Ok(()) => Unproved::Evicted,
-            Err(_) => Unproved::Late,
-        }
-    });
+    let deadline = Instant::now() + shared.limits.handshake;
     let introduced = tokio::select! {
         introduced = handshake::accept(stream, shared) => introduced?,
-        reason = &mut end => return Err(reason.into()),
+        reason = end(deadline, slot) => return Err(reason.into()),
     };
     if introduced.peer.name == shared.name {
         return Err(Refused::OwnName);
     }
-    Ok(shared.hand_over(introduced, address, true, end).await?)
+    slot.introduced();
+    Ok(shared.hand_over(introduced, address, true, end(deadline, slot)).await?)
+}
+
+/// Waits until a connection that has not proved itself has to go.
+async fn end(deadline: Instant, slot: &mut Slot) -> Unproved {
+    match timeout_at(deadline, slot.evicted()).await {
+        Ok(()) => Unproved::Evicted,
+        Err(_) => Unproved::Late,
+    }
 }
 
 /// Warns of crowds, but now and then only: who opens more connections than there may be should not fill the log, too.

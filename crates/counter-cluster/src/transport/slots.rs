@@ -1,6 +1,7 @@
 //! Places of accepted connections that have not proved themselves. A stranger can take as many as there are, again and
 //! again, so a newcomer is never turned away: another has to go. But each has time to prove itself before it goes,
-//! however fast newcomers come; they wait in the system's queue meanwhile.
+//! however fast newcomers come; they wait in the system's queue meanwhile. Those that have introduced themselves go
+//! last, so with TLS no stranger can make a peer go.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -12,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-/// Time that a connection has at least: many times what a proof takes. All places change hands once in it at most, so a
-/// crowd delays a newcomer by this for each time that it fills them before its turn.
+/// Time that a connection has at least, and again from its introduction: many times what a proof takes. A crowd delays
+/// a newcomer by this for each time that it fills the places before its turn.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// The places, of which clones show the same.
@@ -22,7 +23,7 @@ pub(super) struct Slots(Arc<Mutex<Queue<Occupant>>>);
 
 /// Connection that has a place; dropping this evicts it.
 #[derive(Debug)]
-pub(super) struct Occupant {
+struct Occupant {
     since: Instant,
     _evict: oneshot::Sender<Infallible>,
 }
@@ -32,7 +33,7 @@ pub(super) struct Occupant {
 pub(super) struct Slot {
     slots: Slots,
     network: IpAddr,
-    number: u64,
+    rank: Rank,
     evicted: oneshot::Receiver<Infallible>,
 }
 
@@ -42,13 +43,30 @@ impl Slots {
         Self(Arc::new(Mutex::new(Queue::new(limit, per_address))))
     }
 
-    /// A place for a connection from an address, and the other connection that has to go for it, if one has to.
-    pub(super) fn enter(&self, address: IpAddr) -> (Slot, Option<Occupant>) {
+    /// A place for a connection from an address, also if there are too many then.
+    pub(super) fn enter(&self, address: IpAddr) -> Slot {
         let (evict, evicted) = oneshot::channel();
         let occupant = Occupant { since: Instant::now(), _evict: evict };
         let network = network(address);
-        let (number, other) = self.with(|queue| queue.enter(network, occupant));
-        (Slot { slots: self.clone(), network, number, evicted }, other)
+        let rank = self.with(|queue| queue.enter(network, occupant));
+        Slot { slots: self.clone(), network, rank, evicted }
+    }
+
+    /// True if another connection has to go.
+    pub(super) fn are_crowded(&self) -> bool {
+        self.with(|queue| queue.next_to_go().is_some())
+    }
+
+    /// Evicts one connection when it had its time, unless there is room by then.
+    pub(super) async fn make_room(&self) {
+        let due = || self.with(|queue| queue.next_to_go().map(|next| next.since + GRACE));
+        while let Some(due) = due() {
+            if due <= Instant::now() {
+                self.with(Queue::evict);
+                return;
+            }
+            sleep_until(due).await;
+        }
     }
 
     /// No code panics with the lock held.
@@ -57,23 +75,24 @@ impl Slots {
     }
 }
 
-impl Occupant {
-    /// Evicts the connection, but not before it had its time.
-    pub(super) async fn evict(self) {
-        sleep_until(self.since + GRACE).await;
-    }
-}
-
 impl Slot {
     /// Waits until the place is lost to another connection.
     pub(super) async fn evicted(&mut self) {
         let _ = (&mut self.evicted).await;
     }
+
+    /// The connection has said who it is: it goes after those that have not, and has its time once more.
+    pub(super) fn introduced(&mut self) {
+        self.rank = self.slots.with(|queue| {
+            let raised = |occupant| Occupant { since: Instant::now(), ..occupant };
+            queue.introduce(self.network, self.rank, raised)
+        });
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.with(|queue| queue.leave(self.network, self.number));
+        self.slots.with(|queue| queue.leave(self.network, self.rank));
     }
 }
 
@@ -85,13 +104,21 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Connections by network and age.
+/// Order in which the connections of a network have to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    introduced: bool,
+    /// Ascends, so the smallest is the oldest.
+    number: u64,
+}
+
+/// Connections by network and rank.
 #[derive(Debug)]
 struct Queue<T> {
     limit: usize,
     per_address: usize,
-    /// Without networks that have none. The numbers ascend, so the first is the oldest.
-    by_network: HashMap<IpAddr, BTreeMap<u64, T>>,
+    /// Without networks that have none.
+    by_network: HashMap<IpAddr, BTreeMap<Rank, T>>,
     next: u64,
 }
 
@@ -100,42 +127,53 @@ impl<T> Queue<T> {
         Self { limit, per_address, by_network: HashMap::new(), next: 0 }
     }
 
-    /// Takes a connection in. If there are too many then, the oldest one of the network with the most has to go.
-    fn enter(&mut self, network: IpAddr, connection: T) -> (u64, Option<T>) {
-        let number = self.next;
+    fn enter(&mut self, network: IpAddr, connection: T) -> Rank {
+        let rank = Rank { introduced: false, number: self.next };
         self.next += 1;
-        let own = self.by_network.entry(network).or_default();
-        own.insert(number, connection);
-        let crowded = if own.len() > self.per_address {
-            Some(network)
-        } else if self.by_network.values().map(BTreeMap::len).sum::<usize>() > self.limit {
-            self.most_crowded()
-        } else {
-            None
+        self.by_network.entry(network).or_default().insert(rank, connection);
+        rank
+    }
+
+    /// Does nothing to a connection that has been evicted.
+    fn introduce(&mut self, network: IpAddr, rank: Rank, change: impl FnOnce(T) -> T) -> Rank {
+        let introduced = Rank { introduced: true, ..rank };
+        if let Some(connections) = self.by_network.get_mut(&network)
+            && let Some(connection) = connections.remove(&rank)
+        {
+            connections.insert(introduced, change(connection));
+        }
+        introduced
+    }
+
+    fn leave(&mut self, network: IpAddr, rank: Rank) {
+        self.change(network, |connections| connections.remove(&rank));
+    }
+
+    /// The connection that has to go if there are too many: the first one of the network with the most.
+    fn next_to_go(&self) -> Option<&T> {
+        let (_, connections) = self.by_network.get_key_value(&self.crowded()?)?;
+        connections.first_key_value().map(|(_, connection)| connection)
+    }
+
+    fn evict(&mut self) -> Option<T> {
+        self.change(self.crowded()?, |connections| connections.pop_first().map(|(_, connection)| connection))
+    }
+
+    /// Network with the most connections, if it or all have too many. Of networks with as many, the one whose turn
+    /// comes first.
+    fn crowded(&self) -> Option<IpAddr> {
+        let key = |connections: &BTreeMap<Rank, T>| {
+            (connections.len(), Reverse(connections.first_key_value().map(|(&rank, _)| rank)))
         };
-        (number, crowded.and_then(|network| self.evict_oldest(network)))
-    }
-
-    fn leave(&mut self, network: IpAddr, number: u64) {
-        self.change(network, |connections| connections.remove(&number));
-    }
-
-    /// Of networks with as many, the one with the oldest connection.
-    fn most_crowded(&self) -> Option<IpAddr> {
-        let rank = |connections: &BTreeMap<u64, T>| {
-            (connections.len(), Reverse(connections.first_key_value().map(|(&number, _)| number)))
-        };
-        self.by_network.iter().max_by_key(|(_, connections)| rank(connections)).map(|(&network, _)| network)
-    }
-
-    fn evict_oldest(&mut self, network: IpAddr) -> Option<T> {
-        self.change(network, |connections| connections.pop_first().map(|(_, connection)| connection))
+        let (&network, most) = self.by_network.iter().max_by_key(|(_, connections)| key(connections))?;
+        let all = self.by_network.values().map(BTreeMap::len).sum::<usize>();
+        (most.len() > self.per_address || all > self.limit).then_some(network)
     }
 
     fn change(
         &mut self,
         network: IpAddr,
-        take: impl FnOnce(&mut BTreeMap<u64, T>) -> Option<T>,
+        take: impl FnOnce(&mut BTreeMap<Rank, T>) -> Option<T>,
     ) -> Option<T> {
         let connections = self.by_network.get_mut(&network)?;
         let taken = take(connections);
@@ -154,7 +192,10 @@ mod tests {
 
     /// Takes connections in from addresses that end in these numbers, and returns which had to go.
     fn evicted(queue: &mut Queue<usize>, addresses: &[u8]) -> Vec<Option<usize>> {
-        let enter = |(number, &last): (usize, &u8)| queue.enter([10, 0, 0, last].into(), number).1;
+        let enter = |(number, &last): (usize, &u8)| {
+            queue.enter([10, 0, 0, last].into(), number);
+            queue.evict()
+        };
         addresses.iter().enumerate().map(enter).collect()
     }
 
@@ -184,25 +225,69 @@ mod tests {
     fn a_place_is_free_again_when_its_connection_leaves() {
         let mut queue = Queue::new(1, 1);
         for _ in 0..3 {
-            let (number, evicted) = queue.enter([10, 0, 0, 1].into(), ());
-            assert_eq!(evicted, None);
-            queue.leave([10, 0, 0, 1].into(), number);
+            let rank = queue.enter([10, 0, 0, 1].into(), ());
+            assert_eq!(queue.evict(), None);
+            queue.leave([10, 0, 0, 1].into(), rank);
             assert!(queue.by_network.is_empty());
         }
+    }
+
+    #[test]
+    fn who_has_introduced_itself_goes_after_all_who_have_not() {
+        let mut queue = Queue::new(2, 2);
+        let from = [10, 0, 0, 1].into();
+        let first = queue.enter(from, 0);
+        queue.introduce(from, first, |first| first);
+        assert_eq!(evicted(&mut queue, &[1, 1, 1]), [None, Some(0), Some(1)]);
+        assert_eq!(queue.next_to_go(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_to_go_has_its_time_and_frees_no_second_place() {
         let slots = Slots::new(1, 1);
-        let (mut first, nobody) = slots.enter([10, 0, 0, 1].into());
-        assert!(nobody.is_none());
+        let mut first = slots.enter([10, 0, 0, 1].into());
+        assert!(!slots.are_crowded());
         sleep(GRACE / 4).await;
-        let (_second, other) = slots.enter([10, 0, 0, 2].into());
+        let _second = slots.enter([10, 0, 0, 2].into());
         let start = Instant::now();
-        tokio::join!(first.evicted(), other.unwrap().evict());
+        tokio::join!(first.evicted(), slots.make_room());
         assert_eq!(start.elapsed(), GRACE / 4 * 3);
+        first.introduced();
         drop(first);
-        assert!(slots.enter([10, 0, 0, 3].into()).1.is_some());
+        assert!(!slots.are_crowded());
+        let _third = slots.enter([10, 0, 0, 3].into());
+        assert!(slots.are_crowded());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_introduces_itself_while_it_has_to_go_has_its_time_once_more() {
+        let slots = Slots::new(1, 1);
+        let [mut first, mut second] = [(); 2].map(|()| slots.enter([10, 0, 0, 1].into()));
+        let start = Instant::now();
+        let introduced = async {
+            sleep(GRACE / 2).await;
+            first.introduced();
+        };
+        tokio::join!(introduced, second.evicted(), slots.make_room());
+        assert_eq!(start.elapsed(), GRACE);
+        drop(second);
+        let mut third = slots.enter([10, 0, 0, 1].into());
+        third.introduced();
+        tokio::join!(first.evicted(), slots.make_room());
+        assert_eq!(start.elapsed(), GRACE / 2 * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_has_to_go_if_another_leaves_in_time() {
+        let slots = Slots::new(1, 1);
+        let [_first, second] = [(); 2].map(|()| slots.enter([10, 0, 0, 1].into()));
+        let leaves = async {
+            sleep(GRACE / 2).await;
+            drop(second);
+        };
+        tokio::join!(leaves, slots.make_room());
+        let _third = slots.enter([10, 0, 0, 1].into());
+        assert!(slots.are_crowded(), "the first has its place");
     }
 
     #[test]
