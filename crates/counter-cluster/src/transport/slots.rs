@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 /// Time that a connection has at least, and again from its introduction: many times what a proof takes. A crowd delays
@@ -19,7 +19,14 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// The places, of which clones show the same.
 #[derive(Clone, Debug)]
-pub(super) struct Slots(Arc<Mutex<Queue<Occupant>>>);
+pub(super) struct Slots(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue<Occupant>>,
+    /// Another connection may have to go next, or none.
+    changed: Notify,
+}
 
 /// Connection that has a place; dropping this evicts it.
 #[derive(Debug)]
@@ -40,7 +47,7 @@ pub(super) struct Slot {
 impl Slots {
     /// So many places, and of them so many for one address.
     pub(super) fn new(limit: usize, per_address: usize) -> Self {
-        Self(Arc::new(Mutex::new(Queue::new(limit, per_address))))
+        Self(Arc::new(Shared { queue: Mutex::new(Queue::new(limit, per_address)), changed: Notify::new() }))
     }
 
     /// A place for a connection from an address, also if there are too many then.
@@ -65,13 +72,16 @@ impl Slots {
                 self.with(Queue::evict);
                 return;
             }
-            sleep_until(due).await;
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.0.changed.notified() => {}
+            }
         }
     }
 
     /// No code panics with the lock held.
     fn with<T>(&self, change: impl FnOnce(&mut Queue<Occupant>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -87,12 +97,14 @@ impl Slot {
             let raised = |occupant| Occupant { since: Instant::now(), ..occupant };
             queue.introduce(self.network, self.rank, raised)
         });
+        self.slots.0.changed.notify_one();
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         self.slots.with(|queue| queue.leave(self.network, self.rank));
+        self.slots.0.changed.notify_one();
     }
 }
 
@@ -278,6 +290,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_newcomer_that_introduces_itself_is_waited_for_no_longer() {
+        let slots = Slots::new(1, 1);
+        let mut first = slots.enter([10, 0, 0, 1].into());
+        first.introduced();
+        sleep(GRACE).await;
+        let mut newcomer = slots.enter([10, 0, 0, 1].into());
+        let start = Instant::now();
+        let introduced = async {
+            tokio::task::yield_now().await;
+            newcomer.introduced();
+        };
+        tokio::join!(slots.make_room(), introduced, first.evicted());
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn nobody_has_to_go_if_another_leaves_in_time() {
         let slots = Slots::new(1, 1);
         let [_first, second] = [(); 2].map(|()| slots.enter([10, 0, 0, 1].into()));
@@ -285,7 +313,9 @@ mod tests {
             sleep(GRACE / 2).await;
             drop(second);
         };
+        let start = Instant::now();
         tokio::join!(leaves, slots.make_room());
+        assert_eq!(start.elapsed(), GRACE / 2);
         let _third = slots.enter([10, 0, 0, 1].into());
         assert!(slots.are_crowded(), "the first has its place");
     }
