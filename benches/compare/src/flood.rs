@@ -3,9 +3,10 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use counter_actor::{CounterActor, CounterArguments, CounterHandle, CounterState};
+use counter_actor::{CounterActor, CounterHandle, CounterState};
 use counter_protocol::{CounterMessage, CounterName, Delta};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor_supervision::Lease;
 use ractor_outbox::{Metrics, Outbox};
 use tokio::task::coop;
 use tokio::time::{Instant, sleep};
@@ -24,22 +25,22 @@ struct SlowCounter;
 
 impl Actor for SlowCounter {
     type Msg = CounterMessage;
-    type State = CounterState;
-    type Arguments = CounterArguments;
+    type State = Lease<CounterState>;
+    type Arguments = Lease<CounterState>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<CounterMessage>,
-        arguments: CounterArguments,
-    ) -> Result<CounterState, ActorProcessingErr> {
-        CounterActor.pre_start(myself, arguments).await
+        state: Lease<CounterState>,
+    ) -> Result<Lease<CounterState>, ActorProcessingErr> {
+        CounterActor.pre_start(myself, state).await
     }
 
     async fn handle(
         &self,
         myself: ActorRef<CounterMessage>,
         message: CounterMessage,
-        state: &mut CounterState,
+        state: &mut Lease<CounterState>,
     ) -> Result<(), ActorProcessingErr> {
         sleep(DELAY).await;
         CounterActor.handle(myself, message, state).await
@@ -48,7 +49,7 @@ impl Actor for SlowCounter {
 
 pub(crate) async fn run() {
     let name = CounterName::from_static("flooded");
-    let arguments = CounterArguments::new(name.clone()).expect("a short name");
+    let arguments = CounterState::new(name.clone()).expect("a short name");
     let (actor, _task) = Actor::spawn(None, SlowCounter, arguments).await.expect("the counter starts");
     let counter = CounterHandle::supervised(name, Outbox::new(Delta::default(), actor));
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use counter_actor::{CounterArguments, CounterHandle};
+use counter_actor::{CounterHandle, CounterState};
 use tokio::time::sleep;
 
 use crate::process;
@@ -13,7 +13,7 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(crate) async fn run() {
     let mut counters = Vec::with_capacity(COUNTERS);
     for n in 0..COUNTERS {
-        let arguments = CounterArguments::new(format!("idle-{n}")).expect("a short name");
+        let arguments = CounterState::new(format!("idle-{n}")).expect("a short name");
         let counter = CounterHandle::spawn(arguments).await.expect("the counter starts");
         counter.increment(1).expect("the counter runs");
         assert_eq!(counter.value().await.expect("the counter answers"), 1, "counting is exact");

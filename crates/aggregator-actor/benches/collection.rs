@@ -1,7 +1,7 @@
 //! One collection over 10, 1,000 and 10,000 counters. The goal for 10,000 is at most 50 ms.
 
 use aggregator_actor::{AggregatorHandle, AggregatorOptions};
-use counter_actor::{CounterArguments, CounterHandle};
+use counter_actor::{CounterHandle, CounterState};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 
@@ -9,7 +9,7 @@ async fn start(counters: u64) -> AggregatorHandle {
     let arguments = AggregatorOptions { collect_every: None, ..AggregatorOptions::default() };
     let aggregator = AggregatorHandle::spawn(arguments).await.expect("the aggregator starts");
     for n in 0..counters {
-        let counter = CounterHandle::spawn(CounterArguments::new(n.to_string()).expect("a short name"))
+        let counter = CounterHandle::spawn(CounterState::new(n.to_string()).expect("a short name"))
             .await
             .expect("a counter starts");
         let actor = counter.actor().expect("it has started");

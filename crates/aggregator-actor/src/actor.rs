@@ -1,14 +1,17 @@
 use std::time::Duration;
 
-use counter_protocol::{AggregatedStats, AggregatorMessage, Answer, CounterName, Member};
+use counter_protocol::{AggregatedStats, AggregatorMessage, CounterName};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
-use ractor_supervision::{End, Lease, OwnedTask};
+use ractor_supervision::{ExitReason, Lease, OwnedTask};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::collect::collect;
-use crate::{Roster, Schedule};
+use crate::member::{Answer, Member};
+use crate::message::{AggregatorInput, Input};
+use crate::roster::Roster;
+use crate::schedule::Schedule;
 
 /// The actor around a [`Roster`] and a [`Schedule`]. It publishes each collection to its subscribers.
 #[derive(Clone, Debug, Default)]
@@ -32,25 +35,25 @@ impl Default for AggregatorOptions {
     }
 }
 
-/// What an aggregator starts from.
-#[derive(Debug)]
-pub struct AggregatorArguments {
-    /// When and how it collects.
-    pub options: AggregatorOptions,
-    /// The counters it knows, on loan from where its next incarnation will find them.
-    pub life: Lease<AggregatorLife>,
-}
-
-/// What an aggregator takes along through restarts.
+/// State of an aggregator, which it keeps through restarts: the counters it knows.
 #[derive(Debug, Default)]
-pub struct AggregatorLife {
+pub struct AggregatorState {
+    options: AggregatorOptions,
     roster: Roster<Member>,
     schedule: Schedule,
-    /// When its first incarnation started.
+    /// Time at which the first incarnation started.
     started: Option<Instant>,
 }
 
-/// What one collection found.
+impl AggregatorState {
+    /// Creates the state of an aggregator that knows no counters.
+    #[must_use]
+    pub fn new(options: AggregatorOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+}
+
+/// Result of one collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collection {
     /// Counts collections from 1; 0 before the first.
@@ -59,12 +62,11 @@ pub struct Collection {
     pub stats: AggregatedStats,
 }
 
-/// A running aggregator.
+/// Running aggregator.
 #[derive(Debug)]
-pub struct AggregatorState {
-    life: Lease<AggregatorLife>,
+pub struct Incarnation {
+    state: Lease<AggregatorState>,
     started: Instant,
-    deadline: Duration,
     _timer: Option<OwnedTask>,
     collection: Option<OwnedTask>,
 }
@@ -75,56 +77,42 @@ impl AggregatorActor {
     pub fn subscribe(&self) -> watch::Receiver<Collection> {
         self.collections.subscribe()
     }
+}
 
-    fn apply(
-        &self,
-        myself: &ActorRef<AggregatorMessage>,
-        message: AggregatorMessage,
-        state: &mut AggregatorState,
-    ) {
+impl Incarnation {
+    fn apply(&mut self, myself: &ActorRef<AggregatorInput>, message: AggregatorMessage) {
         // A reply that nobody waits for any more is not an error.
         match message {
             AggregatorMessage::RegisterCounter { name, counter } => {
-                state.register(myself, name, Member::Counter(counter));
+                self.register(myself, name, Member::Counter(counter));
             }
             AggregatorMessage::RegisterGroup { name, group } => {
-                state.register(myself, name, Member::Group(group));
+                self.register(myself, name, Member::Group(group));
             }
-            AggregatorMessage::ForgetCounter { name } => state.forget(myself, &name),
-            AggregatorMessage::Parcel(parcel) => {
-                let Some(mut opened) = parcel.open() else { return };
-                while let Some(message) = opened.pop() {
-                    self.apply(myself, message, state);
-                }
-            }
+            AggregatorMessage::ForgetCounter { name } => self.forget(myself, &name),
             AggregatorMessage::CollectStats => {
-                if state.life.schedule.begin_unless_running() {
-                    state.begin_collection(myself);
+                if self.state.schedule.begin_unless_running() {
+                    self.begin_collection(myself);
                 }
             }
             AggregatorMessage::RequestCollection(reply) => {
-                let (number, begin) = state.life.schedule.request();
+                let (number, begin) = self.state.schedule.request();
                 if begin {
-                    state.begin_collection(myself);
+                    self.begin_collection(myself);
                 }
                 let _ = reply.send(number);
             }
             AggregatorMessage::GetTotalStats(reply) => {
-                let _ = reply.send(state.life.roster.totals());
+                let _ = reply.send(self.state.roster.totals());
             }
             AggregatorMessage::GetCounterStats(reply) => {
-                let stats = state.life.roster.counter_stats().map(|(name, stats)| (name.clone(), stats));
+                let stats = self.state.roster.counter_stats().map(|(name, stats)| (name.clone(), stats));
                 let _ = reply.send(stats.collect());
-            }
-            AggregatorMessage::CollectionEnded { answers } => {
-                self.collections.send_replace(state.end_collection(myself, answers));
             }
         }
     }
-}
 
-impl AggregatorState {
-    fn register(&mut self, myself: &ActorRef<AggregatorMessage>, name: CounterName, member: Member) {
+    fn register(&mut self, myself: &ActorRef<AggregatorInput>, name: CounterName, member: Member) {
         let cell = member.cell();
         myself.monitor(cell.clone());
         // From here on its end is an event; one that had ended before has left already.
@@ -133,117 +121,129 @@ impl AggregatorState {
             return;
         }
         debug!(counter = %name, "registered");
-        if let Some(displaced) = self.life.roster.register(name, member) {
+        if let Some(displaced) = self.state.roster.register(name, member) {
             myself.unmonitor(displaced.cell());
         }
     }
 
     /// A new incarnation watches the counters that the last one knew, and makes good the collection that it lost.
-    fn resume(&mut self, myself: &ActorRef<AggregatorMessage>) {
-        let counters: Vec<_> = self.life.roster.counters().cloned().collect();
+    fn resume(&mut self, myself: &ActorRef<AggregatorInput>) {
+        let counters: Vec<_> = self.state.roster.counters().cloned().collect();
         for counter in counters {
             let cell = counter.cell();
             myself.monitor(cell.clone());
             if cell.get_status() >= ActorStatus::Stopping {
-                self.life.roster.lose(&counter);
+                self.state.roster.lose(&counter);
             }
         }
-        if self.life.schedule.resume() {
+        if self.state.schedule.resume() {
             self.begin_collection(myself);
         }
     }
 
-    fn forget(&mut self, myself: &ActorRef<AggregatorMessage>, name: &CounterName) {
-        if let Some(counter) = self.life.roster.forget(name) {
+    fn forget(&mut self, myself: &ActorRef<AggregatorInput>, name: &CounterName) {
+        if let Some(counter) = self.state.roster.forget(name) {
             myself.unmonitor(counter.cell());
         }
     }
 
     /// Collects beside the mailbox; the answers come back as a message.
-    fn begin_collection(&mut self, myself: &ActorRef<AggregatorMessage>) {
-        let counters = self.life.roster.counters().cloned().collect();
-        let deadline = Instant::now() + self.deadline;
+    fn begin_collection(&mut self, myself: &ActorRef<AggregatorInput>) {
+        let counters = self.state.roster.counters().cloned().collect();
+        let deadline = Instant::now() + self.state.options.deadline;
         let myself = myself.clone();
         let task = tokio::spawn(async move {
             let answers = collect(counters, deadline).await;
             // An error means that the aggregator has stopped, and nobody is interested any more.
-            let _ = myself.cast(AggregatorMessage::CollectionEnded { answers });
+            let _ = myself.cast(AggregatorInput(Input::CollectionEnded(answers)));
         });
         self.collection = Some(task.into());
     }
 
-    fn end_collection(&mut self, myself: &ActorRef<AggregatorMessage>, answers: Vec<Answer>) -> Collection {
+    fn end_collection(&mut self, myself: &ActorRef<AggregatorInput>, answers: Vec<Answer>) -> Collection {
         let now = self.started.elapsed();
         for Answer { member, report } in answers {
             match report {
-                Some(report) => self.life.roster.hear(&member, report, now),
-                None => _ = self.life.roster.lose(&member),
+                Some(report) => self.state.roster.hear(&member, report, now),
+                None => _ = self.state.roster.lose(&member),
             }
         }
-        let (number, begin_next) = self.life.schedule.end();
+        let (number, begin_next) = self.state.schedule.end();
         if begin_next {
             self.begin_collection(myself);
         }
-        Collection { number, stats: self.life.roster.totals() }
+        Collection { number, stats: self.state.roster.totals() }
     }
 }
 
 impl Actor for AggregatorActor {
-    type Msg = AggregatorMessage;
-    type State = AggregatorState;
-    type Arguments = AggregatorArguments;
+    type Msg = AggregatorInput;
+    type State = Incarnation;
+    type Arguments = Lease<AggregatorState>;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<AggregatorMessage>,
-        AggregatorArguments { options, mut life }: AggregatorArguments,
-    ) -> Result<AggregatorState, ActorProcessingErr> {
-        let AggregatorOptions { collect_every, deadline } = options;
+        myself: ActorRef<AggregatorInput>,
+        mut state: Lease<AggregatorState>,
+    ) -> Result<Incarnation, ActorProcessingErr> {
+        let AggregatorOptions { collect_every, deadline } = state.options;
         if collect_every == Some(Duration::ZERO) {
             return Err("the time between two collections is zero: give a positive one, or none".into());
         }
         info!(?collect_every, ?deadline, "aggregator started");
-        let timer =
-            collect_every.map(|period| myself.send_interval(period, || AggregatorMessage::CollectStats));
-        let started = *life.started.get_or_insert_with(Instant::now);
+        let timer = collect_every
+            .map(|period| myself.send_interval(period, || AggregatorMessage::CollectStats.into()));
+        let started = *state.started.get_or_insert_with(Instant::now);
         let timer = timer.map(OwnedTask::from);
-        let mut state = AggregatorState { life, started, deadline, _timer: timer, collection: None };
-        state.resume(&myself);
-        Ok(state)
+        let mut incarnation = Incarnation { state, started, _timer: timer, collection: None };
+        incarnation.resume(&myself);
+        Ok(incarnation)
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<AggregatorMessage>,
-        message: AggregatorMessage,
-        state: &mut AggregatorState,
+        myself: ActorRef<AggregatorInput>,
+        AggregatorInput(input): AggregatorInput,
+        state: &mut Incarnation,
     ) -> Result<(), ActorProcessingErr> {
-        self.apply(&myself, message, state);
+        match input {
+            Input::Message(message) => state.apply(&myself, message),
+            Input::Parcel(parcel) => {
+                if let Some(mut batch) = parcel.open() {
+                    while let Some(message) = batch.pop() {
+                        state.apply(&myself, message);
+                    }
+                }
+            }
+            Input::CollectionEnded(answers) => {
+                self.collections.send_replace(state.end_collection(&myself, answers));
+            }
+        }
         Ok(())
     }
 
     /// Counters are monitored, not supervised: whoever started them restarts them.
     async fn handle_supervisor_evt(
         &self,
-        _myself: ActorRef<AggregatorMessage>,
+        _myself: ActorRef<AggregatorInput>,
         event: SupervisionEvent,
-        state: &mut AggregatorState,
+        state: &mut Incarnation,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorTerminated(who, _, reason) => match End::of_terminated(reason) {
-                End::Normal => {
-                    if let Some(name) = state.life.roster.leave(&member(who)) {
+            SupervisionEvent::ActorTerminated(who, _, reason) => match ExitReason::of_terminated(reason) {
+                ExitReason::Normal => {
+                    if let Some(name) = state.state.roster.leave(&member(who)) {
                         debug!(counter = %name, "counter left");
                     }
                 }
-                End::Failed(reason) => {
-                    if let Some(name) = state.life.roster.lose(&member(who)) {
+                ExitReason::Failed(reason) => {
+                    if let Some(name) = state.state.roster.lose(&member(who)) {
                         warn!(counter = %name, reason, "counter lost; its last known statistics are kept");
                     }
                 }
             },
             SupervisionEvent::ActorFailed(who, error) => {
-                if let Some(name) = state.life.roster.lose(&member(who)) {
+                if let Some(name) = state.state.roster.lose(&member(who)) {
                     warn!(counter = %name, error, "counter lost; its last known statistics are kept");
                 }
             }
@@ -256,10 +256,10 @@ impl Actor for AggregatorActor {
 
     async fn post_stop(
         &self,
-        myself: ActorRef<AggregatorMessage>,
-        state: &mut AggregatorState,
+        myself: ActorRef<AggregatorInput>,
+        state: &mut Incarnation,
     ) -> Result<(), ActorProcessingErr> {
-        for counter in state.life.roster.counters() {
+        for counter in state.state.roster.counters() {
             myself.unmonitor(counter.cell());
         }
         info!("aggregator stopped");

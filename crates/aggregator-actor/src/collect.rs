@@ -1,8 +1,8 @@
-use counter_protocol::{
-    AggregatedStats, Answer, CounterMessage, CounterStats, GetGroupStats, Member, Report,
-};
+use counter_protocol::{AggregatedStats, CounterMessage, CounterStats, GetGroupStats};
 use ractor::concurrency::{OneshotReceiver, oneshot};
 use tokio::time::{Instant, timeout_at};
+
+use crate::member::{Answer, Member, Report};
 
 /// The reply that a member owes.
 enum Owed {

@@ -5,10 +5,11 @@ use std::num::NonZeroUsize;
 
 use ractor::{Actor, ActorRef, DerivedActorRef, RpcReplyPort, SpawnErr};
 use ractor_outbox::{CallError, Fifo, Outbox};
-use ractor_supervision::Lease;
+use ractor_supervision::{ChildSpec, Lease, SupervisedActor};
 use tokio::sync::watch;
 
-use crate::{AggregatorActor, AggregatorArguments, AggregatorLife, AggregatorOptions, Collection};
+use crate::actor::{AggregatorActor, AggregatorOptions, AggregatorState, Collection};
+use crate::message::AggregatorInput;
 
 /// How many registrations of one handle wait for the aggregator; then the caller waits.
 const REGISTRATIONS: NonZeroUsize = NonZeroUsize::new(1_024).expect("1024 is not zero");
@@ -20,7 +21,7 @@ const REGISTRATIONS: NonZeroUsize = NonZeroUsize::new(1_024).expect("1024 is not
 /// Dropping handles does not stop the aggregator: [`shutdown`](Self::shutdown) does.
 #[derive(Clone, Debug)]
 pub struct AggregatorHandle {
-    outbox: Outbox<Fifo<AggregatorMessage>, AggregatorMessage>,
+    outbox: Outbox<Fifo<AggregatorMessage>, AggregatorInput>,
     collections: watch::Receiver<Collection>,
 }
 
@@ -28,13 +29,13 @@ pub struct AggregatorHandle {
 #[derive(Debug, thiserror::Error)]
 pub enum AggregatorError {
     /// The actor did not start, for instance because the time between two collections is zero.
-    #[error("start the aggregator")]
+    #[error("aggregator did not start")]
     Start(#[source] SpawnErr),
     /// The name is too long for a counter.
     #[error(transparent)]
     NameTooLong(#[from] NameTooLong),
     /// The aggregator has stopped for good, before or while it was asked.
-    #[error("reach the aggregator: it has stopped; start it again and register the counters")]
+    #[error("aggregator has stopped")]
     Stopped,
     /// The actor dropped the question. [`AggregatorActor`] never does; one of your own might.
     #[error("question dropped by the aggregator")]
@@ -49,19 +50,20 @@ impl AggregatorHandle {
     pub async fn spawn(options: AggregatorOptions) -> Result<Self, AggregatorError> {
         let aggregator = AggregatorActor::default();
         let collections = aggregator.subscribe();
-        let arguments = AggregatorArguments { options, life: Lease::from(AggregatorLife::default()) };
-        let (actor, _task) =
-            Actor::spawn(None, aggregator, arguments).await.map_err(AggregatorError::Start)?;
+        let state = Lease::from(AggregatorState::new(options));
+        let (actor, _task) = Actor::spawn(None, aggregator, state).await.map_err(AggregatorError::Start)?;
         Ok(Self { outbox: Outbox::new(Fifo::bounded(REGISTRATIONS), actor), collections })
     }
 
-    /// A handle on an aggregator that somebody supervises; the outbox that somebody directs to it comes along.
+    /// Returns an aggregator without counters for a supervisor to start, and a handle on it.
     #[must_use]
-    pub fn supervised(
-        aggregator: &AggregatorActor,
-    ) -> (Self, Outbox<Fifo<AggregatorMessage>, AggregatorMessage>) {
-        let outbox = Outbox::supervised(Fifo::bounded(REGISTRATIONS));
-        (Self { outbox: outbox.clone(), collections: aggregator.subscribe() }, outbox)
+    pub fn supervised(options: AggregatorOptions) -> (Self, ChildSpec) {
+        let aggregator = AggregatorActor::default();
+        let collections = aggregator.subscribe();
+        let empty = Fifo::bounded(REGISTRATIONS);
+        let state = AggregatorState::new(options);
+        let supervised = SupervisedActor::new("aggregator", move || aggregator.clone(), state, empty);
+        (Self { outbox: supervised.outbox(), collections }, supervised.into())
     }
 
     /// Watches a counter under a name. The same again changes nothing; another counter under a name that is taken
@@ -154,7 +156,7 @@ impl AggregatorHandle {
     ///
     /// # Errors
     /// [`AggregatorError::Stopped`] if a supervised aggregator has not started yet.
-    pub fn actor(&self) -> Result<ActorRef<AggregatorMessage>, AggregatorError> {
+    pub fn actor(&self) -> Result<ActorRef<AggregatorInput>, AggregatorError> {
         self.outbox.actor().ok_or(AggregatorError::Stopped)
     }
 
@@ -166,9 +168,41 @@ impl AggregatorHandle {
         &self,
         question: fn(RpcReplyPort<T>) -> AggregatorMessage,
     ) -> Result<T, AggregatorError> {
-        self.outbox.call(question).await.map_err(|error| match error {
+        self.outbox.call(|reply| question(reply).into()).await.map_err(|error| match error {
             CallError::Closed => AggregatorError::Stopped,
             CallError::Unanswered => AggregatorError::Unanswered,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ractor::ActorProcessingErr;
+
+    use super::*;
+
+    /// Drops whatever it is asked.
+    struct Mute;
+
+    impl Actor for Mute {
+        type Msg = AggregatorInput;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(&self, _: ActorRef<AggregatorInput>, (): ()) -> Result<(), ActorProcessingErr> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_the_actor_drops_is_not_reported_as_its_end() {
+        let outbox = Outbox::supervised(Fifo::bounded(REGISTRATIONS));
+        let aggregator =
+            AggregatorHandle { outbox: outbox.clone(), collections: AggregatorActor::default().subscribe() };
+        let (mute, _task) = Actor::spawn(None, Mute, ()).await.unwrap();
+        outbox.redirect(mute);
+        assert!(matches!(aggregator.total_stats().await, Err(AggregatorError::Unanswered)));
+        outbox.close();
+        assert!(matches!(aggregator.total_stats().await, Err(AggregatorError::Stopped)));
     }
 }

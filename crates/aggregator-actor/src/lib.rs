@@ -14,13 +14,13 @@
 //!
 //! ```
 //! use aggregator_actor::{AggregatorHandle, AggregatorOptions};
-//! use counter_actor::{CounterArguments, CounterHandle};
+//! use counter_actor::{CounterHandle, CounterState};
 //!
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
 //! # runtime.block_on(async {
 //! let aggregator = AggregatorHandle::spawn(AggregatorOptions::default()).await?;
 //! for name in ["hits", "misses"] {
-//!     let counter = CounterHandle::spawn(CounterArguments::new(name)?).await?;
+//!     let counter = CounterHandle::spawn(CounterState::new(name)?).await?;
 //!     aggregator.register(counter.name().clone(), counter.actor()?).await?;
 //!     counter.increment(21)?;
 //! }
@@ -33,12 +33,14 @@
 mod actor;
 mod collect;
 mod handle;
+mod member;
+mod message;
 mod roster;
 mod schedule;
 
-pub use actor::{
-    AggregatorActor, AggregatorArguments, AggregatorLife, AggregatorOptions, AggregatorState, Collection,
-};
+pub use actor::{AggregatorActor, AggregatorOptions, AggregatorState, Collection};
 pub use handle::{AggregatorError, AggregatorHandle};
+pub use member::{Member, Report};
+pub use message::AggregatorInput;
 pub use roster::Roster;
 pub use schedule::Schedule;

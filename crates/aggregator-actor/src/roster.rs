@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
-use counter_protocol::{AggregatedStats, CounterName, CounterStats, Rate, Report};
+use counter_protocol::{AggregatedStats, CounterName, CounterStats, Rate};
+
+use crate::member::Report;
 
 /// The registered members and what each of them last said. A member is a counter, or speaks for many; `R` refers to one.
 ///

@@ -1,6 +1,6 @@
 //! Operations per second into one and many counters, and the latency of a question.
 
-use counter_actor::{CounterArguments, CounterHandle};
+use counter_actor::{CounterHandle, CounterState};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::try_join_all;
 use tokio::runtime::Runtime;
@@ -10,7 +10,7 @@ const OPERATIONS: u64 = 100_000;
 async fn spawn(counters: u64) -> Vec<CounterHandle> {
     let mut handles = Vec::new();
     for n in 0..counters {
-        let handle = CounterHandle::spawn(CounterArguments::new(n.to_string()).expect("a short name")).await;
+        let handle = CounterHandle::spawn(CounterState::new(n.to_string()).expect("a short name")).await;
         handles.push(handle.expect("a counter starts"));
     }
     handles

@@ -1,88 +1,66 @@
 use std::mem;
 
-use counter_protocol::{CounterMessage, CounterName, CounterStats, NameTooLong};
+use counter_protocol::{Count, CounterMessage, CounterName, CounterStats, NameTooLong, Overflow};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_supervision::Lease;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::{Counter, CounterError, Refused};
+use crate::state::Counter;
 
 /// The actor around a [`Counter`].
 #[derive(Clone, Copy, Debug)]
 pub struct CounterActor;
 
-/// What a counter starts from.
-#[derive(Debug)]
-pub struct CounterArguments {
-    /// What logs and errors call it. It need not be unique.
-    pub name: CounterName,
-    /// The counter, on loan from where its next incarnation will find it.
-    pub life: Lease<CounterLife>,
-}
-
-/// What a counter takes along through restarts.
-#[derive(Debug)]
-pub struct CounterLife {
-    counter: Counter,
-    /// When its first incarnation started.
-    started: Option<Instant>,
-}
-
-impl CounterArguments {
-    /// A new counter, at 0 after no operations.
-    ///
-    /// # Errors
-    /// [`CounterError::NameTooLong`].
-    pub fn new(name: impl TryInto<CounterName, Error: Into<NameTooLong>>) -> Result<Self, CounterError> {
-        Self::resuming(name, 0, 0)
-    }
-
-    /// A counter that goes on from a value, and from the number of operations that have led to it.
-    ///
-    /// # Errors
-    /// [`CounterError::NameTooLong`].
-    pub fn resuming(
-        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
-        value: i64,
-        operations: u64,
-    ) -> Result<Self, CounterError> {
-        Ok(Self {
-            name: CounterName::new(name)?,
-            life: CounterLife::from(Counter::new(value, operations)).into(),
-        })
-    }
-}
-
-impl From<Counter> for CounterLife {
-    /// Before the first incarnation.
-    fn from(counter: Counter) -> Self {
-        Self { counter, started: None }
-    }
-}
-
-/// A running counter.
+/// State of a counter, which it keeps through restarts.
 #[derive(Debug)]
 pub struct CounterState {
     name: CounterName,
-    life: Lease<CounterLife>,
-    started: Instant,
+    counter: Counter,
+    /// Time at which the first incarnation started.
+    started: Option<Instant>,
 }
 
 impl CounterState {
-    fn stats(&self) -> CounterStats {
-        self.life.counter.stats(self.started.elapsed())
+    /// Creates the state of a new counter, at 0 after no operations. Logs and errors call it by the name, which need not
+    /// be unique.
+    ///
+    /// # Errors
+    /// [`NameTooLong`].
+    pub fn new(name: impl TryInto<CounterName, Error: Into<NameTooLong>>) -> Result<Self, NameTooLong> {
+        Self::resuming(name, Count::default())
     }
 
-    /// Warns of the counter's first refusal. That is worth a line; a flood of them is in the statistics.
-    fn change(&mut self, change: impl FnOnce(&mut Counter) -> Result<(), Refused>) {
-        let counter = &mut self.life.counter;
-        let refused_before = counter.refused();
-        if change(counter).is_err() && refused_before == 0 {
+    /// Creates the state of a counter that goes on from a value, and from the number of operations that have led to it.
+    ///
+    /// # Errors
+    /// [`NameTooLong`].
+    pub fn resuming(
+        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
+        count: Count,
+    ) -> Result<Self, NameTooLong> {
+        Ok(Self { name: CounterName::new(name)?, counter: Counter::from(count), started: None })
+    }
+
+    /// Returns the counter's name.
+    #[must_use]
+    pub const fn name(&self) -> &CounterName {
+        &self.name
+    }
+
+    fn stats(&self) -> CounterStats {
+        self.counter.stats(self.started.map(|started| started.elapsed()).unwrap_or_default())
+    }
+
+    /// Warns of the counter's first rejected operation. That is worth a line; a flood of them is in the statistics.
+    fn change(&mut self, change: impl FnOnce(&mut Counter) -> Result<(), Overflow>) {
+        let counter = &mut self.counter;
+        let rejected_before = counter.rejected();
+        if change(counter).is_err() && rejected_before == 0 {
             warn!(
                 counter = %self.name,
                 value = counter.value(),
-                "refused an operation that would overflow the counter; further refusals are only counted"
+                "operation rejected because it would overflow the counter; further ones are only counted"
             );
         }
     }
@@ -90,22 +68,19 @@ impl CounterState {
 
 impl Actor for CounterActor {
     type Msg = CounterMessage;
-    type State = CounterState;
-    type Arguments = CounterArguments;
+    type State = Lease<CounterState>;
+    type Arguments = Lease<CounterState>;
 
     async fn pre_start(
         &self,
         _myself: ActorRef<CounterMessage>,
-        CounterArguments { name, mut life }: CounterArguments,
-    ) -> Result<CounterState, ActorProcessingErr> {
-        let started = match life.started {
-            None => *life.started.insert(Instant::now()),
-            Some(started) => {
-                life.counter.restarted();
-                started
-            }
-        };
-        let state = CounterState { name, life, started };
+        mut state: Lease<CounterState>,
+    ) -> Result<Lease<CounterState>, ActorProcessingErr> {
+        if state.started.is_some() {
+            state.counter.restarted();
+        } else {
+            state.started = Some(Instant::now());
+        }
         let stats = state.stats();
         debug!(
             counter = %state.name,
@@ -121,7 +96,7 @@ impl Actor for CounterActor {
         &self,
         _myself: ActorRef<CounterMessage>,
         message: CounterMessage,
-        state: &mut CounterState,
+        state: &mut Lease<CounterState>,
     ) -> Result<(), ActorProcessingErr> {
         // A reply that nobody waits for any more is not an error.
         match message {
@@ -133,7 +108,7 @@ impl Actor for CounterActor {
                 }
             }
             CounterMessage::GetValue(reply) => {
-                let _ = reply.send(state.life.counter.value());
+                let _ = reply.send(state.counter.value());
             }
             CounterMessage::GetStats(reply) => {
                 let _ = reply.send(state.stats());
@@ -145,14 +120,14 @@ impl Actor for CounterActor {
     async fn post_stop(
         &self,
         _myself: ActorRef<CounterMessage>,
-        state: &mut CounterState,
+        state: &mut Lease<CounterState>,
     ) -> Result<(), ActorProcessingErr> {
         let stats = state.stats();
         debug!(
             counter = %state.name,
             value = stats.current_value,
             operations = stats.total_operations,
-            refused = stats.refused_operations,
+            rejected = stats.rejected_operations,
             "counter stopped"
         );
         Ok(())

@@ -1,15 +1,16 @@
 use counter_protocol::{CounterMessage, CounterName, CounterStats, Delta, NameTooLong};
 use ractor::{Actor, ActorRef, RpcReplyPort, SpawnErr};
 use ractor_outbox::{CallError, Metrics, Outbox};
+use ractor_supervision::Lease;
 
-use crate::{CounterActor, CounterArguments};
+use crate::actor::{CounterActor, CounterState};
 
 /// What callers hold of a counter. Clones speak to the same counter; give each sender its own, for then they do not
 /// contend.
 ///
 /// Operations go through an [`Outbox`]: while they wait for the counter they are folded into one, so any number of them
 /// takes no more memory than one, and a supervised counter that crashes loses none. Operations that were folded are
-/// refused together, if their sum would overflow the counter.
+/// rejected together, if their sum would overflow the counter.
 ///
 /// Dropping handles does not stop the counter: [`shutdown`](Self::shutdown) does.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub enum CounterError {
     #[error(transparent)]
     NameTooLong(#[from] NameTooLong),
     /// The actor did not start.
-    #[error("start counter `{name}`")]
+    #[error("counter `{name}` did not start")]
     Start {
         /// The counter.
         name: CounterName,
@@ -34,13 +35,13 @@ pub enum CounterError {
         source: SpawnErr,
     },
     /// The counter has stopped for good: the operation was not and will not be applied, the question not answered.
-    #[error("reach counter `{name}`: it has stopped; start it again")]
+    #[error("counter `{name}` has stopped")]
     Stopped {
         /// The counter.
         name: CounterName,
     },
     /// The actor dropped the question. [`CounterActor`] never does; one of your own might.
-    #[error("get an answer from counter `{name}`: it dropped the question")]
+    #[error("question dropped by counter `{name}`")]
     Unanswered {
         /// The counter.
         name: CounterName,
@@ -52,9 +53,10 @@ impl CounterHandle {
     ///
     /// # Errors
     /// [`CounterError::Start`] if the actor does not start.
-    pub async fn spawn(arguments: CounterArguments) -> Result<Self, CounterError> {
-        let name = arguments.name.clone();
-        match Actor::spawn(None, CounterActor, arguments).await {
+    pub async fn spawn(state: impl Into<Lease<CounterState>>) -> Result<Self, CounterError> {
+        let state = state.into();
+        let name = state.name().clone();
+        match Actor::spawn(None, CounterActor, state).await {
             Ok((actor, _task)) => Ok(Self { name, outbox: Outbox::new(Delta::default(), actor) }),
             Err(source) => Err(CounterError::Start { name, source }),
         }
@@ -66,7 +68,7 @@ impl CounterHandle {
         Self { name, outbox }
     }
 
-    /// Adds `amount`, which may be negative. Fire and forget: a refusal shows in the statistics.
+    /// Adds `amount`, which may be negative. Fire and forget: a rejection shows in the statistics.
     ///
     /// # Errors
     /// [`CounterError::Stopped`].
@@ -75,7 +77,7 @@ impl CounterHandle {
         self.send(amount.into())
     }
 
-    /// Subtracts `amount`, which may be negative. Fire and forget: a refusal shows in the statistics.
+    /// Subtracts `amount`, which may be negative. Fire and forget: a rejection shows in the statistics.
     ///
     /// # Errors
     /// [`CounterError::Stopped`].

@@ -5,13 +5,13 @@
 //! arithmetic alone: no actor, no clock, no async.
 //!
 //! A counter lives in one process and forgets its value when it stops. One that is supervised (`counter-system`) keeps
-//! it through crashes, because its [`CounterLife`] is on lease.
+//! it through crashes, because its [`CounterState`] is on lease.
 //!
 //! ```
-//! use counter_actor::{CounterArguments, CounterHandle};
+//! use counter_actor::{CounterState, CounterHandle};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! let requests = CounterHandle::spawn(CounterArguments::new("requests")?).await?;
+//! let requests = CounterHandle::spawn(CounterState::new("requests")?).await?;
 //! requests.increment(5)?;
 //! requests.decrement(2)?;
 //! assert_eq!(requests.value().await?, 3);
@@ -24,9 +24,9 @@ mod actor;
 mod handle;
 mod state;
 
-pub use actor::{CounterActor, CounterArguments, CounterLife, CounterState};
+pub use actor::{CounterActor, CounterState};
 pub use handle::{CounterError, CounterHandle};
-pub use state::{Count, Counter, Refused};
+pub use state::Counter;
 
 /// The README's example has to compile with this crate and `counter-protocol` alone.
 #[cfg(doctest)]

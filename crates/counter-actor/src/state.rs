@@ -1,86 +1,67 @@
 use std::time::Duration;
 
-use counter_protocol::{CounterStats, Delta, Rate};
+use counter_protocol::{Count, CounterStats, Delta, Overflow, Rate};
 
 /// A counter's arithmetic.
 ///
-/// Each operation is applied exactly or refused whole: the value never wraps and never saturates.
+/// Each operation is applied exactly or rejected whole: the value never wraps and never saturates.
 ///
 /// ```
-/// use counter_actor::{Counter, Refused};
+/// use counter_actor::Counter;
+/// use counter_protocol::Overflow;
 ///
-/// let mut counter = Counter::new(i64::MAX, 0);
-/// assert_eq!(counter.increment(1), Err(Refused));
+/// let mut counter = Counter::new(i64::MAX);
+/// assert_eq!(counter.increment(1), Err(Overflow));
 /// assert_eq!(counter.decrement(1), Ok(()));
 /// assert_eq!(counter.value(), i64::MAX - 1);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
     count: Count,
-    refused: u64,
+    rejected: u64,
     restarts: u64,
     initial_operations: u64,
 }
 
-/// A value and the number of operations that have led to it: the least that there is of a counter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// Applied increments minus applied decrements, plus the initial value.
-    pub value: i64,
-    /// How many operations were applied.
-    pub operations: u64,
-}
-
-/// The operation would have taken the value out of the range of `i64`, or the number of operations out of `u64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused;
-
-impl Count {
-    /// Applies operations that were folded into one, together.
-    ///
-    /// # Errors
-    /// [`Refused`] if their sum does not fit: nothing has changed.
-    pub fn apply(&mut self, delta: Delta) -> Result<(), Refused> {
-        let value = i128::from(self.value).checked_add(delta.value).ok_or(Refused)?;
-        let value = i64::try_from(value).map_err(|_| Refused)?;
-        let operations = self.operations.checked_add(delta.operations).ok_or(Refused)?;
-        *self = Self { value, operations };
-        Ok(())
+impl From<Count> for Counter {
+    /// Creates a counter that goes on from a value and a number of operations.
+    fn from(count: Count) -> Self {
+        Self { count, rejected: 0, restarts: 0, initial_operations: count.operations }
     }
 }
 
 impl Counter {
-    /// A counter that goes on from a value and a number of operations; both are 0 for a new one.
+    /// Creates a counter at a value, after no operations.
     #[must_use]
-    pub const fn new(value: i64, operations: u64) -> Self {
-        Self { count: Count { value, operations }, refused: 0, restarts: 0, initial_operations: operations }
+    pub fn new(value: i64) -> Self {
+        Self::from(Count { value, operations: 0 })
     }
 
     /// Adds `amount`.
     ///
     /// # Errors
-    /// [`Refused`]: nothing has changed except the number of refusals.
-    pub fn increment(&mut self, amount: i64) -> Result<(), Refused> {
+    /// [`Overflow`]: nothing has changed except the number of rejections.
+    pub fn increment(&mut self, amount: i64) -> Result<(), Overflow> {
         self.apply(i128::from(amount).into())
     }
 
     /// Subtracts `amount`.
     ///
     /// # Errors
-    /// [`Refused`]: nothing has changed except the number of refusals.
-    pub fn decrement(&mut self, amount: i64) -> Result<(), Refused> {
+    /// [`Overflow`]: nothing has changed except the number of rejections.
+    pub fn decrement(&mut self, amount: i64) -> Result<(), Overflow> {
         self.apply((-i128::from(amount)).into())
     }
 
     /// Applies operations that were folded into one, together.
     ///
     /// # Errors
-    /// [`Refused`] if their sum does not fit: nothing has changed except the number of refusals, which all of them
+    /// [`Overflow`] if their sum does not fit: nothing has changed except the number of rejections, which all of them
     /// have joined.
-    pub fn apply(&mut self, delta: Delta) -> Result<(), Refused> {
+    pub fn apply(&mut self, delta: Delta) -> Result<(), Overflow> {
         let outcome = self.count.apply(delta);
         if outcome.is_err() {
-            self.refused = self.refused.saturating_add(delta.operations);
+            self.rejected = self.rejected.saturating_add(delta.operations);
         }
         outcome
     }
@@ -96,10 +77,10 @@ impl Counter {
         self.count.value
     }
 
-    /// How many operations were refused.
+    /// How many operations were rejected.
     #[must_use]
-    pub const fn refused(&self) -> u64 {
-        self.refused
+    pub const fn rejected(&self) -> u64 {
+        self.rejected
     }
 
     /// The statistics of a counter that has been up for so long; the rate leaves the initial operations out.
@@ -108,7 +89,7 @@ impl Counter {
         CounterStats {
             current_value: self.count.value,
             total_operations: self.count.operations,
-            refused_operations: self.refused,
+            rejected_operations: self.rejected,
             restarts: self.restarts,
             operations_per_second: Rate::of(self.count.operations - self.initial_operations, uptime),
         }
@@ -132,7 +113,7 @@ mod tests {
             start: i64,
             operations in prop::collection::vec((any::<bool>(), amount()), 0..50),
         ) {
-            let mut counter = Counter::new(start, 0);
+            let mut counter = Counter::new(start);
             let (mut value, mut applied) = (i128::from(start), 0);
             for (is_increment, amount) in &operations {
                 let wanted = if *is_increment { value + i128::from(*amount) } else { value - i128::from(*amount) };
@@ -147,46 +128,52 @@ mod tests {
             let stats = counter.stats(Duration::from_secs(1));
             prop_assert_eq!(i128::from(stats.current_value), value);
             prop_assert_eq!(stats.total_operations, applied);
-            prop_assert_eq!(stats.refused_operations, operations.len() as u64 - applied);
+            prop_assert_eq!(stats.rejected_operations, operations.len() as u64 - applied);
         }
     }
 
     #[test]
-    fn operations_that_were_folded_are_refused_together() {
-        let mut counter = Counter::new(i64::MAX - 5, 1);
-        assert_eq!(counter.apply(Delta { value: 6, operations: 3 }), Err(Refused));
+    fn operations_that_were_folded_are_rejected_together() {
+        let mut counter = Counter::from(Count { value: i64::MAX - 5, operations: 1 });
+        assert_eq!(counter.apply(Delta { value: 6, operations: 3 }), Err(Overflow));
         assert_eq!(counter.apply(Delta { value: 5, operations: 2 }), Ok(()));
         let stats = counter.stats(Duration::ZERO);
-        assert_eq!((stats.current_value, stats.total_operations, stats.refused_operations), (i64::MAX, 3, 3));
-        assert_eq!(counter.apply(Delta { value: i128::MAX, operations: 1 }), Err(Refused));
+        assert_eq!(
+            (stats.current_value, stats.total_operations, stats.rejected_operations),
+            (i64::MAX, 3, 3)
+        );
+        assert_eq!(counter.apply(Delta { value: i128::MAX, operations: 1 }), Err(Overflow));
     }
 
     #[test]
-    fn an_overflowing_increment_changes_nothing_but_the_refusals() {
-        let mut counter = Counter::new(i64::MAX, 7);
-        assert_eq!(counter.increment(1), Err(Refused));
+    fn an_overflowing_increment_changes_nothing_but_the_rejections() {
+        let mut counter = Counter::from(Count { value: i64::MAX, operations: 7 });
+        assert_eq!(counter.increment(1), Err(Overflow));
         let stats = counter.stats(Duration::ZERO);
-        assert_eq!((stats.current_value, stats.total_operations, stats.refused_operations), (i64::MAX, 7, 1));
+        assert_eq!(
+            (stats.current_value, stats.total_operations, stats.rejected_operations),
+            (i64::MAX, 7, 1)
+        );
     }
 
     #[test]
     fn subtracting_the_smallest_number_is_exact() {
-        let mut counter = Counter::new(-1, 0);
+        let mut counter = Counter::new(-1);
         assert_eq!(counter.decrement(i64::MIN), Ok(()));
         assert_eq!(counter.value(), i64::MAX);
-        assert_eq!(counter.decrement(i64::MIN), Err(Refused));
+        assert_eq!(counter.decrement(i64::MIN), Err(Overflow));
     }
 
     #[test]
-    fn an_operation_that_cannot_be_numbered_is_refused() {
-        let mut counter = Counter::new(0, u64::MAX);
-        assert_eq!(counter.increment(1), Err(Refused));
+    fn an_operation_that_cannot_be_numbered_is_rejected() {
+        let mut counter = Counter::from(Count { value: 0, operations: u64::MAX });
+        assert_eq!(counter.increment(1), Err(Overflow));
         assert_eq!(counter.value(), 0);
     }
 
     #[test]
     fn the_rate_is_of_this_life_only() {
-        let mut counter = Counter::new(0, 1_000_000);
+        let mut counter = Counter::from(Count { value: 0, operations: 1_000_000 });
         counter.increment(1).unwrap();
         assert_eq!(counter.stats(Duration::from_secs(2)).operations_per_second, Rate::from(0.5));
     }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use counter_actor::{Counter, CounterArguments, CounterError, CounterHandle, CounterLife};
-use counter_protocol::{CounterMessage, CounterName, CounterStats, NameTooLong, Rate};
-use ractor_supervision::Home;
+use counter_actor::{CounterError, CounterHandle, CounterState};
+use counter_protocol::{Count, CounterMessage, CounterName, CounterStats, NameTooLong, Rate};
+use ractor_supervision::StateSlot;
 use tokio::time::advance;
 
 async fn counter(initial_value: i64, initial_operations: u64) -> CounterHandle {
-    let arguments =
-        CounterArguments::resuming("under test", initial_value, initial_operations).expect("a short name");
-    CounterHandle::spawn(arguments).await.expect("the counter starts")
+    let count = Count { value: initial_value, operations: initial_operations };
+    let state = CounterState::resuming("under test", count).expect("a short name");
+    CounterHandle::spawn(state).await.expect("the counter starts")
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,7 +46,7 @@ async fn it_goes_on_from_where_its_arguments_say() {
         CounterStats {
             current_value: 42,
             total_operations: 9,
-            refused_operations: 0,
+            rejected_operations: 0,
             restarts: 0,
             operations_per_second: Rate::from(0.25),
         }
@@ -61,7 +61,7 @@ async fn a_refused_operation_leaves_the_counter_running() {
     assert_eq!(counter.value().await.unwrap(), i64::MAX);
     counter.increment(i64::MIN).unwrap();
     let stats = counter.stats().await.unwrap();
-    assert_eq!((stats.current_value, stats.total_operations, stats.refused_operations), (-1, 1, 1));
+    assert_eq!((stats.current_value, stats.total_operations, stats.rejected_operations), (-1, 1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,10 +87,8 @@ async fn a_shutdown_applies_what_was_sent_before_and_refuses_what_comes_after() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn operations_accepted_during_a_shutdown_are_applied() {
     for _ in 0..50 {
-        let home = Home::new(CounterLife::from(Counter::new(0, 0)));
-        let arguments =
-            async || CounterArguments { name: CounterName::from_static("c"), life: home.lease().await };
-        let counter = CounterHandle::spawn(arguments().await).await.unwrap();
+        let slot = StateSlot::new(CounterState::new("c").unwrap());
+        let counter = CounterHandle::spawn(slot.lease().await).await.unwrap();
         let senders: Vec<_> = (0..4)
             .map(|_| {
                 let counter = counter.clone();
@@ -112,7 +110,7 @@ async fn operations_accepted_during_a_shutdown_are_applied() {
         for sender in senders {
             accepted += sender.await.unwrap();
         }
-        let successor = CounterHandle::spawn(arguments().await).await.unwrap();
+        let successor = CounterHandle::spawn(slot.lease().await).await.unwrap();
         assert_eq!(successor.stats().await.unwrap().total_operations, accepted);
     }
 }
@@ -149,21 +147,13 @@ async fn no_task_outlives_a_counter() {
 #[test]
 fn a_counter_with_a_name_above_the_limit_does_not_start() {
     let len_bytes = CounterName::MAX_BYTES + 1;
-    let refused = CounterArguments::new(vec![b'x'; len_bytes]);
-    assert!(
-        matches!(refused, Err(CounterError::NameTooLong(NameTooLong { len_bytes: told })) if told == len_bytes)
-    );
+    let rejected = CounterState::new(vec![b'x'; len_bytes]).unwrap_err();
+    assert_eq!(rejected, NameTooLong { len_bytes });
 }
 
 #[test]
-fn errors_complete_the_sentence_failed_to() {
+fn errors_are_noun_phrases_that_name_the_counter() {
     let name = || CounterName::from_static("hits");
-    assert_eq!(
-        CounterError::Stopped { name: name() }.to_string(),
-        "reach counter `hits`: it has stopped; start it again"
-    );
-    assert_eq!(
-        CounterError::Unanswered { name: name() }.to_string(),
-        "get an answer from counter `hits`: it dropped the question"
-    );
+    assert_eq!(CounterError::Stopped { name: name() }.to_string(), "counter `hits` has stopped");
+    assert_eq!(CounterError::Unanswered { name: name() }.to_string(), "question dropped by counter `hits`");
 }

@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
-use counter_actor::Count;
 use counter_keyspace::{Key, NameMap, first};
+use counter_protocol::Count;
 use counter_protocol::CounterName;
 use siphasher::sip::SipHasher13;
 

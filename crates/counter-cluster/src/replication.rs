@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use counter_actor::Count;
+use counter_protocol::Count;
 use counter_protocol::CounterName;
 
 use crate::ReplicaId;

@@ -1,6 +1,6 @@
 //! What nodes say to each other.
 
-use counter_actor::Count;
+use counter_protocol::Count;
 use counter_protocol::CounterName;
 use serde::{Deserialize, Serialize};
 

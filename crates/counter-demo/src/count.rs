@@ -44,7 +44,7 @@ const LIVE_NAMES: usize = 10;
 pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, Failure> {
     let sources = source::sources(&arguments.files).map_err(Failure::Input)?;
     let bar = progress::bytes(source::total_bytes(&sources));
-    let options = KeyspaceOptions { names_waiting: NAMES_WAITING, ..KeyspaceOptions::default() };
+    let options = KeyspaceOptions { max_pending_names: NAMES_WAITING, ..KeyspaceOptions::default() };
     let keyspace = Keyspace::start(options).await?;
     let live = arguments.live.then(|| OwnedTask::from(tokio::spawn(show(keyspace.handle(), bar.clone()))));
 
@@ -72,7 +72,7 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, 
     let counters =
         if arguments.all { report::all(&handle).await? } else { handle.top(arguments.top.get()).await? };
     keyspace.shutdown().await;
-    let (operations, refused) = (totals.total_operations, totals.refused_operations);
+    let (operations, refused) = (totals.total_operations, totals.rejected_operations);
     let counts = Counts { totals, counters, partial: interrupted.is_some() };
     let format = arguments.format.unwrap_or_else(default_format);
     let (output, print) = (Output::new(&stop)?, move |out: &mut Out| report::print(out, format, &counts));
@@ -82,7 +82,7 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, 
     }
     if refused > 0 {
         return Err(Failure::Other(anyhow!(
-            "refused operations: {refused}, for they would have taken a value out of the range of 64 bits"
+            "rejected operations: {refused}, for they would have taken a value out of the range of 64 bits"
         )));
     }
     Ok(match interrupted {

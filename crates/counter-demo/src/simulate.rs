@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use aggregator_actor::{AggregatorHandle, AggregatorOptions, Collection};
 use anyhow::anyhow;
-use counter_actor::{Count, CounterHandle};
+use counter_actor::CounterHandle;
 use counter_keyspace::{Keyspace, KeyspaceOptions, Reporting, ShardActor};
+use counter_protocol::Count;
 use counter_system::{CounterSystem, SystemOptions};
 use futures_util::future::try_join_all;
 use indicatif::ProgressBar;

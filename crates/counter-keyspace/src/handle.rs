@@ -1,20 +1,16 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ahash::RandomState;
-use counter_actor::Count;
-use counter_protocol::{AggregatedStats, CounterName, NameTooLong};
-use futures_util::future::{join_all, try_join_all};
-use ractor::{ActorRef, RpcReplyPort};
+use counter_protocol::{AggregatedStats, Count, CounterName, NameTooLong};
+use futures_util::future::try_join_all;
+use ractor::RpcReplyPort;
 use ractor_outbox::{CallError, Metrics, Outbox, SendError};
-use ractor_supervision::SupervisorMessage;
 
-use crate::table::SEGMENTS;
-use crate::{Change, Changed, Deltas, Key, OwnedKey, ShardMessage};
-
-/// Deadline for the shards to apply what they have accepted, at a shutdown.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+use crate::deltas::{Change, Deltas};
+use crate::key::{self, Key, OwnedKey};
+use crate::shard::ShardMessage;
+use crate::table::{Changed, SEGMENTS};
 
 /// What callers hold of a keyspace. Clones have outboxes of their own, so give each sender one.
 ///
@@ -32,10 +28,10 @@ pub enum KeyspaceError {
     #[error(transparent)]
     NameTooLong(#[from] NameTooLong),
     /// Too many different names wait for the shard, or too long ones: the operation has not been counted.
-    #[error("count: too many names wait already; wait, drop it or send it elsewhere")]
+    #[error("too many names wait; wait, drop the operation or send it elsewhere")]
     Full,
     /// The keyspace has stopped: the operation was not and will not be applied, the question not answered.
-    #[error("reach the keyspace: it has stopped")]
+    #[error("keyspace has stopped")]
     Stopped,
     /// The shard dropped the question, but has not stopped. [`ShardActor`](crate::ShardActor) never does; one of your
     /// own might.
@@ -77,27 +73,6 @@ impl<T> From<SendError<T>> for KeyspaceError {
 impl KeyspaceHandle {
     pub(crate) fn new(shards: Vec<Outbox<Deltas, ShardMessage>>, hasher: RandomState) -> Self {
         Self { shards, hasher: Arc::new(hasher) }
-    }
-
-    pub(crate) fn close(&self) {
-        self.shards.iter().for_each(Outbox::close);
-    }
-
-    /// Lets no more operations in and waits until those accepted before have been applied, by restarted shards too. A
-    /// shard that does not get there before the deadline, or before the supervisor gives up, is named.
-    pub(crate) async fn drain(&self, supervisor: &ActorRef<SupervisorMessage>) -> AggregatedStats {
-        let drained = self.shards.iter().enumerate().map(|(n, shard)| async move {
-            let stats = tokio::select! {
-                biased;
-                stats = shard.drain(ShardMessage::GetStats) => stats.ok(),
-                _ = supervisor.wait(Some(DRAIN_DEADLINE)) => None,
-            };
-            stats.unwrap_or_else(|| AggregatedStats {
-                unanswered: [CounterName::new(format!("shard {n}")).expect("it is short")].into(),
-                ..AggregatedStats::default()
-            })
-        });
-        join_all(drained).await.into_iter().collect()
     }
 
     /// Adds `amount`, which may be negative, to the counter of this name, which is new if there is none. Fire and
@@ -184,8 +159,7 @@ impl KeyspaceHandle {
     #[inline]
     #[must_use]
     pub fn shard_of(&self, key: Key<'_>) -> usize {
-        // Multiplied into range, with bits that neither the segments nor the maps look at.
-        (((key.hash >> 32) & 0xffff) as usize * self.shards.len()) >> 16
+        key::shard_of(key, self.shards.len())
     }
 
     /// How many shards there are.

@@ -56,6 +56,11 @@ impl<'a> Key<'a> {
         Ok(Self { hash: state.finish(), head, name })
     }
 
+    /// The key of a name that is known to be short enough.
+    pub(crate) fn of(hasher: &RandomState, name: &'a CounterName) -> Self {
+        Self::new(hasher, name.as_bytes(), name.as_bytes().len()).expect("its type bounds its length")
+    }
+
     /// The key of a name whose hash comes from elsewhere, for a [`NameMap`](crate::NameMap) of your own.
     #[inline]
     #[must_use]
@@ -127,6 +132,13 @@ impl From<Key<'_>> for OwnedKey {
     fn from(key: Key<'_>) -> Self {
         Self { hash: key.hash, head: key.head, name: key.into() }
     }
+}
+
+/// Returns which of the shards a name belongs to.
+#[inline]
+pub(crate) const fn shard_of(key: Key<'_>, shards: usize) -> usize {
+    // Multiplied into range, with bits that neither the segments nor the maps look at.
+    (((key.hash >> 32) & 0xffff) as usize * shards) >> 16
 }
 
 /// The head of the name that is the first `len` of these bytes.

@@ -1,20 +1,27 @@
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use aggregator_actor::AggregatorHandle;
 use ahash::RandomState;
-use counter_protocol::AggregatedStats;
+use counter_protocol::{AggregatedStats, Count, CounterName};
+use futures_util::future::join_all;
 use ractor::Actor;
-use ractor_outbox::Outbox;
-use ractor_supervision::{ChildSpec, Home, Options, OwnedTask, SupervisorError, SupervisorHandle};
+use ractor_supervision::{Lease, Options, SupervisedActor, SupervisorError, SupervisorHandle};
 
-use crate::{Deltas, KeyspaceHandle, ShardActor, ShardArguments, ShardLife, ShardMessage};
+use crate::deltas::Deltas;
+use crate::handle::KeyspaceHandle;
+use crate::key::{Key, shard_of};
+use crate::shard::{ShardActor, ShardMessage, ShardState};
+use crate::table::Table;
+
+/// Deadline for the shards to apply what they have accepted, at a shutdown.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Named counters over supervised shards.
 #[derive(Debug)]
 pub struct Keyspace {
     supervisor: SupervisorHandle,
     handle: KeyspaceHandle,
-    _closer: OwnedTask,
 }
 
 /// The size of a keyspace, and how it restarts.
@@ -23,9 +30,9 @@ pub struct KeyspaceOptions {
     /// How many shards share the names.
     pub shards: NonZeroUsize,
     /// How many different names wait for one shard in one handle, at most.
-    pub names_waiting: NonZeroUsize,
+    pub max_pending_names: NonZeroUsize,
     /// Maximum length of these names in all, in bytes. One name may wait whatever its length.
-    pub name_bytes_waiting: usize,
+    pub max_pending_name_bytes: usize,
     /// The supervisor's options.
     pub supervision: Options,
 }
@@ -45,8 +52,8 @@ impl Default for KeyspaceOptions {
     fn default() -> Self {
         Self {
             shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            names_waiting: NonZeroUsize::new(1 << 14).expect("it is not zero"),
-            name_bytes_waiting: 4 << 20,
+            max_pending_names: NonZeroUsize::new(1 << 14).expect("it is not zero"),
+            max_pending_name_bytes: 4 << 20,
             supervision: Options::default(),
         }
     }
@@ -71,24 +78,53 @@ impl Keyspace {
         reporting: Option<Reporting>,
     ) -> Result<Self, SupervisorError>
     where
-        A: Actor<Msg = ShardMessage, Arguments = ShardArguments> + Clone,
+        A: Actor<Msg = ShardMessage, Arguments = Lease<ShardState>> + Clone,
     {
-        let empty = Deltas::bounded(options.names_waiting, options.name_bytes_waiting);
-        let shards: Vec<_> = (0..options.shards.get()).map(|_| Outbox::supervised(empty.clone())).collect();
-        let specs = shards
-            .iter()
+        Self::resume_with(options, actor, reporting, []).await
+    }
+
+    /// Starts a keyspace that goes on from these counters; of several with one name, the last one counts.
+    ///
+    /// # Errors
+    /// [`SupervisorError`] if a shard does not start.
+    pub async fn resume(
+        options: KeyspaceOptions,
+        counters: impl IntoIterator<Item = (CounterName, Count)>,
+    ) -> Result<Self, SupervisorError> {
+        Self::resume_with(options, ShardActor, None, counters).await
+    }
+
+    /// Starts a keyspace that goes on from these counters, whose shards are actors of your own, and which an aggregator
+    /// may know.
+    ///
+    /// # Errors
+    /// [`SupervisorError`] if a shard does not start.
+    pub async fn resume_with<A>(
+        options: KeyspaceOptions,
+        actor: A,
+        reporting: Option<Reporting>,
+        counters: impl IntoIterator<Item = (CounterName, Count)>,
+    ) -> Result<Self, SupervisorError>
+    where
+        A: Actor<Msg = ShardMessage, Arguments = Lease<ShardState>> + Clone,
+    {
+        let hasher = RandomState::new();
+        let mut tables: Vec<_> = (0..options.shards.get()).map(|_| Table::default()).collect();
+        for (name, count) in counters {
+            let key = Key::of(&hasher, &name);
+            let shard = shard_of(key, tables.len());
+            tables[shard].insert(key, count);
+        }
+        let empty = Deltas::bounded(options.max_pending_names, options.max_pending_name_bytes);
+        let shards: Vec<_> = tables
+            .into_iter()
             .enumerate()
-            .map(|(n, outbox)| shard(n, actor.clone(), outbox.clone(), reporting.clone()));
-        let supervisor = SupervisorHandle::spawn(options.supervision, specs.collect()).await?;
-        let handle = KeyspaceHandle::new(shards, RandomState::new());
-        let closer = tokio::spawn({
-            let (supervisor, handle) = (supervisor.actor().clone(), handle.clone());
-            async move {
-                let _ = supervisor.wait(None).await;
-                handle.close();
-            }
-        });
-        Ok(Self { supervisor, handle, _closer: closer.into() })
+            .map(|(n, table)| shard(n, actor.clone(), table, empty.clone(), reporting.clone()))
+            .collect();
+        let outboxes = shards.iter().map(SupervisedActor::outbox).collect();
+        let specs = shards.into_iter().map(Into::into).collect();
+        let supervisor = SupervisorHandle::spawn(options.supervision, specs).await?;
+        Ok(Self { supervisor, handle: KeyspaceHandle::new(outboxes, hasher) })
     }
 
     /// A handle with outboxes of its own.
@@ -110,37 +146,39 @@ impl Keyspace {
     /// has given up: it is [`unanswered`](AggregatedStats::unanswered), as `shard 0` and so on, and its counters are
     /// missing.
     pub async fn shutdown(self) -> AggregatedStats {
-        let stats = self.handle.drain(self.supervisor.actor()).await;
+        let supervisor = &self.supervisor;
+        let drained = self.handle.shards.iter().enumerate().map(|(n, shard)| async move {
+            let stats = supervisor.drain(shard, DRAIN_DEADLINE, ShardMessage::GetStats).await;
+            stats.unwrap_or_else(|| AggregatedStats {
+                unanswered: [CounterName::new(format!("shard {n}")).expect("it is short")].into(),
+                ..AggregatedStats::default()
+            })
+        });
+        let stats = join_all(drained).await.into_iter().collect();
         self.supervisor.shutdown().await;
         stats
     }
 }
 
-/// A shard: its table survives, and its handles' outboxes follow it.
+/// Returns a shard for the supervisor to start. The aggregator, if there is one, knows each incarnation.
 fn shard<A>(
     n: usize,
     actor: A,
-    outbox: Outbox<Deltas, ShardMessage>,
+    table: Table,
+    empty: Deltas,
     reporting: Option<Reporting>,
-) -> ChildSpec
+) -> SupervisedActor<A, ShardState, Deltas>
 where
-    A: Actor<Msg = ShardMessage, Arguments = ShardArguments> + Clone,
+    A: Actor<Msg = ShardMessage, Arguments = Lease<ShardState>> + Clone,
 {
-    let (home, closed) = (Home::new(ShardLife::default()), outbox.clone());
-    let spec = ChildSpec::new(format!("shard {n}"), move |supervisor| {
-        let (home, actor) = (home.clone(), actor.clone());
-        let (outbox, reporting) = (outbox.clone(), reporting.clone());
-        async move {
-            let arguments = ShardArguments { life: home.lease().await };
-            let (incarnation, _task) = Actor::spawn_linked(None, actor, arguments, supervisor).await?;
-            if let Some(Reporting { keyspace, aggregator }) = reporting {
-                // First, so that whoever has an answer from the shard finds it at the aggregator as well.
-                let name = format!("{keyspace} shard {n}");
-                aggregator.register_group(name, incarnation.get_derived()).await?;
-            }
-            outbox.redirect(incarnation.clone());
-            Ok(incarnation.get_cell())
-        }
-    });
-    spec.on_retire(move || closed.close())
+    let shard =
+        SupervisedActor::new(format!("shard {n}"), move || actor.clone(), ShardState::from(table), empty);
+    match reporting {
+        None => shard,
+        Some(Reporting { keyspace, aggregator }) => shard.on_start(move |incarnation| {
+            let (name, aggregator) = (format!("{keyspace} shard {n}"), aggregator.clone());
+            // Before the outboxes follow, so that whoever has an answer from the shard finds it at the aggregator as well.
+            async move { Ok(aggregator.register_group(name, incarnation.get_derived()).await?) }
+        }),
+    }
 }

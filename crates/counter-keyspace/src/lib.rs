@@ -44,5 +44,5 @@ pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};
 pub use marks::Marks;
 pub use name_map::NameMap;
-pub use shard::{ShardActor, ShardArguments, ShardLife, ShardMessage, ShardState};
+pub use shard::{ShardActor, ShardMessage, ShardState};
 pub use table::{Changed, Table};

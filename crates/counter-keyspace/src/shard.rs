@@ -1,11 +1,12 @@
-use counter_actor::Count;
-use counter_protocol::{AggregatedStats, CounterName, GetGroupStats, Rate};
+use counter_protocol::{AggregatedStats, Count, CounterName, GetGroupStats, Rate};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::Parcel;
 use ractor_supervision::Lease;
 use tokio::time::Instant;
 
-use crate::{Changed, Deltas, OwnedKey, Table};
+use crate::deltas::Deltas;
+use crate::key::OwnedKey;
+use crate::table::{Changed, Table};
 
 /// The actor around a [`Table`].
 #[derive(Clone, Copy, Debug)]
@@ -64,41 +65,35 @@ impl TryFrom<ShardMessage> for GetGroupStats {
     }
 }
 
-/// What a shard starts from.
-#[derive(Debug)]
-pub struct ShardArguments {
-    /// Its table, on loan from where its next incarnation will find it.
-    pub life: Lease<ShardLife>,
-}
-
-/// What a shard takes along through restarts.
+/// State of a shard, which it keeps through restarts.
 #[derive(Debug, Default)]
-pub struct ShardLife {
+pub struct ShardState {
     table: Table,
     restarts: u64,
-    /// When its first incarnation started.
+    /// Time at which the first incarnation started.
     started: Option<Instant>,
 }
 
-/// A running shard.
-#[derive(Debug)]
-pub struct ShardState {
-    life: Lease<ShardLife>,
-    started: Instant,
+impl From<Table> for ShardState {
+    /// Creates the state of a shard that goes on from a table.
+    fn from(table: Table) -> Self {
+        Self { table, ..Self::default() }
+    }
 }
 
 impl ShardState {
     /// Without a recent rate: that is between two answers, and whoever collects them computes it.
     fn stats(&self) -> AggregatedStats {
-        let table = &self.life.table;
+        let table = &self.table;
+        let uptime = self.started.map(|started| started.elapsed());
         let operations = u64::try_from(table.total_operations()).unwrap_or(u64::MAX);
         AggregatedStats {
             total_value: table.total_value(),
             total_operations: table.total_operations(),
-            refused_operations: table.refused_operations(),
-            restarts: self.life.restarts.into(),
+            rejected_operations: table.rejected_operations(),
+            restarts: self.restarts.into(),
             num_counters: table.len() as u64,
-            operations_per_second: Rate::of(operations, self.started.elapsed()),
+            operations_per_second: Rate::of(operations, uptime.unwrap_or_default()),
             ..AggregatedStats::default()
         }
     }
@@ -106,31 +101,31 @@ impl ShardState {
 
 impl Actor for ShardActor {
     type Msg = ShardMessage;
-    type State = ShardState;
-    type Arguments = ShardArguments;
+    type State = Lease<ShardState>;
+    type Arguments = Lease<ShardState>;
 
     async fn pre_start(
         &self,
         _myself: ActorRef<ShardMessage>,
-        ShardArguments { mut life }: ShardArguments,
-    ) -> Result<ShardState, ActorProcessingErr> {
-        life.restarts += u64::from(life.started.is_some());
-        if life.table.tracks_changes() {
+        mut state: Lease<ShardState>,
+    ) -> Result<Lease<ShardState>, ActorProcessingErr> {
+        state.restarts += u64::from(state.started.is_some());
+        if state.table.tracks_changes() {
             // An answer with changes may have died with the incarnation before.
-            life.table.track_changes();
+            state.table.track_changes();
         }
-        let started = *life.started.get_or_insert_with(Instant::now);
-        Ok(ShardState { life, started })
+        state.started.get_or_insert_with(Instant::now);
+        Ok(state)
     }
 
     async fn handle(
         &self,
         _myself: ActorRef<ShardMessage>,
         message: ShardMessage,
-        state: &mut ShardState,
+        state: &mut Lease<ShardState>,
     ) -> Result<(), ActorProcessingErr> {
         // A reply that nobody waits for any more is not an error.
-        let table = &mut state.life.table;
+        let table = &mut state.table;
         match message {
             ShardMessage::Parcel(parcel) => {
                 if let Some(mut deltas) = parcel.open() {

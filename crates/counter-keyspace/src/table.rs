@@ -1,7 +1,6 @@
 use std::cmp::Reverse;
 
-use counter_actor::Count;
-use counter_protocol::{CounterName, Delta};
+use counter_protocol::{Count, CounterName, Delta};
 
 use crate::name_map::NameMap;
 use crate::{Deltas, Key, Marks, first};
@@ -21,7 +20,7 @@ pub struct Table {
     segments: Vec<NameMap<Count>>,
     total_value: i128,
     total_operations: u128,
-    refused_operations: u128,
+    rejected_operations: u128,
     /// Which counters have changed, by segment; if somebody wants to know.
     changed: Option<Marks>,
 }
@@ -38,7 +37,7 @@ pub struct Changed {
 impl Default for Table {
     fn default() -> Self {
         let segments = (0..SEGMENTS).map(|_| NameMap::default()).collect();
-        Self { segments, total_value: 0, total_operations: 0, refused_operations: 0, changed: None }
+        Self { segments, total_value: 0, total_operations: 0, rejected_operations: 0, changed: None }
     }
 }
 
@@ -63,8 +62,14 @@ impl Table {
                 self.total_value += delta.value;
                 self.total_operations += u128::from(delta.operations);
             }
-            Err(_refused) => self.refused_operations += u128::from(delta.operations),
+            Err(_refused) => self.rejected_operations += u128::from(delta.operations),
         }
+    }
+
+    /// Puts a counter in, in place of one that has its name.
+    pub(crate) fn insert(&mut self, key: Key<'_>, Count { value, operations }: Count) {
+        self.remove(key);
+        self.apply(key, Delta { value: value.into(), operations });
     }
 
     /// Applies all that is in a batch. Each delta is taken out before it is applied, so that a panic repeats nothing.
@@ -151,8 +156,8 @@ impl Table {
 
     /// How many operations were refused.
     #[must_use]
-    pub const fn refused_operations(&self) -> u128 {
-        self.refused_operations
+    pub const fn rejected_operations(&self) -> u128 {
+        self.rejected_operations
     }
 
     /// The counters with the largest values, those of equal value in order of name.
@@ -285,7 +290,7 @@ mod tests {
                 table.total_operations(),
                 model.values().map(|count| u128::from(count.operations)).sum::<u128>()
             );
-            prop_assert_eq!(table.refused_operations(), refused);
+            prop_assert_eq!(table.rejected_operations(), refused);
             let mut expected: Vec<_> = model.iter().map(|(name, count)| (CounterName::from(key(name)), *count)).collect();
             let mut paged: Vec<_> = (0..SEGMENTS).flat_map(|segment| table.page(segment)).collect();
             paged.sort_by(|a, b| a.0.cmp(&b.0));

@@ -5,20 +5,19 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use counter_keyspace::{
-    Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken, ShardActor, ShardArguments,
-    ShardMessage, ShardState,
+    Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken, ShardActor, ShardMessage, ShardState,
 };
 use counter_protocol::{CounterName, NameTooLong};
 use fastrand::Rng;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
-use ractor_supervision::{Intensity, Options};
+use ractor_supervision::{Intensity, Lease, Options};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-async fn keyspace(shards: usize, names_waiting: usize) -> Keyspace {
+async fn keyspace(shards: usize, max_pending_names: usize) -> Keyspace {
     let options = KeyspaceOptions {
         shards: NonZeroUsize::new(shards).expect("a shard"),
-        names_waiting: NonZeroUsize::new(names_waiting).expect("room for a name"),
+        max_pending_names: NonZeroUsize::new(max_pending_names).expect("room for a name"),
         ..KeyspaceOptions::default()
     };
     Keyspace::start(options).await.expect("it starts")
@@ -30,22 +29,22 @@ struct Mute;
 
 impl Actor for Mute {
     type Msg = ShardMessage;
-    type State = ShardState;
-    type Arguments = ShardArguments;
+    type State = Lease<ShardState>;
+    type Arguments = Lease<ShardState>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<ShardMessage>,
-        arguments: ShardArguments,
-    ) -> Result<ShardState, ActorProcessingErr> {
-        ShardActor.pre_start(myself, arguments).await
+        state: Lease<ShardState>,
+    ) -> Result<Lease<ShardState>, ActorProcessingErr> {
+        ShardActor.pre_start(myself, state).await
     }
 
     async fn handle(
         &self,
         myself: ActorRef<ShardMessage>,
         message: ShardMessage,
-        state: &mut ShardState,
+        state: &mut Lease<ShardState>,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ShardMessage::Get(..) => Ok(()),
@@ -171,7 +170,7 @@ async fn at_the_bound_the_sender_decides() {
 async fn a_few_long_names_fill_a_handle_too() {
     let options = KeyspaceOptions {
         shards: NonZeroUsize::MIN,
-        name_bytes_waiting: 2 * CounterName::MAX_BYTES,
+        max_pending_name_bytes: 2 * CounterName::MAX_BYTES,
         ..KeyspaceOptions::default()
     };
     let keyspace = Keyspace::start(options).await.unwrap();
@@ -214,7 +213,7 @@ async fn a_refusal_is_counted_and_changes_nothing() {
     handle.increment("full", 1).await.unwrap();
     let stats = handle.stats().await.unwrap();
     assert_eq!(
-        (stats.total_value, stats.total_operations, stats.refused_operations),
+        (stats.total_value, stats.total_operations, stats.rejected_operations),
         (i64::MAX.into(), 1, 1)
     );
     keyspace.shutdown().await;
@@ -229,7 +228,7 @@ async fn a_refused_first_operation_starts_no_counter() {
     }
     assert_eq!(handle.value("new").await.unwrap(), None);
     let stats = handle.stats().await.unwrap();
-    assert_eq!((stats.num_counters, stats.total_operations, stats.refused_operations), (0, 0, 2));
+    assert_eq!((stats.num_counters, stats.total_operations, stats.rejected_operations), (0, 0, 2));
     handle.increment("new", 1).await.unwrap();
     assert_eq!(handle.value("new").await.unwrap(), Some(1));
     keyspace.shutdown().await;
@@ -289,22 +288,22 @@ struct Reporting(mpsc::Sender<u128>);
 
 impl Actor for Reporting {
     type Msg = ShardMessage;
-    type State = ShardState;
-    type Arguments = ShardArguments;
+    type State = Lease<ShardState>;
+    type Arguments = Lease<ShardState>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<ShardMessage>,
-        arguments: ShardArguments,
-    ) -> Result<ShardState, ActorProcessingErr> {
-        ShardActor.pre_start(myself, arguments).await
+        state: Lease<ShardState>,
+    ) -> Result<Lease<ShardState>, ActorProcessingErr> {
+        ShardActor.pre_start(myself, state).await
     }
 
     async fn handle(
         &self,
         myself: ActorRef<ShardMessage>,
         message: ShardMessage,
-        state: &mut ShardState,
+        state: &mut Lease<ShardState>,
     ) -> Result<(), ActorProcessingErr> {
         ShardActor.handle(myself, message, state).await
     }
@@ -312,7 +311,7 @@ impl Actor for Reporting {
     async fn post_stop(
         &self,
         myself: ActorRef<ShardMessage>,
-        state: &mut ShardState,
+        state: &mut Lease<ShardState>,
     ) -> Result<(), ActorProcessingErr> {
         let (port, stats) = ractor::concurrency::oneshot();
         ShardActor.handle(myself, ShardMessage::GetStats(port.into()), state).await?;

@@ -8,7 +8,7 @@ use crate::{CounterStats, Delta};
 ///
 /// Increments and decrements are fire and forget: the counter applies each exactly once, or refuses it whole if
 /// it would leave the range of `i64` and counts it under
-/// [`refused_operations`](CounterStats::refused_operations). As plain messages they are lost with the mailbox if the
+/// [`rejected_operations`](CounterStats::rejected_operations). As plain messages they are lost with the mailbox if the
 /// counter dies; what waits in an outbox is not. Queries carry the port for their reply; they are
 /// handled in order with the operations, so a sender sees its own writes.
 ///

@@ -6,13 +6,15 @@
 //! Everything that is not a reply port or an actor reference can be written down with `serde`.
 
 mod aggregator;
+mod count;
 mod counter;
 mod delta;
 mod name;
 mod rate;
 mod stats;
 
-pub use aggregator::{AggregatorMessage, Answer, GetGroupStats, Member, Report};
+pub use aggregator::{AggregatorMessage, GetGroupStats};
+pub use count::{Count, Overflow};
 pub use counter::CounterMessage;
 pub use delta::Delta;
 pub use name::{CounterName, NameTooLong};

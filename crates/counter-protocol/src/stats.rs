@@ -12,7 +12,7 @@ pub struct CounterStats {
     /// How many operations were applied; never goes down.
     pub total_operations: u64,
     /// How many operations were refused, because they would have left the range of `i64`.
-    pub refused_operations: u64,
+    pub rejected_operations: u64,
     /// How often its actor has been restarted.
     pub restarts: u64,
     /// Mean rate of applied operations since it was first started in this process.
@@ -30,8 +30,8 @@ pub struct AggregatedStats {
     pub total_value: i128,
     /// Sum of the counters' applied operations.
     pub total_operations: u128,
-    /// Sum of the counters' refused operations.
-    pub refused_operations: u128,
+    /// Sum of the counters' rejected operations.
+    pub rejected_operations: u128,
     /// Sum of the counters' restarts.
     pub restarts: u128,
     /// How many counters there are, those that did not answer included.
@@ -52,7 +52,7 @@ impl AggregatedStats {
         Self {
             total_value: stats.current_value.into(),
             total_operations: stats.total_operations.into(),
-            refused_operations: stats.refused_operations.into(),
+            rejected_operations: stats.rejected_operations.into(),
             restarts: stats.restarts.into(),
             num_counters: 1,
             operations_per_second: stats.operations_per_second,
@@ -76,7 +76,7 @@ impl AggregatedStats {
         Self {
             total_value: self.total_value + other.total_value,
             total_operations: self.total_operations + other.total_operations,
-            refused_operations: self.refused_operations + other.refused_operations,
+            rejected_operations: self.rejected_operations + other.rejected_operations,
             restarts: self.restarts + other.restarts,
             num_counters: self.num_counters + other.num_counters,
             operations_per_second: self.operations_per_second + other.operations_per_second,
@@ -107,11 +107,11 @@ mod tests {
 
     prop_compose! {
         fn one_counter()(
-            current_value: i64, total_operations: u64, refused_operations: u64, restarts: u64,
+            current_value: i64, total_operations: u64, rejected_operations: u64, restarts: u64,
             rate: f64, recent: f64, silent: Option<u8>,
         ) -> AggregatedStats {
             let stats = CounterStats {
-                current_value, total_operations, refused_operations, restarts,
+                current_value, total_operations, rejected_operations, restarts,
                 operations_per_second: rate.into(),
             };
             AggregatedStats {

@@ -2,13 +2,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aggregator_actor::{AggregatorActor, AggregatorHandle, AggregatorOptions};
-use counter_actor::{CounterActor, CounterArguments, CounterHandle};
-use counter_protocol::{AggregatedStats, AggregatorMessage, CounterMessage, CounterName, Delta, NameTooLong};
+use aggregator_actor::{AggregatorHandle, AggregatorOptions};
+use counter_actor::{CounterActor, CounterHandle, CounterState};
+use counter_protocol::{AggregatedStats, Count, CounterMessage, CounterName, Delta, NameTooLong};
 use futures_util::future::join_all;
-use ractor::{Actor, ActorRef};
-use ractor_outbox::{Fifo, Outbox};
-use ractor_supervision::{Options, OwnedTask, SupervisorError, SupervisorHandle, SupervisorMessage};
+use ractor::Actor;
+use ractor_outbox::Outbox;
+use ractor_supervision::{Lease, Options, SupervisorError, SupervisorHandle};
 use tokio::sync::Mutex;
 
 use crate::children;
@@ -23,9 +23,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 pub struct CounterSystem<A = CounterActor> {
     supervisor: SupervisorHandle,
     aggregator: AggregatorHandle,
-    counters: Arc<Counters>,
+    counters: Arc<Mutex<Counters>>,
     actor: A,
-    _closer: OwnedTask,
 }
 
 /// How a system collects, and how it restarts.
@@ -49,43 +48,7 @@ pub enum SystemError {
 }
 
 /// The outboxes that all handles are clones of.
-#[derive(Debug)]
-struct Counters {
-    by_name: Arc<Mutex<HashMap<CounterName, Outbox<Delta, CounterMessage>>>>,
-    aggregator: Outbox<Fifo<AggregatorMessage>, AggregatorMessage>,
-}
-
-impl Counters {
-    /// Lets no more operations in and waits until those accepted before have been applied, by restarted counters too.
-    /// A counter that does not get there before the deadline, or before the supervisor gives up, is named.
-    async fn drain(&self, supervisor: &ActorRef<SupervisorMessage>) -> AggregatedStats {
-        let by_name = self.by_name.lock().await;
-        let drained = by_name.iter().map(|(name, outbox)| async move {
-            let stats = tokio::select! {
-                biased;
-                stats = outbox.drain(CounterMessage::GetStats) => stats.ok(),
-                _ = supervisor.wait(Some(DRAIN_DEADLINE)) => None,
-            };
-            stats.as_ref().map_or_else(
-                || AggregatedStats {
-                    num_counters: 1,
-                    unanswered: [name.clone()].into(),
-                    ..AggregatedStats::default()
-                },
-                AggregatedStats::of_counter,
-            )
-        });
-        join_all(drained).await.into_iter().collect()
-    }
-
-    /// Makes handles return errors from now on.
-    async fn close(&self) {
-        for outbox in self.by_name.lock().await.values() {
-            outbox.close();
-        }
-        self.aggregator.close();
-    }
-}
+type Counters = HashMap<CounterName, Outbox<Delta, CounterMessage>>;
 
 impl CounterSystem {
     /// Starts a system without counters.
@@ -99,29 +62,19 @@ impl CounterSystem {
 
 impl<A> CounterSystem<A>
 where
-    A: Actor<Msg = CounterMessage, Arguments = CounterArguments> + Clone,
+    A: Actor<Msg = CounterMessage, Arguments = Lease<CounterState>> + Clone,
 {
     /// Starts a system whose counters are actors of your own.
     ///
     /// # Errors
     /// [`SystemError`] if the aggregator does not start, for instance because its options are out of range.
     pub async fn start_with(options: SystemOptions, actor: A) -> Result<Self, SystemError> {
-        let aggregator_actor = AggregatorActor::default();
-        let (aggregator, outbox) = AggregatorHandle::supervised(&aggregator_actor);
-        let counters = Arc::new(Counters { by_name: Arc::default(), aggregator: outbox.clone() });
-        let spec = children::aggregator(options.aggregator, aggregator_actor, outbox);
+        let (aggregator, spec) = AggregatorHandle::supervised(options.aggregator);
         let supervisor = SupervisorHandle::spawn(options.supervision, vec![spec]).await?;
-        let closer = tokio::spawn({
-            let (supervisor, counters) = (supervisor.actor().clone(), Arc::clone(&counters));
-            async move {
-                let _ = supervisor.wait(None).await;
-                counters.close().await;
-            }
-        });
-        Ok(Self { supervisor, aggregator, counters, actor, _closer: closer.into() })
+        Ok(Self { supervisor, aggregator, counters: Arc::default(), actor })
     }
 
-    /// A handle on the counter of this name, which is started if there is none yet. It costs 7 to 10 KB.
+    /// Returns a handle on the counter of this name, which is started at 0 if there is none yet. It costs 7 to 10 KB.
     ///
     /// # Errors
     /// [`SystemError`] if the name is too long, the counter does not start, or the system has stopped.
@@ -129,18 +82,31 @@ where
         &self,
         name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
     ) -> Result<CounterHandle, SystemError> {
+        self.counter_resuming(name, Count::default()).await
+    }
+
+    /// Returns a handle on the counter of this name. If there is none yet, it is started, and goes on from a value and the
+    /// number of operations that have led to it.
+    ///
+    /// # Errors
+    /// [`SystemError`] if the name is too long, the counter does not start, or the system has stopped.
+    pub async fn counter_resuming(
+        &self,
+        name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
+        count: Count,
+    ) -> Result<CounterHandle, SystemError> {
         let name = CounterName::new(name)?;
-        let mut counters = Arc::clone(&self.counters.by_name).lock_owned().await;
+        let mut counters = Arc::clone(&self.counters).lock_owned().await;
         if let Some(outbox) = counters.get(&name) {
             return Ok(CounterHandle::supervised(name, outbox.clone()));
         }
-        let outbox = Outbox::supervised(Delta::default());
-        let (actor, aggregator) = (self.actor.clone(), self.aggregator.clone());
-        let spec = children::counter(name.clone(), actor, outbox.clone(), aggregator);
+        let state = CounterState::resuming(name.clone(), count)?;
+        let counter = children::counter(state, self.actor.clone(), self.aggregator.clone());
+        let outbox = counter.outbox();
         let (supervisor, entry) = (self.supervisor.clone(), (name.clone(), outbox.clone()));
         // A task of its own also enters the child when this caller does not wait for it.
         let start = tokio::spawn(async move {
-            supervisor.start_child(spec).await?;
+            supervisor.start_child(counter.into()).await?;
             counters.extend([entry]);
             Ok::<_, SupervisorError>(())
         });
@@ -167,9 +133,26 @@ where
     /// crashes meanwhile. The exception is a counter that has not applied all of them within 5 seconds, or whose system
     /// has given up: it is [`unanswered`](AggregatedStats::unanswered), and its statistics are missing.
     pub async fn shutdown(self) -> AggregatedStats {
-        let stats = self.counters.drain(self.supervisor.actor()).await;
-        self.counters.close().await;
+        let stats = self.drain().await;
         self.supervisor.shutdown().await;
         stats
+    }
+
+    /// Rejects operations from now on and waits until those accepted before have been applied. A counter that does not
+    /// get there is named.
+    async fn drain(&self) -> AggregatedStats {
+        let counters = self.counters.lock().await;
+        let drained = counters.iter().map(|(name, outbox)| async move {
+            let stats = self.supervisor.drain(outbox, DRAIN_DEADLINE, CounterMessage::GetStats).await;
+            stats.as_ref().map_or_else(
+                || AggregatedStats {
+                    num_counters: 1,
+                    unanswered: [name.clone()].into(),
+                    ..AggregatedStats::default()
+                },
+                AggregatedStats::of_counter,
+            )
+        });
+        join_all(drained).await.into_iter().collect()
     }
 }

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aggregator_actor::AggregatorOptions;
-use counter_actor::{CounterActor, CounterArguments, CounterError, CounterHandle, CounterState};
+use counter_actor::{CounterActor, CounterError, CounterHandle, CounterState};
 use counter_protocol::{AggregatedStats, CounterMessage};
 use counter_system::{CounterSystem, SystemOptions};
 use fastrand::Rng;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use ractor_supervision::{Backoff, Intensity, Options};
+use ractor_supervision::{Backoff, Intensity, Lease, Options};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
@@ -80,15 +80,15 @@ impl Faulty {
 
 impl Actor for Faulty {
     type Msg = CounterMessage;
-    type State = CounterState;
-    type Arguments = CounterArguments;
+    type State = Lease<CounterState>;
+    type Arguments = Lease<CounterState>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<CounterMessage>,
-        arguments: CounterArguments,
-    ) -> Result<CounterState, ActorProcessingErr> {
-        let state = CounterActor.pre_start(myself, arguments).await?;
+        state: Lease<CounterState>,
+    ) -> Result<Lease<CounterState>, ActorProcessingErr> {
+        let state = CounterActor.pre_start(myself, state).await?;
         self.starts.fetch_add(1, Ordering::Relaxed);
         Ok(state)
     }
@@ -97,7 +97,7 @@ impl Actor for Faulty {
         &self,
         myself: ActorRef<CounterMessage>,
         message: CounterMessage,
-        state: &mut CounterState,
+        state: &mut Lease<CounterState>,
     ) -> Result<(), ActorProcessingErr> {
         yield_now().await;
         let fault = self.take(&message);
@@ -209,7 +209,7 @@ async fn sums(producers: JoinSet<(i128, u128)>) -> (i128, u128) {
 }
 
 fn counted(stats: &AggregatedStats) -> (i128, u128, u128, usize) {
-    (stats.total_value, stats.total_operations, stats.refused_operations, stats.unanswered.len())
+    (stats.total_value, stats.total_operations, stats.rejected_operations, stats.unanswered.len())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

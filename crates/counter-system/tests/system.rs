@@ -4,11 +4,11 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use aggregator_actor::{AggregatorError, AggregatorOptions};
-use counter_actor::{CounterActor, CounterArguments, CounterError, CounterHandle, CounterState};
+use counter_actor::{CounterActor, CounterError, CounterHandle, CounterState};
 use counter_protocol::{CounterMessage, CounterName, NameTooLong};
 use counter_system::{CounterSystem, SystemError, SystemOptions};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use ractor_supervision::{ChildState, Intensity, Options};
+use ractor_supervision::{ChildState, Intensity, Lease, Options};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -179,22 +179,22 @@ struct Hung;
 
 impl Actor for Hung {
     type Msg = CounterMessage;
-    type State = CounterState;
-    type Arguments = CounterArguments;
+    type State = Lease<CounterState>;
+    type Arguments = Lease<CounterState>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<CounterMessage>,
-        arguments: CounterArguments,
-    ) -> Result<CounterState, ActorProcessingErr> {
-        CounterActor.pre_start(myself, arguments).await
+        state: Lease<CounterState>,
+    ) -> Result<Lease<CounterState>, ActorProcessingErr> {
+        CounterActor.pre_start(myself, state).await
     }
 
     async fn handle(
         &self,
         _: ActorRef<CounterMessage>,
         _: CounterMessage,
-        _: &mut CounterState,
+        _: &mut Lease<CounterState>,
     ) -> Result<(), ActorProcessingErr> {
         std::future::pending().await
     }
@@ -245,22 +245,22 @@ struct Reporting(mpsc::Sender<u64>);
 
 impl Actor for Reporting {
     type Msg = CounterMessage;
-    type State = CounterState;
-    type Arguments = CounterArguments;
+    type State = Lease<CounterState>;
+    type Arguments = Lease<CounterState>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<CounterMessage>,
-        arguments: CounterArguments,
-    ) -> Result<CounterState, ActorProcessingErr> {
-        CounterActor.pre_start(myself, arguments).await
+        state: Lease<CounterState>,
+    ) -> Result<Lease<CounterState>, ActorProcessingErr> {
+        CounterActor.pre_start(myself, state).await
     }
 
     async fn handle(
         &self,
         myself: ActorRef<CounterMessage>,
         message: CounterMessage,
-        state: &mut CounterState,
+        state: &mut Lease<CounterState>,
     ) -> Result<(), ActorProcessingErr> {
         CounterActor.handle(myself, message, state).await
     }
@@ -268,7 +268,7 @@ impl Actor for Reporting {
     async fn post_stop(
         &self,
         myself: ActorRef<CounterMessage>,
-        state: &mut CounterState,
+        state: &mut Lease<CounterState>,
     ) -> Result<(), ActorProcessingErr> {
         let (port, stats) = ractor::concurrency::oneshot();
         CounterActor.handle(myself, CounterMessage::GetStats(port.into()), state).await?;

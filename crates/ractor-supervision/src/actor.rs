@@ -7,8 +7,8 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use crate::children::{Children, Decision, End, Ticket};
-use crate::message::{Event, News, SupervisorMessage};
+use crate::children::{Children, Decision, ExitReason, Ticket};
+use crate::message::{ChildEvent, Event, SupervisorMessage};
 use crate::restart::{Backoff, Intensity, Strategy};
 use crate::spec::ChildSpec;
 use crate::start::{Starter, TakeOver};
@@ -63,9 +63,9 @@ impl Supervisor {
         self.events.subscribe()
     }
 
-    fn tell(&self, child: &Arc<str>, news: News) {
+    fn tell(&self, child: &Arc<str>, kind: ChildEvent) {
         // An error means that nobody has subscribed.
-        let _ = self.events.send(Event { child: Arc::clone(child), news });
+        let _ = self.events.send(Event { child: Arc::clone(child), kind });
     }
 
     async fn start_child(
@@ -139,11 +139,11 @@ impl Supervisor {
         match state.children.restarted(&id, child, state.started.elapsed()) {
             0 => {
                 debug!(child = %id, "child started");
-                self.tell(&id, News::Started);
+                self.tell(&id, ChildEvent::Started);
             }
             restarts => {
                 warn!(child = %id, restarts, "child restarted");
-                self.tell(&id, News::Restarted { restarts });
+                self.tell(&id, ChildEvent::Restarted { restarts });
             }
         }
         if let Some(caller) = state.callers.remove(&id) {
@@ -173,7 +173,7 @@ impl Supervisor {
         } else {
             let reason = reason.to_string();
             warn!(child = %id, reason, "child did not start again");
-            self.tell(&id, News::NotRestarted { reason });
+            self.tell(&id, ChildEvent::NotRestarted { reason });
         }
         state.forget_removed();
         self.carry_out(myself, &id, decision, state).await?;
@@ -188,7 +188,7 @@ impl Supervisor {
         &self,
         myself: &ActorRef<SupervisorMessage>,
         child: &ActorCell,
-        end: End,
+        end: ExitReason,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
         let now = state.started.elapsed();
@@ -196,10 +196,10 @@ impl Supervisor {
         // Not a child any more: stopped by us.
         let Some(id) = id else { return Ok(()) };
         match &end {
-            End::Normal => debug!(child = %id, "child ended"),
-            End::Failed(reason) => warn!(child = %id, reason, "child failed"),
+            ExitReason::Normal => debug!(child = %id, "child ended"),
+            ExitReason::Failed(reason) => warn!(child = %id, reason, "child failed"),
         }
-        self.tell(&id, News::Ended(end));
+        self.tell(&id, ChildEvent::Ended(end));
         if !state.children.contains(&id)
             && let Some(spec) = state.specs.remove(&id)
         {
@@ -227,7 +227,7 @@ impl Supervisor {
             }
             Decision::GiveUp => {
                 error!(child = %id, "given up: too many restarts");
-                self.tell(id, News::GivenUp);
+                self.tell(id, ChildEvent::GivenUp);
                 state.stop_all().await;
                 Err(format!("given up over child {id}: too many restarts").into())
             }
@@ -314,7 +314,7 @@ impl Actor for Supervisor {
             match started {
                 Ok(child) => {
                     state.children.add(Arc::clone(&id), spec.restart, child, state.started.elapsed());
-                    self.tell(&id, News::Started);
+                    self.tell(&id, ChildEvent::Started);
                     state.specs.insert(id, Arc::new(spec));
                 }
                 Err(reason) => {
@@ -371,9 +371,9 @@ impl Actor for Supervisor {
             }
             SupervisionEvent::ActorTerminated(actor, lease, reason) => {
                 drop(lease);
-                (actor, End::of_terminated(reason))
+                (actor, ExitReason::of_terminated(reason))
             }
-            SupervisionEvent::ActorFailed(actor, reason) => (actor, End::Failed(reason.to_string())),
+            SupervisionEvent::ActorFailed(actor, reason) => (actor, ExitReason::Failed(reason.to_string())),
             SupervisionEvent::ActorStarted(_)
             | SupervisionEvent::ProcessGroupChanged(_)
             | SupervisionEvent::PidLifecycleEvent(_) => return Ok(()),

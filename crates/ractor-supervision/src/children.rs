@@ -66,14 +66,14 @@ impl<R> State<R> {
 
 /// How a child has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ExitReason {
     /// It stopped, or was stopped, in order.
     Normal,
     /// It failed, or did not start.
     Failed(String),
 }
 
-impl End {
+impl ExitReason {
     /// How an actor has ended whose `ActorTerminated` event gives this reason. `Failed` is one that was killed or whose
     /// task was cancelled, in the words that ractor 0.16.5 has for it.
     #[must_use]
@@ -249,7 +249,7 @@ impl<R: Clone + Eq + Hash> Children<R> {
     pub fn ended(
         &mut self,
         running: &R,
-        end: End,
+        end: ExitReason,
         now: Duration,
         random: f64,
     ) -> (Option<Arc<str>>, Decision<R>) {
@@ -264,7 +264,7 @@ impl<R: Clone + Eq + Hash> Children<R> {
         }
         (child.state, child.since) = (State::Finished, now);
         let decision = match child.restart {
-            Restart::Transient if end == End::Normal => Decision::Nothing,
+            Restart::Transient if end == ExitReason::Normal => Decision::Nothing,
             Restart::Permanent | Restart::Transient => self.restart_from(number, end, now, random),
             Restart::Temporary => {
                 self.remove(&id);
@@ -291,7 +291,7 @@ impl<R: Clone + Eq + Hash> Children<R> {
             return Decision::Nothing;
         }
         child.restarts += 1;
-        self.restart_from(number, End::Failed(reason), now, random)
+        self.restart_from(number, ExitReason::Failed(reason), now, random)
     }
 
     /// A child that was to end has not, for this reason.
@@ -322,11 +322,11 @@ impl<R: Clone + Eq + Hash> Children<R> {
         })
     }
 
-    fn restart_from(&mut self, number: u64, end: End, now: Duration, random: f64) -> Decision<R> {
+    fn restart_from(&mut self, number: u64, end: ExitReason, now: Duration, random: f64) -> Decision<R> {
         let Some(child) = self.children.get_mut(&number) else { return Decision::Nothing };
         child.failures_in_a_row = child.failures_in_a_row.saturating_add(1);
         let after = self.backoff.delay(child.failures_in_a_row, random);
-        if let End::Failed(reason) = end {
+        if let ExitReason::Failed(reason) = end {
             child.last_failure = Some(reason);
         }
         if !self.window.allows(self.intensity, now) {

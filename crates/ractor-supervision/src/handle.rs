@@ -1,7 +1,9 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::rpc::CallResult;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, Message, RpcReplyPort, SpawnErr};
+use ractor_outbox::{Batch, Outbox, Parcel};
 use tokio::sync::broadcast;
 
 use crate::{ChildSpec, ChildStatus, Event, Options, Supervisor, SupervisorMessage};
@@ -19,10 +21,10 @@ pub struct SupervisorHandle {
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
     /// The supervisor did not start, for instance because one of its first children did not.
-    #[error("start the supervisor")]
+    #[error("supervisor did not start")]
     Start(#[source] SpawnErr),
     /// The child did not start, or its name is taken. It is not among the children.
-    #[error("start child {id}")]
+    #[error("child {id} did not start")]
     StartChild {
         /// Its name.
         id: Arc<str>,
@@ -31,7 +33,7 @@ pub enum SupervisorError {
         source: ActorProcessingErr,
     },
     /// The supervisor has stopped or given up.
-    #[error("reach the supervisor: it has stopped or given up")]
+    #[error("supervisor has stopped or given up")]
     Stopped,
 }
 
@@ -99,6 +101,22 @@ impl SupervisorHandle {
     pub async fn shutdown(&self) {
         self.actor.stop(None);
         let _ = self.actor.wait(None).await;
+    }
+
+    /// Closes a child's outboxes and asks the child something behind everything that they have accepted: an answer means
+    /// that all of it has been applied, by restarted incarnations too. `None` if there is no answer before the deadline,
+    /// or before the supervisor has stopped or given up.
+    pub async fn drain<B: Batch, M: Message + From<Parcel<B>>, T: Send + 'static>(
+        &self,
+        outbox: &Outbox<B, M>,
+        deadline: Duration,
+        question: impl Fn(RpcReplyPort<T>) -> M + Send + Sync,
+    ) -> Option<T> {
+        tokio::select! {
+            biased;
+            answer = outbox.drain(question) => answer.ok(),
+            _ = self.actor.wait(Some(deadline)) => None,
+        }
     }
 
     /// The actor itself, to link or monitor.

@@ -9,24 +9,24 @@ use tracing::warn;
 /// Time after which a wait for a lease is logged.
 const WARN_AFTER: Duration = Duration::from_secs(1);
 
-/// Where a value is while no actor holds it. Clones are the same home.
+/// Place of a value while no actor holds it. Clones are the same slot.
 #[derive(Debug)]
-pub struct Home<T>(Arc<Slot<T>>);
+pub struct StateSlot<T>(Arc<Shared<T>>);
 
 #[derive(Debug)]
-struct Slot<T> {
+struct Shared<T> {
     /// Locked only for as long as the value moves in or out.
     value: Mutex<Option<T>>,
     back: Notify,
 }
 
-impl<T> Home<T> {
-    /// A home with the value in it.
+impl<T> StateSlot<T> {
+    /// Creates a slot with the value in it.
     pub fn new(value: T) -> Self {
-        Self(Arc::new(Slot { value: Mutex::new(Some(value)), back: Notify::new() }))
+        Self(Arc::new(Shared { value: Mutex::new(Some(value)), back: Notify::new() }))
     }
 
-    /// Takes the value, and waits for it if somebody else has it.
+    /// Takes the value; waits until it is returned if somebody else has it.
     ///
     /// An actor that was stopped or killed leaves its state inside the supervision event that tells of its end: drop
     /// that event before you wait here.
@@ -56,29 +56,28 @@ impl<T> Home<T> {
     #[must_use]
     pub fn try_lease(&self) -> Option<Lease<T>> {
         let value = self.0.value.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Lease { value: Some(value), home: Arc::clone(&self.0) })
+        Some(Lease { value: Some(value), slot: Arc::clone(&self.0) })
     }
 }
 
-impl<T> Clone for Home<T> {
+impl<T> Clone for StateSlot<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-/// A value on loan from its [`Home`]. It is owned like any other, and goes home when this is dropped, also while a
-/// panic unwinds.
+/// Exclusive use of a value, which returns to its [`StateSlot`] when this is dropped, also while a panic unwinds.
 #[derive(Debug)]
 pub struct Lease<T> {
     /// There until this is dropped.
     value: Option<T>,
-    home: Arc<Slot<T>>,
+    slot: Arc<Shared<T>>,
 }
 
 impl<T> From<T> for Lease<T> {
-    /// A lease from a home that nobody else knows: the value ends with it.
+    /// Creates a lease without a slot to return to: the value is dropped with it.
     fn from(value: T) -> Self {
-        Self { value: Some(value), home: Arc::new(Slot { value: Mutex::new(None), back: Notify::new() }) }
+        Self { value: Some(value), slot: Arc::new(Shared { value: Mutex::new(None), back: Notify::new() }) }
     }
 }
 
@@ -98,8 +97,8 @@ impl<T> DerefMut for Lease<T> {
 
 impl<T> Drop for Lease<T> {
     fn drop(&mut self) {
-        *self.home.value.lock().unwrap_or_else(PoisonError::into_inner) = self.value.take();
-        self.home.back.notify_one();
+        *self.slot.value.lock().unwrap_or_else(PoisonError::into_inner) = self.value.take();
+        self.slot.back.notify_one();
     }
 }
 
@@ -109,12 +108,12 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_gets_the_value_as_it_was_left() {
-        let home = Home::new(1);
-        let mut lease = home.lease().await;
-        assert!(home.try_lease().is_none());
+        let slot = StateSlot::new(1);
+        let mut lease = slot.lease().await;
+        assert!(slot.try_lease().is_none());
         let waiting = tokio::spawn({
-            let home = home.clone();
-            async move { *home.lease().await }
+            let slot = slot.clone();
+            async move { *slot.lease().await }
         });
         tokio::task::yield_now().await;
         *lease += 1;
@@ -123,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_sends_the_value_home() {
-        let home = Home::new(vec![1]);
-        let mut lease = home.try_lease().unwrap();
+    fn a_panic_returns_the_value() {
+        let slot = StateSlot::new(vec![1]);
+        let mut lease = slot.try_lease().unwrap();
         let crash = std::panic::AssertUnwindSafe(move || {
             lease.push(2);
             panic!("on purpose");
         });
         assert!(std::panic::catch_unwind(crash).is_err());
-        assert_eq!(*home.try_lease().unwrap(), [1, 2]);
+        assert_eq!(*slot.try_lease().unwrap(), [1, 2]);
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use ractor::{ActorCell, ActorProcessingErr, Message, RpcReplyPort};
 
-use crate::children::{ChildStatus, End, Ticket};
+use crate::children::{ChildStatus, ExitReason, Ticket};
 use crate::spec::ChildSpec;
 
 /// Something that has happened to a child.
@@ -12,16 +12,16 @@ pub struct Event {
     /// The child.
     pub child: Arc<str>,
     /// What has happened.
-    pub news: News,
+    pub kind: ChildEvent,
 }
 
 /// What can happen to a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum ChildEvent {
     /// It was started for the first time.
     Started,
     /// It has ended, and not because the supervisor stopped it.
-    Ended(End),
+    Ended(ExitReason),
     /// It did not start again.
     NotRestarted {
         /// Why.
@@ -54,7 +54,7 @@ pub enum SupervisorMessage {
         child: ActorCell,
     },
     /// A child has ended while it was linked to its starter; from the starter.
-    Ended(ActorCell, End),
+    Ended(ActorCell, ExitReason),
 }
 
 impl Message for SupervisorMessage {}

@@ -4,7 +4,7 @@ use ractor::{
     Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, Message, SpawnErr, SupervisionEvent,
 };
 
-use crate::children::End;
+use crate::children::ExitReason;
 use crate::message::SupervisorMessage;
 use crate::spec::ChildSpec;
 
@@ -85,9 +85,9 @@ impl Actor for Starter {
         let (child, end) = match event {
             SupervisionEvent::ActorTerminated(child, lease, reason) => {
                 drop(lease);
-                (child, End::of_terminated(reason))
+                (child, ExitReason::of_terminated(reason))
             }
-            SupervisionEvent::ActorFailed(child, reason) => (child, End::Failed(reason.to_string())),
+            SupervisionEvent::ActorFailed(child, reason) => (child, ExitReason::Failed(reason.to_string())),
             SupervisionEvent::ActorStarted(_)
             | SupervisionEvent::ProcessGroupChanged(_)
             | SupervisionEvent::PidLifecycleEvent(_) => return Ok(()),

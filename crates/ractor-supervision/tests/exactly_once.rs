@@ -15,7 +15,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
-use ractor_supervision::{Backoff, ChildSpec, Home, Intensity, Lease, Options, SupervisorHandle};
+use ractor_supervision::{Backoff, ChildSpec, Intensity, Lease, Options, StateSlot, SupervisorHandle};
 use tokio::time::timeout;
 
 /// Far more than an answer takes.
@@ -145,7 +145,7 @@ async fn each_message_arrives_exactly_once_and_in_order_through_a_thousand_crash
         std::env::var("FAULT_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("FAULT_SEED={seed}");
     let mut random = Rng::with_seed(seed);
-    let (home, outbox) = (Home::new(Arrived::default()), Outbox::supervised(Fifo::bounded(CAPACITY)));
+    let (home, outbox) = (StateSlot::new(Arrived::default()), Outbox::supervised(Fifo::bounded(CAPACITY)));
     let receiver = Receiver { fuse: Arc::new(AtomicU64::new(u64::MAX)) };
     let spec = ChildSpec::new("receiver", {
         let (home, outbox, receiver) = (home.clone(), outbox.clone(), receiver.clone());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use ractor::Actor;
 use ractor_outbox::{CallError, Outbox};
-use ractor_supervision::{ChildSpec, Home, Options, SupervisorError, SupervisorHandle};
+use ractor_supervision::{ChildSpec, Options, StateSlot, SupervisorError, SupervisorHandle};
 
 use crate::actor::{Insertions, ShardActor, ShardMessage};
 use crate::shard::Shard;
@@ -31,7 +31,7 @@ impl Cache {
         let outbox = || Outbox::supervised(Insertions::bounded(INSERTIONS_WAITING));
         let cache = Self { shards: (0..shards.get()).map(|_| outbox()).collect() };
         let specs = cache.shards.iter().enumerate().map(|(n, outbox)| {
-            let (home, outbox) = (Home::new(Shard::new(entries)), outbox.clone());
+            let (home, outbox) = (StateSlot::new(Shard::new(entries)), outbox.clone());
             ChildSpec::new(format!("shard {n}"), move |supervisor| {
                 let (home, outbox) = (home.clone(), outbox.clone());
                 async move {

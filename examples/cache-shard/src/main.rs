@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use cache_shard::{Cache, Key, Stats, Value};
-use ractor_supervision::News;
+use ractor_supervision::ChildEvent;
 
 const SHARDS: NonZeroUsize = NonZeroUsize::new(4).expect("it is not zero");
 const ENTRIES: NonZeroUsize = NonZeroUsize::new(250).expect("it is not zero");
@@ -29,7 +29,7 @@ async fn main() -> Result<()> {
     tokio::time::sleep(Duration::from_millis(10_001)).await;
     let (mut events, before) = (supervisor.subscribe(), cache.stats().await?);
     supervisor.actor().get_children()[0].kill();
-    while !matches!(events.recv().await?.news, News::Restarted { .. }) {}
+    while !matches!(events.recv().await?.kind, ChildEvent::Restarted { .. }) {}
     let (before, after): (Stats, Stats) = (before.into_iter().sum(), cache.stats().await?.into_iter().sum());
     println!("one shard killed: {} entries before, {} after\n", before.entries, after.entries);
 

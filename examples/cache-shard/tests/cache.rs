@@ -7,7 +7,7 @@ use cache_shard::{Cache, INSERTIONS_WAITING, Key, Stats, Value};
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use ractor_outbox::CallError;
-use ractor_supervision::{News, SupervisorHandle};
+use ractor_supervision::{ChildEvent, SupervisorHandle};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -104,7 +104,7 @@ async fn crashes_under_load_lose_no_entry_and_count_no_lookup_twice() {
     let clients: Vec<_> = keys.map(|keys| tokio::spawn(use_it(cache.clone(), keys))).collect();
     for shard in supervisor.actor().get_children() {
         shard.kill();
-        while !matches!(events.recv().await.unwrap().news, News::Restarted { .. }) {}
+        while !matches!(events.recv().await.unwrap().kind, ChildEvent::Restarted { .. }) {}
     }
     try_join_all(clients).await.unwrap();
     let lookups = 2 * (CLIENTS * EACH) as u64;

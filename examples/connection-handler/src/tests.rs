@@ -1,8 +1,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use counter_keyspace::{Keyspace, KeyspaceOptions, ShardArguments, ShardMessage};
+use counter_keyspace::{Keyspace, KeyspaceOptions, ShardMessage, ShardState};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor_supervision::Lease;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -189,14 +190,14 @@ struct Stuck;
 
 impl Actor for Stuck {
     type Msg = ShardMessage;
-    type State = ShardArguments;
-    type Arguments = ShardArguments;
+    type State = Lease<ShardState>;
+    type Arguments = Lease<ShardState>;
 
     async fn pre_start(
         &self,
         _: ActorRef<ShardMessage>,
-        life: ShardArguments,
-    ) -> Result<ShardArguments, ActorProcessingErr> {
+        life: Lease<ShardState>,
+    ) -> Result<ShardState, ActorProcessingErr> {
         Ok(life)
     }
 
@@ -204,7 +205,7 @@ impl Actor for Stuck {
         &self,
         _: ActorRef<ShardMessage>,
         _: ShardMessage,
-        _: &mut ShardArguments,
+        _: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
         std::future::pending().await
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aggregator_actor::{AggregatorHandle, AggregatorOptions, Collection};
 use anyhow::ensure;
-use counter_actor::{CounterArguments, CounterHandle};
+use counter_actor::{CounterHandle, CounterState};
 use counter_protocol::AggregatedStats;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -48,7 +48,7 @@ async fn run_system() -> anyhow::Result<AggregatedStats> {
     // Four actors that own a number each. The handle is the only way to it.
     let mut counters = Vec::new();
     for number in 1..=COUNTERS {
-        let counter = CounterHandle::spawn(CounterArguments::new(format!("counter-{number}"))?).await?;
+        let counter = CounterHandle::spawn(CounterState::new(format!("counter-{number}"))?).await?;
         aggregator.register(counter.name().clone(), counter.actor()?).await?;
         counters.push(counter);
     }

@@ -2,12 +2,12 @@
 
 #![expect(clippy::print_stdout, reason = "printing is what an example is for")]
 
-use counter_actor::{CounterArguments, CounterHandle};
+use counter_actor::{CounterHandle, CounterState};
 use counter_protocol::CounterMessage;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let counter = CounterHandle::spawn(CounterArguments::new("downloads")?).await?;
+    let counter = CounterHandle::spawn(CounterState::new("downloads")?).await?;
 
     counter.increment(5)?;
     let actor = counter.actor()?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use counter_keyspace::{KeyspaceError, KeyspaceHandle};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
-use ractor_supervision::{ChildSpec, Home, Lease, SupervisorHandle};
+use ractor_supervision::{ChildSpec, Lease, StateSlot, SupervisorHandle};
 
 use crate::progress::{Progress, Record};
 
@@ -96,7 +96,7 @@ impl Partition {
     ) -> Result<Self> {
         let outbox = Outbox::supervised(Fifo::bounded(RECORDS_WAITING));
         let followed = outbox.clone();
-        let home = Home::new(PartitionLife { progress: Progress::default(), keyspace });
+        let home = StateSlot::new(PartitionLife { progress: Progress::default(), keyspace });
         let child = ChildSpec::new(name, move |supervisor| {
             let (home, outbox) = (home.clone(), followed.clone());
             async move {
@@ -132,7 +132,7 @@ mod tests {
     async fn an_actor_that_is_killed_again_and_again_counts_each_record_once() {
         const RECORDS: i64 = 2_000;
         // Room for one name, so that an actor mostly waits for the keyspace with a record in hand.
-        let options = KeyspaceOptions { names_waiting: NonZeroUsize::MIN, ..KeyspaceOptions::default() };
+        let options = KeyspaceOptions { max_pending_names: NonZeroUsize::MIN, ..KeyspaceOptions::default() };
         let keyspace = Keyspace::start(options).await.unwrap();
         let supervisor = SupervisorHandle::spawn(Options::default(), vec![]).await.unwrap();
         let partition = Partition::start("0".into(), keyspace.handle(), &supervisor).await.unwrap();

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use ractor::Actor;
 use ractor_outbox::{Fifo, Outbox};
-use ractor_supervision::{ChildSpec, Home, Options, SupervisorError, SupervisorHandle};
+use ractor_supervision::{ChildSpec, Options, StateSlot, SupervisorError, SupervisorHandle};
 use tokio::sync::watch;
 
 use crate::rendezvous::{ClientId, Rendezvous};
@@ -24,7 +24,7 @@ pub(crate) enum Policy {
 
 pub(crate) struct Router {
     pub(crate) outboxes: Vec<Outbox<Fifo<ClientId>, Work>>,
-    homes: Vec<Home<Served>>,
+    homes: Vec<StateSlot<Served>>,
     /// The workers that are there, as they come and go.
     pub(crate) list: watch::Receiver<Rendezvous>,
     supervisor: SupervisorHandle,
@@ -34,7 +34,7 @@ impl Router {
     /// Starts so many workers and returns when they are ready.
     pub(crate) async fn start(workers: NonZeroUsize) -> Result<Self, SupervisorError> {
         let list = watch::Sender::new(Rendezvous::new(workers));
-        let homes: Vec<_> = (0..workers.get()).map(|_| Home::new(Served::new())).collect();
+        let homes: Vec<_> = (0..workers.get()).map(|_| StateSlot::new(Served::new())).collect();
         let outboxes: Vec<_> = homes.iter().map(|_| Outbox::supervised(Fifo::bounded(CAPACITY))).collect();
         let children = outboxes.iter().zip(&homes).enumerate().map(|(worker, (outbox, home))| {
             let parts = (outbox.clone(), home.clone(), list.clone());
@@ -67,6 +67,6 @@ impl Router {
     /// Stops the workers once they have served what was sent, and returns what they have served.
     pub(crate) async fn shutdown(self) -> Served {
         self.supervisor.shutdown().await;
-        self.homes.iter().filter_map(Home::try_lease).flat_map(|served| served.clone()).collect()
+        self.homes.iter().filter_map(StateSlot::try_lease).flat_map(|served| served.clone()).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
-use ractor_supervision::{ChildSpec, Home, Lease};
+use ractor_supervision::{ChildSpec, Lease, StateSlot};
 
 /// How many quotes or orders wait for an actor; then the one before it waits.
 const WAITING: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
@@ -65,13 +65,13 @@ impl<S: Stage> Desk<S> {
 
 /// The actor, and where its incarnations find the desk and the inbox.
 pub(crate) struct Worker<S> {
-    pub(crate) desk: Home<Desk<S>>,
+    pub(crate) desk: StateSlot<Desk<S>>,
     pub(crate) inbox: Inbox,
 }
 
 impl<S: Stage> Worker<S> {
     pub(crate) fn new(stage: S, next: Option<Inbox>) -> Self {
-        let desk = Home::new(Desk { stage, next, outgoing: None, poisoned: 0 });
+        let desk = StateSlot::new(Desk { stage, next, outgoing: None, poisoned: 0 });
         Self { desk, inbox: Outbox::supervised(Fifo::bounded(WAITING)) }
     }
 

@@ -1,4 +1,4 @@
-use counter_actor::{CounterArguments, CounterHandle};
+use counter_actor::{CounterHandle, CounterState};
 
 use super::{Contestant, NO_LIMIT};
 use crate::produce::Increment;
@@ -47,7 +47,7 @@ impl Increment for CounterHandle {
 pub(super) async fn spawn(counters: usize) -> Vec<CounterHandle> {
     let mut handles = Vec::with_capacity(counters);
     for n in 0..counters {
-        let arguments = CounterArguments::new(format!("counter-{n}")).expect("a short name");
+        let arguments = CounterState::new(format!("counter-{n}")).expect("a short name");
         handles.push(CounterHandle::spawn(arguments).await.expect("the counter starts"));
     }
     handles

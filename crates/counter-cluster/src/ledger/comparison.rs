@@ -1,4 +1,4 @@
-use counter_actor::Count;
+use counter_protocol::Count;
 use counter_protocol::CounterName;
 
 use super::{Digest, Digests, Ledger, Place, Source};

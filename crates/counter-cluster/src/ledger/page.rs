@@ -1,4 +1,4 @@
-use counter_actor::Count;
+use counter_protocol::Count;
 
 /// Number of rows that a page covers: one for each bit of its masks.
 pub(crate) const PAGE_ROWS: u32 = u64::BITS;

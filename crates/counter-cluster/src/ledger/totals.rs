@@ -1,4 +1,4 @@
-use counter_actor::Count;
+use counter_protocol::Count;
 use serde::{Deserialize, Serialize};
 
 /// Sum of the counts of one replica, or of all of them.

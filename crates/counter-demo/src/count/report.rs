@@ -2,8 +2,8 @@
 
 use std::io::{self, BufWriter, Write};
 
-use counter_actor::Count;
 use counter_keyspace::{KeyspaceError, KeyspaceHandle, PageToken, by_rank};
+use counter_protocol::Count;
 use counter_protocol::{AggregatedStats, CounterName};
 
 use crate::cli::CountFormat;
@@ -74,10 +74,10 @@ fn print_table(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
 /// One document, written counter by counter.
 fn print_json(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
     let Counts { totals, counters, partial } = counts;
-    let AggregatedStats { total_value, total_operations, refused_operations, num_counters, .. } = totals;
+    let AggregatedStats { total_value, total_operations, rejected_operations, num_counters, .. } = totals;
     write!(
         out,
-        r#"{{"partial":{partial},"names":{num_counters},"total_value":{total_value},"total_operations":{total_operations},"refused_operations":{refused_operations},"counters":["#
+        r#"{{"partial":{partial},"names":{num_counters},"total_value":{total_value},"total_operations":{total_operations},"rejected_operations":{rejected_operations},"counters":["#
     )?;
     for (n, (name, Count { value, operations })) in counters.iter().enumerate() {
         out.write_all(if n == 0 { br#"{"name":"# } else { br#",{"name":"# })?;

@@ -63,7 +63,7 @@ impl Sent {
     /// Whether these statistics are those of counters that applied exactly this.
     pub(crate) fn equals(&self, totals: &AggregatedStats) -> bool {
         totals.unanswered.is_empty()
-            && totals.refused_operations == 0
+            && totals.rejected_operations == 0
             && totals.total_value == self.value
             && totals.total_operations == u128::from(self.operations)
     }
@@ -162,7 +162,7 @@ mod tests {
         assert!(sent.equals(&exact));
         assert!(!sent.equals(&AggregatedStats { total_value: 161, ..exact.clone() }));
         assert!(!sent.equals(&AggregatedStats { total_operations: 199, ..exact.clone() }));
-        assert!(!sent.equals(&AggregatedStats { refused_operations: 1, ..exact.clone() }));
+        assert!(!sent.equals(&AggregatedStats { rejected_operations: 1, ..exact.clone() }));
         assert!(!sent.equals(&AggregatedStats {
             unanswered: [counter_protocol::CounterName::from_static("a")].into(),
             ..exact

@@ -5,10 +5,11 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use counter_actor::{CounterActor, CounterArguments, CounterHandle, CounterState};
+use counter_actor::{CounterActor, CounterHandle, CounterState};
 use counter_protocol::{CounterMessage, CounterName};
 use ractor::concurrency::oneshot;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor_supervision::Lease;
 use tokio::task::JoinHandle;
 
 /// The ways to crash that an actor has a part in; a kill needs none.
@@ -79,24 +80,24 @@ impl FaultyCounter {
 
 impl Actor for FaultyCounter {
     type Msg = CounterMessage;
-    type State = (CounterName, CounterState);
-    type Arguments = CounterArguments;
+    type State = Lease<CounterState>;
+    type Arguments = Lease<CounterState>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<CounterMessage>,
-        arguments: CounterArguments,
+        state: Lease<CounterState>,
     ) -> Result<Self::State, ActorProcessingErr> {
-        Ok((arguments.name.clone(), CounterActor.pre_start(myself, arguments).await?))
+        CounterActor.pre_start(myself, state).await
     }
 
     async fn handle(
         &self,
         myself: ActorRef<CounterMessage>,
         message: CounterMessage,
-        (name, state): &mut Self::State,
+        state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        match self.0.take(name) {
+        match self.0.take(state.name()) {
             None => CounterActor.handle(myself, message, state).await,
             Some(Fault::Error) => Err("an injected error".into()),
             // A panic in all but the lines on standard error, which would tear the table.
@@ -107,7 +108,7 @@ impl Actor for FaultyCounter {
     async fn post_stop(
         &self,
         myself: ActorRef<CounterMessage>,
-        (_, state): &mut Self::State,
+        state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         CounterActor.post_stop(myself, state).await
     }

@@ -149,7 +149,7 @@ fn result_table(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
         writeln!(
             out,
             "sent: value {}, operations {}; refused: {}; unanswered: {:?}",
-            sent.value, sent.operations, totals.refused_operations, totals.unanswered
+            sent.value, sent.operations, totals.rejected_operations, totals.unanswered
         )?;
     }
     Ok(())

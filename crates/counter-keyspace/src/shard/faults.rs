@@ -14,7 +14,7 @@ use std::time::Duration;
 use aggregator_actor::{AggregatorHandle, AggregatorOptions};
 use fastrand::Rng;
 use ractor_outbox::OpenBatch;
-use ractor_supervision::{Backoff, Intensity, Options};
+use ractor_supervision::{Backoff, Intensity, Lease, Options};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
@@ -90,15 +90,15 @@ fn apply_some(parcel: Parcel<Deltas>, names: usize, table: &mut Table) -> Option
 
 impl Actor for Faulty {
     type Msg = ShardMessage;
-    type State = ShardState;
-    type Arguments = ShardArguments;
+    type State = Lease<ShardState>;
+    type Arguments = Lease<ShardState>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<ShardMessage>,
-        arguments: ShardArguments,
-    ) -> Result<ShardState, ActorProcessingErr> {
-        let state = ShardActor.pre_start(myself, arguments).await?;
+        state: Lease<ShardState>,
+    ) -> Result<Lease<ShardState>, ActorProcessingErr> {
+        let state = ShardActor.pre_start(myself, state).await?;
         self.starts.fetch_add(1, Ordering::Relaxed);
         Ok(state)
     }
@@ -107,7 +107,7 @@ impl Actor for Faulty {
         &self,
         myself: ActorRef<ShardMessage>,
         message: ShardMessage,
-        state: &mut ShardState,
+        state: &mut Lease<ShardState>,
     ) -> Result<(), ActorProcessingErr> {
         yield_now().await;
         let fault = self.take(&message);
@@ -115,12 +115,12 @@ impl Actor for Faulty {
             (Some(Fault::PanicBefore), _) => resume_unwind(Box::new("injected")),
             (Some(Fault::ErrorBefore), _) => return Err("injected".into()),
             (Some(Fault::PanicWithin(names)), ShardMessage::Parcel(parcel)) => {
-                let _rest = apply_some(parcel, names, &mut state.life.table);
+                let _rest = apply_some(parcel, names, &mut state.table);
                 yields(50).await;
                 resume_unwind(Box::new("injected"))
             }
             (Some(Fault::KilledWithin(names)), ShardMessage::Parcel(parcel)) => {
-                let _rest = apply_some(parcel, names, &mut state.life.table);
+                let _rest = apply_some(parcel, names, &mut state.table);
                 yields(50).await;
                 myself.kill();
                 std::future::pending().await
@@ -154,7 +154,7 @@ fn options() -> KeyspaceOptions {
     let backoff = Backoff { first: Duration::ZERO, max: Duration::ZERO };
     KeyspaceOptions {
         shards: NonZeroUsize::new(SHARDS).unwrap(),
-        names_waiting: NonZeroUsize::new(100).unwrap(),
+        max_pending_names: NonZeroUsize::new(100).unwrap(),
         supervision: Options { intensity, backoff, ..Options::default() },
         ..KeyspaceOptions::default()
     }

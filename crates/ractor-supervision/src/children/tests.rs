@@ -4,8 +4,8 @@ const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn failed() -> End {
-    End::Failed("boom".into())
+fn failed() -> ExitReason {
+    ExitReason::Failed("boom".into())
 }
 
 /// Children a, b and c, running as 1, 2 and 3.
@@ -55,7 +55,11 @@ fn rest_for_one_stops_those_after_it_in_reverse_and_starts_all_in_order() {
     let mut children = three(Strategy::RestForOne, Restart::Permanent);
     let (_, decision) = children.ended(&1, failed(), seconds(1), 1.0);
     assert_eq!(restart_of(&children, &decision), (vec![3, 2], vec!["a", "b", "c"], seconds(0)));
-    assert_eq!(children.ended(&3, End::Normal, seconds(1), 1.0), (None, Decision::Nothing), "that was us");
+    assert_eq!(
+        children.ended(&3, ExitReason::Normal, seconds(1), 1.0),
+        (None, Decision::Nothing),
+        "that was us"
+    );
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn rest_for_one_forgets_what_is_temporary_and_leaves_what_has_finished() {
     for (id, restart, running) in [("d", Restart::Transient, 4), ("e", Restart::Temporary, 5)] {
         children.add(id.into(), restart, running, seconds(0));
     }
-    children.ended(&4, End::Normal, seconds(1), 1.0);
+    children.ended(&4, ExitReason::Normal, seconds(1), 1.0);
     let (_, decision) = children.ended(&2, failed(), seconds(1), 1.0);
     assert_eq!(restart_of(&children, &decision), (vec![5, 3], vec!["b", "c"], seconds(0)));
     assert!(!children.contains("e"));
@@ -134,7 +138,7 @@ fn whether_a_child_is_restarted_depends_on_how_it_ended() {
         (Restart::Transient, Some(Finished), Some(Restarting)),
         (Restart::Temporary, None, None),
     ] {
-        for (end, expected) in [(End::Normal, after_stop), (failed(), after_failure)] {
+        for (end, expected) in [(ExitReason::Normal, after_stop), (failed(), after_failure)] {
             let mut children = three(Strategy::OneForOne, restart);
             children.ended(&1, end, seconds(1), 1.0);
             let state =

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_supervision::{
-    Backoff, ChildSpec, ChildState, Intensity, News, Options, Strategy, SupervisorHandle,
+    Backoff, ChildEvent, ChildSpec, ChildState, Intensity, Options, Strategy, SupervisorHandle,
 };
 use tokio::time::timeout;
 
@@ -62,7 +62,7 @@ async fn a_child_that_has_ended_or_is_about_to_when_its_start_is_over_is_started
             let supervisor = supervise(vec![]).await;
             let mut events = supervisor.subscribe();
             supervisor.start_child(spec).await.unwrap();
-            until(&mut events, |news| *news == News::Restarted { restarts: 3 }).await;
+            until(&mut events, |kind| *kind == ChildEvent::Restarted { restarts: 3 }).await;
             let status = supervisor.children().await.unwrap().remove(0);
             assert_eq!(status.state, ChildState::Running, "{name} {is_awaited}");
             supervisor.shutdown().await;

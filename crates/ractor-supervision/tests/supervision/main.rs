@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor_supervision::{
-    Backoff, ChildSpec, ChildState, End, News, Options, Restart, Strategy, SupervisorError, SupervisorHandle,
+    Backoff, ChildEvent, ChildSpec, ChildState, ExitReason, Options, Restart, Strategy, SupervisorError,
+    SupervisorHandle,
 };
 use tokio::time::{Instant, timeout};
 
@@ -73,7 +74,7 @@ async fn a_start_that_fails_is_tried_again_with_growing_waits() {
     let begun = Instant::now();
     child.order(Order::Fail);
     let event = until(&mut events, is_restart).await;
-    assert_eq!(event.news, News::Restarted { restarts: 4 });
+    assert_eq!(event.kind, ChildEvent::Restarted { restarts: 4 });
     // Waits of 0, 1, 2 and 4 seconds, less up to half of each.
     let waited = begun.elapsed().as_secs_f64();
     assert!((3.5..=7.1).contains(&waited), "{waited}");
@@ -119,7 +120,7 @@ async fn whether_a_child_is_restarted_is_its_own_choice() {
     transient.actor().stop(None);
     temporary.order(Order::Fail);
     for _ in 0..2 {
-        until(&mut events, |news| matches!(news, News::Ended(_))).await;
+        until(&mut events, |kind| matches!(kind, ChildEvent::Ended(_))).await;
     }
     let children = supervisor.children().await.unwrap();
     assert_eq!(children.len(), 1);
@@ -145,9 +146,9 @@ async fn a_supervisor_that_gives_up_stops_the_others_and_fails_for_its_own_super
     other.order(Order::Count);
     hopeless.start_failures.store(5, Ordering::SeqCst);
     hopeless.order(Order::Panic);
-    let ended = until(&mut events, |news| matches!(news, News::Ended(_))).await;
+    let ended = until(&mut events, |kind| matches!(kind, ChildEvent::Ended(_))).await;
     let reason = "given up over child hopeless: too many restarts";
-    assert_eq!(ended.news, News::Ended(End::Failed(reason.into())));
+    assert_eq!(ended.kind, ChildEvent::Ended(ExitReason::Failed(reason.into())));
     until(&mut events, is_restart).await;
     other.order(Order::Count);
     outer.shutdown().await;
@@ -210,7 +211,7 @@ async fn no_task_outlives_a_shutdown_not_even_a_wait_for_a_restart() {
     let mut events = supervisor.subscribe();
     child.start_failures.store(3, Ordering::SeqCst);
     child.order(Order::Panic);
-    until(&mut events, |news| matches!(news, News::NotRestarted { .. })).await;
+    until(&mut events, |kind| matches!(kind, ChildEvent::NotRestarted { .. })).await;
     supervisor.shutdown().await;
     let gone = async {
         while metrics.num_alive_tasks() > 0 {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ractor::{ActorRef, ActorStatus};
 use ractor_supervision::{
-    ChildState, Home, Intensity, News, Options, Restart, Strategy, SupervisorError, SupervisorHandle,
+    ChildEvent, ChildState, Intensity, Options, Restart, StateSlot, Strategy, SupervisorError,
+    SupervisorHandle,
 };
 use tokio::time::{Instant, timeout};
 
@@ -20,8 +21,8 @@ async fn states(supervisor: &SupervisorHandle) -> Vec<(String, ChildState)> {
     children.into_iter().map(|child| (child.id.to_string(), child.state)).collect()
 }
 
-fn is_end(news: &News) -> bool {
-    matches!(news, News::Ended(_))
+fn is_end(kind: &ChildEvent) -> bool {
+    matches!(kind, ChildEvent::Ended(_))
 }
 
 async fn all_tasks_end() {
@@ -282,7 +283,7 @@ async fn a_supervisor_that_gives_up_cancels_the_starts_of_others() {
     tokio::task::yield_now().await;
     hopeless.start_failures.store(1, std::sync::atomic::Ordering::SeqCst);
     hopeless.order(Order::Panic);
-    let given_up = until(&mut events, |news| *news == News::GivenUp).await;
+    let given_up = until(&mut events, |kind| *kind == ChildEvent::GivenUp).await;
     assert_eq!(&*given_up.child, "hopeless");
     assert!(
         timeout(AT_ONCE, events.recv()).await.is_err(),
@@ -308,7 +309,7 @@ async fn rest_for_one_stops_and_forgets_a_temporary_sibling() {
     let expected = ["a", "c"].map(|id| (id.to_string(), ChildState::Running));
     assert_eq!(states(&supervisor).await, expected);
     assert_eq!(*temporary.home.try_lease().unwrap(), 1, "it finished its mailbox");
-    let again = Child { home: Home::new(0), ..temporary };
+    let again = Child { home: StateSlot::new(0), ..temporary };
     supervisor.start_child(again.spec("temporary")).await.expect("its name is free");
     supervisor.shutdown().await;
 }

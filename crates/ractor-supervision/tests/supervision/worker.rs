@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
 use ractor_supervision::{
-    Backoff, ChildSpec, Event, Home, Intensity, Lease, News, Options, Strategy, SupervisorHandle,
+    Backoff, ChildEvent, ChildSpec, Event, Intensity, Lease, Options, StateSlot, Strategy, SupervisorHandle,
 };
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -88,7 +88,7 @@ pub(crate) enum Twist {
 
 /// A child, where its count is while nobody has it, and where it runs.
 pub(crate) struct Child {
-    pub(crate) home: Home<u32>,
+    pub(crate) home: StateSlot<u32>,
     pub(crate) running: Arc<Mutex<Option<ActorRef<Order>>>>,
     pub(crate) worker: Worker,
     /// How many starts fail, after the first.
@@ -100,7 +100,7 @@ pub(crate) struct Child {
 impl Child {
     pub(crate) fn new() -> Self {
         Self {
-            home: Home::new(0),
+            home: StateSlot::new(0),
             running: Arc::default(),
             worker: Worker::default(),
             start_failures: Arc::default(),
@@ -168,17 +168,17 @@ pub(crate) async fn supervise(children: Vec<ChildSpec>) -> SupervisorHandle {
 
 pub(crate) async fn until(
     events: &mut broadcast::Receiver<Event>,
-    expected: impl Fn(&News) -> bool,
+    expected: impl Fn(&ChildEvent) -> bool,
 ) -> Event {
     loop {
         let event =
             timeout(Duration::from_secs(100), events.recv()).await.expect("in time").expect("it lives");
-        if expected(&event.news) {
+        if expected(&event.kind) {
             return event;
         }
     }
 }
 
-pub(crate) fn is_restart(news: &News) -> bool {
-    matches!(news, News::Restarted { .. })
+pub(crate) fn is_restart(kind: &ChildEvent) -> bool {
+    matches!(kind, ChildEvent::Restarted { .. })
 }
