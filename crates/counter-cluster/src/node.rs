@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use counter_keyspace::{Keyspace, KeyspaceOptions};
 use ractor::{Actor, ActorRef};
 use ractor_cluster::NodeServerMessage;
-use ractor_supervision::{ChildSpec, Home, Options, Strategy, SupervisorError, SupervisorHandle};
+use ractor_supervision::{ChildSpec, Options, StateSlot, Strategy, SupervisorError, SupervisorHandle};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tokio::sync::watch;
 
@@ -185,7 +185,7 @@ fn children(
     here: watch::Sender<Option<ActorRef<ReplicatorMessage>>>,
     known: &watch::Sender<BTreeSet<NodeName>>,
 ) -> Vec<ChildSpec> {
-    let (home, counters) = (Home::new(replication), keyspace.handle());
+    let (home, counters) = (StateSlot::new(replication), keyspace.handle());
     let (replicator, known) = (here.subscribe(), known.clone());
     let gateway = Gateway(peers.clone());
     let start_replicator = move |supervisor| {

@@ -3,9 +3,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use ractor::Actor;
 use ractor_outbox::{CallError, Outbox};
-use ractor_supervision::{ChildSpec, Options, StateSlot, SupervisorError, SupervisorHandle};
+use ractor_supervision::{Options, SupervisedActor, SupervisorError, SupervisorHandle};
 
 use crate::actor::{Insertions, ShardActor, ShardMessage};
 use crate::shard::Shard;
@@ -28,27 +27,15 @@ impl Cache {
         shards: NonZeroUsize,
         entries: NonZeroUsize,
     ) -> Result<(Self, SupervisorHandle), SupervisorError> {
-        let outbox = || Outbox::supervised(Insertions::bounded(INSERTIONS_WAITING));
-        let cache = Self { shards: (0..shards.get()).map(|_| outbox()).collect() };
-        let specs = cache.shards.iter().enumerate().map(|(n, outbox)| {
-            let (home, outbox) = (StateSlot::new(Shard::new(entries)), outbox.clone());
-            ChildSpec::new(format!("shard {n}"), move |supervisor| {
-                let (home, outbox) = (home.clone(), outbox.clone());
-                async move {
-                    let shard = home.lease().await;
-                    let (actor, _task) = Actor::spawn_linked(None, ShardActor, shard, supervisor).await?;
-                    outbox.redirect(actor.clone());
-                    Ok(actor.get_cell())
-                }
+        let shards: Vec<_> = (0..shards.get())
+            .map(|n| {
+                let insertions = Insertions::bounded(INSERTIONS_WAITING);
+                SupervisedActor::new(format!("shard {n}"), || ShardActor, Shard::new(entries), insertions)
             })
-        });
-        let supervisor = SupervisorHandle::spawn(Options::default(), specs.collect()).await?;
-        // Ends with the supervisor. Without it, clients would wait for shards that nobody restarts any more.
-        let (watched, closed) = (supervisor.actor().clone(), cache.clone());
-        tokio::spawn(async move {
-            let _ = watched.wait(None).await;
-            closed.shards.iter().for_each(Outbox::close);
-        });
+            .collect();
+        let cache = Self { shards: shards.iter().map(SupervisedActor::outbox).collect() };
+        let specs = shards.into_iter().map(Into::into).collect();
+        let supervisor = SupervisorHandle::spawn(Options::default(), specs).await?;
         Ok((cache, supervisor))
     }
 

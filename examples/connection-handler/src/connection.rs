@@ -33,7 +33,7 @@ pub(crate) struct Client {
 pub(crate) enum ConnectionMessage {
     Chunks(Parcel<Fifo<Vec<u8>>>),
     /// There is no more to read.
-    Ended(ExitReason),
+    Ended(End),
 }
 
 impl Message for ConnectionMessage {}

@@ -197,7 +197,7 @@ impl Actor for Stuck {
         &self,
         _: ActorRef<ShardMessage>,
         life: Lease<ShardState>,
-    ) -> Result<ShardState, ActorProcessingErr> {
+    ) -> Result<Lease<ShardState>, ActorProcessingErr> {
         Ok(life)
     }
 
@@ -205,7 +205,7 @@ impl Actor for Stuck {
         &self,
         _: ActorRef<ShardMessage>,
         _: ShardMessage,
-        _: &mut ShardState,
+        _: &mut Lease<ShardState>,
     ) -> Result<(), ActorProcessingErr> {
         std::future::pending().await
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use counter_keyspace::{KeyspaceError, KeyspaceHandle};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
-use ractor_supervision::{ChildSpec, Lease, StateSlot, SupervisorHandle};
+use ractor_supervision::{Lease, SupervisedActor, SupervisorHandle};
 
 use crate::progress::{Progress, Record};
 
@@ -27,12 +27,12 @@ impl From<Parcel<Fifo<Record>>> for PartitionMessage {
 
 /// What the next actor goes on with if this one dies. The handle is part of it, because only a question through the
 /// same handle is answered after all that was sent.
-struct PartitionLife {
+struct PartitionState {
     progress: Progress,
     keyspace: KeyspaceHandle,
 }
 
-impl PartitionLife {
+impl PartitionState {
     /// Nothing is awaited between the keyspace's yes and `hand_over`, so no kill comes between them.
     async fn count_in_hand(&mut self) -> Result<(), KeyspaceError> {
         if let Some(record) = &self.progress.in_hand {
@@ -47,38 +47,38 @@ struct PartitionActor;
 
 impl Actor for PartitionActor {
     type Msg = PartitionMessage;
-    type State = Lease<PartitionLife>;
+    type State = Lease<PartitionState>;
     type Arguments = Self::State;
 
     async fn pre_start(
         &self,
         _: ActorRef<Self::Msg>,
-        mut life: Self::State,
+        mut state: Self::State,
     ) -> Result<Self::State, ActorProcessingErr> {
         // What the actor before this one had in hand.
-        life.count_in_hand().await?;
-        Ok(life)
+        state.count_in_hand().await?;
+        Ok(state)
     }
 
     async fn handle(
         &self,
         _: ActorRef<Self::Msg>,
         message: Self::Msg,
-        life: &mut Self::State,
+        state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             PartitionMessage::Records(parcel) => {
                 let Some(mut records) = parcel.open() else { return Ok(()) };
                 while let Some(record) = records.pop() {
-                    life.progress.in_hand = Some(record);
-                    life.count_in_hand().await?;
+                    state.progress.in_hand = Some(record);
+                    state.count_in_hand().await?;
                 }
             }
             PartitionMessage::GetCommittable(reply) => {
                 // Whatever it answers: all that was sent before is applied by then.
-                life.keyspace.stats().await?;
-                life.progress.settle();
-                let _ = reply.send(life.progress.committable());
+                state.keyspace.stats().await?;
+                state.progress.settle();
+                let _ = reply.send(state.progress.committable());
             }
         }
         Ok(())
@@ -94,19 +94,11 @@ impl Partition {
         keyspace: KeyspaceHandle,
         parent: &SupervisorHandle,
     ) -> Result<Self> {
-        let outbox = Outbox::supervised(Fifo::bounded(RECORDS_WAITING));
-        let followed = outbox.clone();
-        let home = StateSlot::new(PartitionLife { progress: Progress::default(), keyspace });
-        let child = ChildSpec::new(name, move |supervisor| {
-            let (home, outbox) = (home.clone(), followed.clone());
-            async move {
-                let life = home.lease().await;
-                let (actor, _task) = Actor::spawn_linked(None, PartitionActor, life, supervisor).await?;
-                outbox.redirect(actor.clone());
-                Ok(actor.get_cell())
-            }
-        });
-        parent.start_child(child).await?;
+        let state = PartitionState { progress: Progress::default(), keyspace };
+        let records = Fifo::bounded(RECORDS_WAITING);
+        let partition = SupervisedActor::new(name, || PartitionActor, state, records);
+        let outbox = partition.outbox();
+        parent.start_child(partition.into()).await?;
         Ok(Self(outbox))
     }
 

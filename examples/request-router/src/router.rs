@@ -2,13 +2,12 @@
 
 use std::num::NonZeroUsize;
 
-use ractor::Actor;
 use ractor_outbox::{Fifo, Outbox};
-use ractor_supervision::{ChildSpec, Options, StateSlot, SupervisorError, SupervisorHandle};
+use ractor_supervision::{Options, StateSlot, SupervisedActor, SupervisorError, SupervisorHandle};
 use tokio::sync::watch;
 
 use crate::rendezvous::{ClientId, Rendezvous};
-use crate::worker::{Desk, Served, Work, Worker};
+use crate::worker::{Served, Work, Worker};
 
 /// How many requests wait for a worker at most; as many again may be in its hands.
 pub(crate) const CAPACITY: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
@@ -24,7 +23,7 @@ pub(crate) enum Policy {
 
 pub(crate) struct Router {
     pub(crate) outboxes: Vec<Outbox<Fifo<ClientId>, Work>>,
-    homes: Vec<StateSlot<Served>>,
+    served: Vec<StateSlot<Served>>,
     /// The workers that are there, as they come and go.
     pub(crate) list: watch::Receiver<Rendezvous>,
     supervisor: SupervisorHandle,
@@ -34,22 +33,17 @@ impl Router {
     /// Starts so many workers and returns when they are ready.
     pub(crate) async fn start(workers: NonZeroUsize) -> Result<Self, SupervisorError> {
         let list = watch::Sender::new(Rendezvous::new(workers));
-        let homes: Vec<_> = (0..workers.get()).map(|_| StateSlot::new(Served::new())).collect();
-        let outboxes: Vec<_> = homes.iter().map(|_| Outbox::supervised(Fifo::bounded(CAPACITY))).collect();
-        let children = outboxes.iter().zip(&homes).enumerate().map(|(worker, (outbox, home))| {
-            let parts = (outbox.clone(), home.clone(), list.clone());
-            ChildSpec::new(format!("worker-{worker}"), move |supervisor| {
-                let (outbox, home, list) = parts.clone();
-                async move {
-                    let desk = Desk { worker, list, served: home.lease().await };
-                    let (actor, _task) = Actor::spawn_linked(None, Worker, desk, supervisor).await?;
-                    outbox.redirect(actor.clone());
-                    Ok(actor.get_cell())
-                }
+        let workers: Vec<_> = (0..workers.get())
+            .map(|worker| {
+                let (name, actor) = (format!("worker-{worker}"), Worker { worker, list: list.clone() });
+                SupervisedActor::new(name, move || actor.clone(), Served::new(), Fifo::bounded(CAPACITY))
             })
-        });
-        let supervisor = SupervisorHandle::spawn(Options::default(), children.collect()).await?;
-        Ok(Self { outboxes, homes, list: list.subscribe(), supervisor })
+            .collect();
+        let outboxes = workers.iter().map(SupervisedActor::outbox).collect();
+        let served = workers.iter().map(SupervisedActor::state).collect();
+        let children = workers.into_iter().map(Into::into).collect();
+        let supervisor = SupervisorHandle::spawn(Options::default(), children).await?;
+        Ok(Self { outboxes, served, list: list.subscribe(), supervisor })
     }
 
     /// Sends a client's request to its worker. False if it was dropped.
@@ -67,6 +61,6 @@ impl Router {
     /// Stops the workers once they have served what was sent, and returns what they have served.
     pub(crate) async fn shutdown(self) -> Served {
         self.supervisor.shutdown().await;
-        self.homes.iter().filter_map(StateSlot::try_lease).flat_map(|served| served.clone()).collect()
+        self.served.iter().filter_map(StateSlot::try_lease).flat_map(|served| served.clone()).collect()
     }
 }

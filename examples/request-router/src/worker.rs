@@ -29,41 +29,54 @@ impl From<Parcel<Fifo<ClientId>>> for Work {
     }
 }
 
-/// What a worker works with. However the worker ends, this is dropped: first it leaves the list, then what it has
-/// served goes home, from where its successor takes it.
-pub(crate) struct Desk {
+/// The actor of a worker, which adds itself to a list.
+#[derive(Clone)]
+pub(crate) struct Worker {
     pub(crate) worker: WorkerId,
     pub(crate) list: watch::Sender<Rendezvous>,
-    pub(crate) served: Lease<Served>,
 }
 
-impl Drop for Desk {
+/// Running worker. However it ends, this is dropped: first it leaves the list, then what it has served returns to its
+/// slot, from where its successor takes it.
+pub(crate) struct Listed {
+    worker: Worker,
+    served: Lease<Served>,
+}
+
+impl Drop for Listed {
     fn drop(&mut self) {
-        self.list.send_modify(|list| list.remove(self.worker));
+        self.worker.list.send_modify(|list| list.remove(self.worker.worker));
     }
 }
-
-pub(crate) struct Worker;
 
 impl Actor for Worker {
     type Msg = Work;
-    type State = Desk;
-    type Arguments = Desk;
+    type State = Listed;
+    type Arguments = Lease<Served>;
 
-    async fn pre_start(&self, _: ActorRef<Work>, desk: Desk) -> Result<Desk, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<Work>,
+        served: Lease<Served>,
+    ) -> Result<Listed, ActorProcessingErr> {
         // The supervisor waits for this; what takes long belongs into `post_start`.
         sleep(WARM_UP).await;
-        desk.list.send_modify(|list| list.add(desk.worker));
-        Ok(desk)
+        self.list.send_modify(|list| list.add(self.worker));
+        Ok(Listed { worker: self.clone(), served })
     }
 
-    async fn handle(&self, _: ActorRef<Work>, work: Work, desk: &mut Desk) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Work>,
+        work: Work,
+        state: &mut Listed,
+    ) -> Result<(), ActorProcessingErr> {
         let Some(mut requests) = work.0.open() else { return Ok(()) };
         while !requests.is_empty() {
             sleep(SERVICE).await;
             // Taken out when it is done: if the worker dies before, its successor does it again.
             let Some(client) = requests.pop() else { break };
-            *desk.served.entry((client, desk.worker)).or_default() += 1;
+            *state.served.entry((client, self.worker)).or_default() += 1;
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 //! first connections, and a garbled quote makes the risk manager panic. Both are started again, no accepted order is
 //! lost, and the program fails if that is not so.
 //!
-//! Look at stage.rs: a `Desk` is leased, so that it outlives its actor, and quotes travel through an outbox, which each
-//! incarnation directs to itself. The quote that an actor dies of is not tried again, only counted.
+//! Look at stage.rs: a `SupervisedActor` leases its `Desk`, which therefore outlives it, and quotes travel through an
+//! outbox, which follows it. The quote that an actor dies of is not tried again, only counted.
 
 #![expect(clippy::print_stdout, reason = "printing is what an example is for")]
 
@@ -17,7 +17,7 @@ use ractor_supervision::{ChildStatus, Options, SupervisorHandle};
 use crate::book::Book;
 use crate::feed::Feed;
 use crate::risk::{Executor, Risk};
-use crate::stage::{Work, Worker};
+use crate::stage::{DeskSlot, Work, Worker};
 
 const QUOTES: u64 = 10_000;
 /// The supervisor starts the feed again at once after the first, and waits a little after the second.
@@ -29,8 +29,7 @@ async fn main() -> anyhow::Result<()> {
         println!("a panic, for the supervisor to deal with: {}\n", panic.payload_as_str().unwrap_or("?"));
     }));
     let (actors, book, risk, executor) = trade().await?;
-    let (book, risk, executor) =
-        (book.desk.lease().await, risk.desk.lease().await, executor.desk.lease().await);
+    let (book, risk, executor) = (book.lease().await, risk.lease().await, executor.lease().await);
     println!("actor     restarts  last failure");
     for ChildStatus { id, restarts, last_failure, .. } in actors {
         println!("{id:<10}{restarts:>8}  {}", last_failure.as_deref().unwrap_or("-"));
@@ -48,18 +47,19 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Plays the venue, and returns when the last quote has gone through all actors.
-async fn trade() -> anyhow::Result<(Vec<ChildStatus>, Worker<Book>, Worker<Risk>, Worker<Executor>)> {
-    let executor = Worker::new(Executor::default(), None);
-    let risk = Worker::new(Risk::default(), Some(executor.inbox.clone()));
-    let book = Worker::new(Book::default(), Some(risk.inbox.clone()));
-    let feed = Worker::new(Feed(REFUSED_CONNECTIONS), Some(book.inbox.clone()));
-    let children = [executor.child("executor"), risk.child("risk"), book.child("book"), feed.child("feed")];
+async fn trade() -> anyhow::Result<(Vec<ChildStatus>, DeskSlot<Book>, DeskSlot<Risk>, DeskSlot<Executor>)> {
+    let executor = Worker::supervised("executor", Executor::default(), None);
+    let risk = Worker::supervised("risk", Risk::default(), Some(executor.outbox()));
+    let book = Worker::supervised("book", Book::default(), Some(risk.outbox()));
+    let feed = Worker::supervised("feed", Feed(REFUSED_CONNECTIONS), Some(book.outbox()));
+    let (inbox, desks) = (feed.outbox(), (book.state(), risk.state(), executor.state()));
+    let children = [executor.into(), risk.into(), book.into(), feed.into()];
     let supervisor = SupervisorHandle::spawn(Options::default(), children.into()).await?;
     let session = async {
         for number in 0..QUOTES {
-            feed.inbox.send(feed::quote(number)).await?;
+            inbox.send(feed::quote(number)).await?;
         }
-        anyhow::Ok(feed.inbox.call(Work::Settle).await?)
+        anyhow::Ok(inbox.call(Work::Settle).await?)
     };
     tokio::select! {
         done = session => done?,
@@ -67,6 +67,7 @@ async fn trade() -> anyhow::Result<(Vec<ChildStatus>, Worker<Book>, Worker<Risk>
     }
     let actors = supervisor.children().await?;
     supervisor.shutdown().await;
+    let (book, risk, executor) = desks;
     Ok((actors, book, risk, executor))
 }
 
@@ -82,11 +83,11 @@ mod tests {
             let order = book.work_on(feed::quote(number)).filter(|_| number != feed::GARBLED);
             order.and_then(|order| risk.work_on(order)).map(|order| executor.work_on(order));
         }
-        let (actors, book_actor, risk_actor, executor_actor) = trade().await.unwrap();
-        let risk_desk = risk_actor.desk.lease().await;
+        let (actors, book_desk, risk_desk, executor_desk) = trade().await.unwrap();
+        let risk_desk = risk_desk.lease().await;
         assert_eq!((&risk_desk.stage, risk_desk.poisoned), (&risk, 1));
-        assert_eq!(book_actor.desk.lease().await.stage, book);
-        assert_eq!(executor_actor.desk.lease().await.stage, executor);
+        assert_eq!(book_desk.lease().await.stage, book);
+        assert_eq!(executor_desk.lease().await.stage, executor);
         let restarts: Vec<_> = actors.iter().map(|actor| (&*actor.id, actor.restarts)).collect();
         assert_eq!(restarts, [("executor", 0), ("risk", 1), ("book", 0), ("feed", REFUSED_CONNECTIONS)]);
     }

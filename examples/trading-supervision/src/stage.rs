@@ -1,10 +1,11 @@
 //! The actor that feed, book, risk manager and executor have in common.
 
+use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
-use ractor_supervision::{ChildSpec, Lease, StateSlot};
+use ractor_supervision::{Lease, StateSlot, SupervisedActor};
 
 /// How many quotes or orders wait for an actor; then the one before it waits.
 const WAITING: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
@@ -63,36 +64,26 @@ impl<S: Stage> Desk<S> {
     }
 }
 
-/// The actor, and where its incarnations find the desk and the inbox.
-pub(crate) struct Worker<S> {
-    pub(crate) desk: StateSlot<Desk<S>>,
-    pub(crate) inbox: Inbox,
-}
+/// The actor of a stage.
+pub(crate) struct Worker<S>(PhantomData<S>);
 
 impl<S: Stage> Worker<S> {
-    pub(crate) fn new(stage: S, next: Option<Inbox>) -> Self {
-        let desk = StateSlot::new(Desk { stage, next, outgoing: None, poisoned: 0 });
-        Self { desk, inbox: Outbox::supervised(Fifo::bounded(WAITING)) }
-    }
-
-    pub(crate) fn child(&self, id: &str) -> ChildSpec {
-        let (desk, inbox) = (self.desk.clone(), self.inbox.clone());
-        ChildSpec::new(id, move |supervisor| {
-            let worker = Self { desk: desk.clone(), inbox: inbox.clone() };
-            async { Ok(Actor::spawn_linked(None, worker, (), supervisor).await?.0.get_cell()) }
-        })
+    pub(crate) fn supervised(id: &str, stage: S, next: Option<Inbox>) -> Supervised<S> {
+        let desk = Desk { stage, next, outgoing: None, poisoned: 0 };
+        SupervisedActor::new(id, || Self(PhantomData), desk, Fifo::bounded(WAITING))
     }
 }
+
+pub(crate) type DeskSlot<S> = StateSlot<Desk<S>>;
+type Supervised<S> = SupervisedActor<Worker<S>, Desk<S>, Fifo<Quote>>;
 
 impl<S: Stage> Actor for Worker<S> {
     type Msg = Work;
     type State = Lease<Desk<S>>;
-    type Arguments = ();
+    type Arguments = Lease<Desk<S>>;
 
-    /// Takes over what waits in the inbox, and the desk as the predecessor left it.
-    async fn pre_start(&self, myself: ActorRef<Work>, (): ()) -> Handled<Lease<Desk<S>>> {
-        self.inbox.redirect(myself);
-        Ok(self.desk.lease().await)
+    async fn pre_start(&self, _: ActorRef<Work>, desk: Lease<Desk<S>>) -> Handled<Lease<Desk<S>>> {
+        Ok(desk)
     }
 
     async fn post_start(&self, _: ActorRef<Work>, desk: &mut Lease<Desk<S>>) -> Handled {
