@@ -14,17 +14,17 @@ use std::time::Duration;
 
 use aggregator_actor::{AggregatorHandle, AggregatorOptions, Collection};
 use anyhow::anyhow;
-use counter_actor::CounterHandle;
+use counter_actor::{CounterActor, CounterHandle};
 use counter_keyspace::{Keyspace, KeyspaceOptions, Reporting, ShardActor};
 use counter_protocol::Count;
 use counter_system::{CounterSystem, SystemOptions};
 use futures_util::future::try_join_all;
 use indicatif::ProgressBar;
+use ractor_faults::{Faults, Faulty};
 use ractor_supervision::{Backoff, Intensity, Options, OwnedTask};
 use tokio::task::JoinSet;
 
 use self::clients::{Plan, Sent, Target};
-use self::faults::{Faults, FaultyCounter};
 use self::report::{Counters, Entry, Named, Outcome};
 use crate::cli::SimulateArguments;
 use crate::exit::{Ended, Failure};
@@ -87,10 +87,11 @@ async fn on_actors<S: Future<Output = Result<(), Failure>>>(
     stop: &Stop,
     show: impl FnMut(Collection) -> S,
 ) -> Result<Outcome, Failure> {
-    let faults = Arc::new(Faults::default());
-    let system = CounterSystem::start_with(options(arguments), FaultyCounter::new(&faults)).await?;
+    let faults = Faults::default();
+    let system = CounterSystem::start_with(options(arguments), Faulty::new(CounterActor, &faults)).await?;
     let counters = start_counters(arguments.counters, &system).await?;
-    let crasher = arguments.crash_every.map(|period| OwnedTask::from(faults.crash_every(period, &counters)));
+    let crasher =
+        arguments.crash_every.map(|period| OwnedTask::from(faults::crash_every(period, &faults, &counters)));
     // Handles of their own, so that clients do not contend.
     let plan = Plan::from(arguments);
     let target = |client| {
@@ -176,7 +177,7 @@ fn options(arguments: &SimulateArguments) -> SystemOptions {
 /// Names sort as their numbers do.
 async fn start_counters(
     number: usize,
-    system: &CounterSystem<FaultyCounter>,
+    system: &CounterSystem<Faulty<CounterActor>>,
 ) -> Result<Vec<CounterHandle>, Failure> {
     let digits = number.to_string().len();
     let mut counters = Vec::with_capacity(number);

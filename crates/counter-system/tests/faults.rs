@@ -5,19 +5,18 @@
 
 #![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
 
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aggregator_actor::AggregatorOptions;
-use counter_actor::{CounterActor, CounterError, CounterHandle, CounterState};
-use counter_protocol::{AggregatedStats, CounterMessage};
+use counter_actor::{CounterActor, CounterError, CounterHandle};
+use counter_protocol::{AggregatedStats, CounterMessage, Delta};
 use counter_system::{CounterSystem, SystemOptions};
 use fastrand::Rng;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
-use ractor_supervision::{Backoff, Intensity, Lease, Options};
-use tokio::sync::Notify;
+use ractor_faults::{Fault, Faults, Faulty};
+use ractor_outbox::OpenBatch;
+use ractor_supervision::{Backoff, Intensity, Options};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
@@ -27,104 +26,15 @@ const ASKERS: usize = 64;
 /// Far more than any answer takes, on any machine.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How a counter is to crash.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    PanicBefore,
-    ErrorBefore,
-    PanicAfter,
-    ErrorAfter,
-    /// With a batch in its hands.
-    PanicHolding,
-    /// The same, at a point where it waits.
-    KilledHolding,
+/// A counter that may crash with a batch in its hands.
+fn faulty(faults: &Faults) -> FaultyCounter {
+    Faulty::in_parts(CounterActor, faults, |message, _, _| match message {
+        CounterMessage::Parcel(parcel) => Ok(parcel.open()),
+        whole => Err(whole),
+    })
 }
 
-impl Fault {
-    fn random(random: &mut Rng) -> Self {
-        match random.u8(..8) {
-            0 => Self::PanicBefore,
-            1 => Self::ErrorBefore,
-            2 => Self::PanicAfter,
-            3 => Self::ErrorAfter,
-            4 | 5 => Self::PanicHolding,
-            _ => Self::KilledHolding,
-        }
-    }
-}
-
-/// A counter that crashes when it is told to, and waits here and there, so that a kill can hit it.
-#[derive(Clone, Default)]
-struct Faulty {
-    next: Arc<Mutex<Option<Fault>>>,
-    crashed: Arc<Notify>,
-    starts: Arc<AtomicU64>,
-}
-
-impl Faulty {
-    fn next(&self) -> MutexGuard<'_, Option<Fault>> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the next fault, if it can happen with this message.
-    fn take(&self, message: &CounterMessage) -> Option<Fault> {
-        let holding = |fault: &Fault| matches!(fault, Fault::PanicHolding | Fault::KilledHolding);
-        let fault =
-            self.next().take_if(|fault| !holding(fault) || matches!(message, CounterMessage::Parcel(_)));
-        if fault.is_some() {
-            self.crashed.notify_one();
-        }
-        fault
-    }
-}
-
-impl Actor for Faulty {
-    type Msg = CounterMessage;
-    type State = Lease<CounterState>;
-    type Arguments = Lease<CounterState>;
-
-    async fn pre_start(
-        &self,
-        myself: ActorRef<CounterMessage>,
-        state: Lease<CounterState>,
-    ) -> Result<Lease<CounterState>, ActorProcessingErr> {
-        let state = CounterActor.pre_start(myself, state).await?;
-        self.starts.fetch_add(1, Ordering::Relaxed);
-        Ok(state)
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<CounterMessage>,
-        message: CounterMessage,
-        state: &mut Lease<CounterState>,
-    ) -> Result<(), ActorProcessingErr> {
-        yield_now().await;
-        let fault = self.take(&message);
-        match (fault, message) {
-            (Some(Fault::PanicBefore), _) => resume_unwind(Box::new("injected")),
-            (Some(Fault::ErrorBefore), _) => return Err("injected".into()),
-            (Some(Fault::PanicHolding), CounterMessage::Parcel(parcel)) => {
-                let _batch = parcel.open();
-                yields(10).await;
-                resume_unwind(Box::new("injected"))
-            }
-            (Some(Fault::KilledHolding), CounterMessage::Parcel(parcel)) => {
-                let _batch = parcel.open();
-                yields(10).await;
-                myself.kill();
-                std::future::pending().await
-            }
-            (_, message) => CounterActor.handle(myself, message, state).await?,
-        }
-        yield_now().await;
-        match fault {
-            Some(Fault::PanicAfter) => resume_unwind(Box::new("injected")),
-            Some(Fault::ErrorAfter) => Err("injected".into()),
-            _ => Ok(()),
-        }
-    }
-}
+type FaultyCounter = Faulty<CounterActor, Option<OpenBatch<Delta>>>;
 
 async fn yields(n: u8) {
     for _ in 0..n {
@@ -139,7 +49,7 @@ fn seed() -> u64 {
     seed
 }
 
-async fn system(faulty: &Faulty) -> CounterSystem<Faulty> {
+async fn system(faults: &Faults) -> CounterSystem<FaultyCounter> {
     let intensity = Intensity { restarts: usize::MAX, within: Duration::from_secs(1) };
     let backoff = Backoff { first: Duration::ZERO, max: Duration::ZERO };
     let options = SystemOptions {
@@ -149,7 +59,7 @@ async fn system(faulty: &Faulty) -> CounterSystem<Faulty> {
         },
         supervision: Options { intensity, backoff, ..Options::default() },
     };
-    CounterSystem::start_with(options, faulty.clone()).await.expect("it starts")
+    CounterSystem::start_with(options, faulty(faults)).await.expect("it starts")
 }
 
 /// Counts until it is calm or the counter has stopped: the sum and the number of what was accepted. Now and then through
@@ -215,9 +125,9 @@ fn counted(stats: &AggregatedStats) -> (i128, u128, u128, usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
     let seed = seed();
-    let (mut random, faulty, calm) =
-        (Rng::with_seed(seed), Faulty::default(), Arc::new(AtomicBool::new(false)));
-    let system = system(&faulty).await;
+    let (mut random, faults, calm) =
+        (Rng::with_seed(seed), Faults::default(), Arc::new(AtomicBool::new(false)));
+    let system = system(&faults).await;
     let counter = system.counter("crashing").await.unwrap();
     let (mut producers, mut others) = (JoinSet::new(), JoinSet::new());
     for _ in 0..PRODUCERS {
@@ -228,8 +138,8 @@ async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
     }
     others.spawn(kill(counter.clone(), random.fork(), Arc::clone(&calm)));
     for _ in 0..CRASHES {
-        *faulty.next() = Some(Fault::random(&mut random));
-        faulty.crashed.notified().await;
+        faults.inject(Fault::random(&mut random));
+        faults.happened().await;
     }
     calm.store(true, Ordering::Relaxed);
     others.join_all().await;
@@ -240,7 +150,7 @@ async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
     assert_eq!(counted(&system.aggregator().collect().await.unwrap()), expected, "FAULT_SEED={seed}");
     let stats = system.shutdown().await;
     assert_eq!(counted(&stats), expected, "FAULT_SEED={seed}");
-    assert_eq!(stats.restarts, u128::from(faulty.starts.load(Ordering::Relaxed)) - 1, "FAULT_SEED={seed}");
+    assert_eq!(stats.restarts, u128::from(faults.starts()) - 1, "FAULT_SEED={seed}");
     assert!(stats.restarts >= u128::from(CRASHES), "FAULT_SEED={seed}");
 }
 
@@ -249,17 +159,17 @@ async fn crashes_during_a_shutdown_lose_and_double_nothing() {
     let seed = seed();
     let mut random = Rng::with_seed(seed);
     for _ in 0..50 {
-        let (faulty, calm) = (Faulty::default(), Arc::new(AtomicBool::new(false)));
-        let system = system(&faulty).await;
+        let (faults, calm) = (Faults::default(), Arc::new(AtomicBool::new(false)));
+        let system = system(&faults).await;
         let counter = system.counter("crashing").await.unwrap();
         let mut producers = JoinSet::new();
         for _ in 0..PRODUCERS {
             producers.spawn(produce(counter.clone(), random.u64(..), Arc::clone(&calm)));
         }
         let killer = tokio::spawn(kill(counter.clone(), random.fork(), Arc::clone(&calm)));
-        *faulty.next() = Some(Fault::random(&mut random));
+        faults.inject(Fault::random(&mut random));
         counter.value().await.unwrap();
-        *faulty.next() = Some(Fault::random(&mut random));
+        faults.inject(Fault::random(&mut random));
         let stats = system.shutdown().await;
         calm.store(true, Ordering::Relaxed);
         killer.await.unwrap();

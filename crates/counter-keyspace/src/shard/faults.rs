@@ -6,16 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aggregator_actor::{AggregatorHandle, AggregatorOptions};
 use fastrand::Rng;
+use ractor_faults::{Fault, Faults, Faulty};
 use ractor_outbox::OpenBatch;
-use ractor_supervision::{Backoff, Intensity, Lease, Options};
-use tokio::sync::Notify;
+use ractor_supervision::{Backoff, Intensity, Options};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
@@ -29,54 +28,12 @@ const ASKERS: usize = 64;
 /// Far more than any answer takes, on any machine.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How a shard is to crash.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    PanicBefore,
-    ErrorBefore,
-    PanicAfter,
-    ErrorAfter,
-    /// When it has applied so many names of a batch.
-    PanicWithin(usize),
-    /// The same, at a point where it waits.
-    KilledWithin(usize),
-}
-
-impl Fault {
-    fn random(random: &mut Rng) -> Self {
-        match random.u8(..8) {
-            0 => Self::PanicBefore,
-            1 => Self::ErrorBefore,
-            2 => Self::PanicAfter,
-            3 => Self::ErrorAfter,
-            4 | 5 => Self::PanicWithin(random.usize(..20)),
-            _ => Self::KilledWithin(random.usize(..20)),
-        }
-    }
-}
-
-/// A shard that crashes when it is told to, and waits here and there, so that a kill can hit it.
-#[derive(Clone, Default)]
-struct Faulty {
-    next: Arc<Mutex<Option<Fault>>>,
-    crashed: Arc<Notify>,
-    starts: Arc<AtomicU64>,
-}
-
-impl Faulty {
-    fn next(&self) -> MutexGuard<'_, Option<Fault>> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the next fault, if it can happen with this message.
-    fn take(&self, message: &ShardMessage) -> Option<Fault> {
-        let within = |fault: &Fault| matches!(fault, Fault::PanicWithin(_) | Fault::KilledWithin(_));
-        let fault = self.next().take_if(|fault| !within(fault) || matches!(message, ShardMessage::Parcel(_)));
-        if fault.is_some() {
-            self.crashed.notify_one();
-        }
-        fault
-    }
+/// A shard that may crash with a part of a batch in its hands.
+fn faulty(faults: &Faults) -> Faulty<ShardActor, Option<OpenBatch<Deltas>>> {
+    Faulty::in_parts(ShardActor, faults, |message, names, state| match message {
+        ShardMessage::Parcel(parcel) => Ok(apply_some(parcel, names, &mut state.table)),
+        whole => Err(whole),
+    })
 }
 
 /// Applies so many names of a batch, and leaves the rest in its hands.
@@ -86,54 +43,6 @@ fn apply_some(parcel: Parcel<Deltas>, names: usize, table: &mut Table) -> Option
         deltas.pop(|key, delta| table.apply(key, delta));
     }
     Some(deltas)
-}
-
-impl Actor for Faulty {
-    type Msg = ShardMessage;
-    type State = Lease<ShardState>;
-    type Arguments = Lease<ShardState>;
-
-    async fn pre_start(
-        &self,
-        myself: ActorRef<ShardMessage>,
-        state: Lease<ShardState>,
-    ) -> Result<Lease<ShardState>, ActorProcessingErr> {
-        let state = ShardActor.pre_start(myself, state).await?;
-        self.starts.fetch_add(1, Ordering::Relaxed);
-        Ok(state)
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<ShardMessage>,
-        message: ShardMessage,
-        state: &mut Lease<ShardState>,
-    ) -> Result<(), ActorProcessingErr> {
-        yield_now().await;
-        let fault = self.take(&message);
-        match (fault, message) {
-            (Some(Fault::PanicBefore), _) => resume_unwind(Box::new("injected")),
-            (Some(Fault::ErrorBefore), _) => return Err("injected".into()),
-            (Some(Fault::PanicWithin(names)), ShardMessage::Parcel(parcel)) => {
-                let _rest = apply_some(parcel, names, &mut state.table);
-                yields(50).await;
-                resume_unwind(Box::new("injected"))
-            }
-            (Some(Fault::KilledWithin(names)), ShardMessage::Parcel(parcel)) => {
-                let _rest = apply_some(parcel, names, &mut state.table);
-                yields(50).await;
-                myself.kill();
-                std::future::pending().await
-            }
-            (_, message) => ShardActor.handle(myself, message, state).await?,
-        }
-        yield_now().await;
-        match fault {
-            Some(Fault::PanicAfter) => resume_unwind(Box::new("injected")),
-            Some(Fault::ErrorAfter) => Err("injected".into()),
-            _ => Ok(()),
-        }
-    }
 }
 
 async fn yields(n: u8) {
@@ -234,11 +143,11 @@ async fn everything(handle: &KeyspaceHandle) -> Accepted {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
     let seed = seed();
-    let (mut random, faulty, calm) =
-        (Rng::with_seed(seed), Faulty::default(), Arc::new(AtomicBool::new(false)));
+    let (mut random, faults, calm) =
+        (Rng::with_seed(seed), Faults::default(), Arc::new(AtomicBool::new(false)));
     let aggregator = AggregatorHandle::spawn(AggregatorOptions::default()).await.unwrap();
     let reporting = Reporting { keyspace: "faulty".into(), aggregator: aggregator.clone() };
-    let keyspace = Keyspace::start_with(options(), faulty.clone(), Some(reporting)).await.unwrap();
+    let keyspace = Keyspace::start_with(options(), faulty(&faults), Some(reporting)).await.unwrap();
     let (mut producers, mut others) = (JoinSet::new(), JoinSet::new());
     for _ in 0..PRODUCERS {
         producers.spawn(produce(keyspace.handle(), random.u64(..), Arc::clone(&calm)));
@@ -248,8 +157,8 @@ async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
     }
     others.spawn(kill(keyspace.handle(), random.fork(), Arc::clone(&calm)));
     for _ in 0..CRASHES {
-        *faulty.next() = Some(Fault::random(&mut random));
-        faulty.crashed.notified().await;
+        faults.inject(Fault::random(&mut random));
+        faults.happened().await;
     }
     calm.store(true, Ordering::Relaxed);
     others.join_all().await;
@@ -265,7 +174,7 @@ async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
     assert!(in_time.is_ok(), "something is lost; FAULT_SEED={seed}");
     assert_eq!(everything(&handle).await, expected, "FAULT_SEED={seed}");
     let (stats, collected) = (handle.stats().await.unwrap(), aggregator.collect().await.unwrap());
-    assert_eq!(stats.restarts, u128::from(faulty.starts.load(Ordering::Relaxed)) - SHARDS as u128);
+    assert_eq!(stats.restarts, u128::from(faults.starts()) - SHARDS as u128);
     assert!(stats.restarts >= u128::from(CRASHES), "FAULT_SEED={seed}");
     let same = |of: &AggregatedStats| (of.total_value, of.total_operations, of.num_counters, of.restarts);
     assert_eq!((same(&collected), collected.unanswered.len()), (same(&stats), 0), "FAULT_SEED={seed}");
@@ -277,16 +186,16 @@ async fn crashes_during_a_shutdown_lose_and_double_nothing() {
     let seed = seed();
     let mut random = Rng::with_seed(seed);
     for _ in 0..50 {
-        let (faulty, calm) = (Faulty::default(), Arc::new(AtomicBool::new(false)));
-        let keyspace = Keyspace::start_with(options(), faulty.clone(), None).await.unwrap();
+        let (faults, calm) = (Faults::default(), Arc::new(AtomicBool::new(false)));
+        let keyspace = Keyspace::start_with(options(), faulty(&faults), None).await.unwrap();
         let mut producers = JoinSet::new();
         for _ in 0..PRODUCERS {
             producers.spawn(produce(keyspace.handle(), random.u64(..), Arc::clone(&calm)));
         }
         let killer = tokio::spawn(kill(keyspace.handle(), random.fork(), Arc::clone(&calm)));
-        *faulty.next() = Some(Fault::random(&mut random));
+        faults.inject(Fault::random(&mut random));
         keyspace.handle().stats().await.unwrap();
-        *faulty.next() = Some(Fault::random(&mut random));
+        faults.inject(Fault::random(&mut random));
         let stats = keyspace.shutdown().await;
         calm.store(true, Ordering::Relaxed);
         killer.await.unwrap();

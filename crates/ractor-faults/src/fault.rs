@@ -1,0 +1,104 @@
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ractor::ActorId;
+use tokio::sync::Notify;
+
+/// Way to crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Panics instead of handling a message.
+    PanicBefore,
+    /// Fails instead of handling a message.
+    ErrorBefore,
+    /// Panics when it has handled a message.
+    PanicAfter,
+    /// Fails when it has handled a message.
+    ErrorAfter,
+    /// Panics when it has handled a part of a message, with the rest in its hands: so many steps.
+    PanicWithin(usize),
+    /// Is killed there, while it waits.
+    KilledWithin(usize),
+}
+
+impl Fault {
+    /// Draws a fault, half of them within a message, after 0 to 19 steps.
+    pub fn random(random: &mut fastrand::Rng) -> Self {
+        match random.u8(..8) {
+            0 => Self::PanicBefore,
+            1 => Self::ErrorBefore,
+            2 => Self::PanicAfter,
+            3 => Self::ErrorAfter,
+            4 | 5 => Self::PanicWithin(random.usize(..20)),
+            _ => Self::KilledWithin(random.usize(..20)),
+        }
+    }
+}
+
+/// Faults that are about to happen to [`Faulty`](crate::Faulty) actors. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    happened: Notify,
+    starts: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    next: Option<Fault>,
+    by_actor: HashMap<ActorId, Fault>,
+}
+
+impl Faults {
+    /// Makes the actor crash that handles the next message, or the next one that can be handled in part if that is
+    /// needed. Replaces a fault that has not happened yet.
+    pub fn inject(&self, fault: Fault) {
+        self.with(|pending| pending.next = Some(fault));
+    }
+
+    /// Makes one actor crash with its next message.
+    pub fn inject_into(&self, actor: ActorId, fault: Fault) {
+        self.with(|pending| _ = pending.by_actor.insert(actor, fault));
+    }
+
+    /// Waits until an actor has met an injected fault. A kill from outside may still come before it.
+    pub async fn happened(&self) {
+        self.0.happened.notified().await;
+    }
+
+    /// Withdraws all faults that have not happened yet.
+    pub fn clear(&self) {
+        self.with(|pending| *pending = Pending::default());
+    }
+
+    /// Returns how many incarnations of all actors have started.
+    #[must_use]
+    pub fn starts(&self) -> u64 {
+        self.0.starts.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn started(&self) {
+        self.0.starts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take(&self, actor: ActorId) -> Option<Fault> {
+        self.with(|pending| pending.by_actor.remove(&actor).or_else(|| pending.next.take()))
+    }
+
+    /// Leaves a fault that cannot happen with one message for another.
+    pub(crate) fn put_back(&self, fault: Fault) {
+        self.with(|pending| _ = pending.next.get_or_insert(fault));
+    }
+
+    pub(crate) fn happens(&self) {
+        self.0.happened.notify_one();
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Pending) -> T) -> T {
+        change(&mut self.0.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
