@@ -59,7 +59,7 @@ impl ChildSpec {
     }
 
     /// Sets the time that it has to finish its mailbox before it is killed (default: 5 seconds). If it does not end for
-    /// as long again, because it blocks its thread, it is given up on: its state does not come home before it ends.
+    /// as long again, because it blocks its thread, it is given up on: its state is not returned before it ends.
     #[must_use]
     pub const fn stop_deadline(mut self, deadline: Duration) -> Self {
         self.stop_deadline = deadline;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
-use ractor_supervision::{Backoff, ChildSpec, Intensity, Lease, Options, StateSlot, SupervisorHandle};
+use ractor_supervision::{Backoff, Intensity, Lease, Options, SupervisedActor, SupervisorHandle};
 use tokio::time::timeout;
 
 /// Far more than an answer takes.
@@ -145,24 +145,15 @@ async fn each_message_arrives_exactly_once_and_in_order_through_a_thousand_crash
         std::env::var("FAULT_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("FAULT_SEED={seed}");
     let mut random = Rng::with_seed(seed);
-    let (home, outbox) = (StateSlot::new(Arrived::default()), Outbox::supervised(Fifo::bounded(CAPACITY)));
     let receiver = Receiver { fuse: Arc::new(AtomicU64::new(u64::MAX)) };
-    let spec = ChildSpec::new("receiver", {
-        let (home, outbox, receiver) = (home.clone(), outbox.clone(), receiver.clone());
-        move |supervisor| {
-            let (home, outbox, receiver) = (home.clone(), outbox.clone(), receiver.clone());
-            async move {
-                let (actor, _task) =
-                    Actor::spawn_linked(None, receiver, home.lease().await, supervisor).await?;
-                outbox.redirect(actor.clone());
-                Ok(actor.get_cell())
-            }
-        }
-    });
+    let actor = receiver.clone();
+    let supervised =
+        SupervisedActor::new("receiver", move || actor.clone(), Arrived::default(), Fifo::bounded(CAPACITY));
+    let (outbox, slot) = (supervised.outbox(), supervised.state());
     let intensity = Intensity { restarts: usize::MAX, within: Duration::from_secs(1) };
     let backoff = Backoff { first: Duration::ZERO, max: Duration::ZERO };
     let options = Options { intensity, backoff, ..Options::default() };
-    let supervisor = SupervisorHandle::spawn(options, vec![spec]).await.unwrap();
+    let supervisor = SupervisorHandle::spawn(options, vec![supervised.into()]).await.unwrap();
 
     let calm = Arc::new(AtomicBool::new(false));
     let producers: Vec<_> =
@@ -192,7 +183,7 @@ async fn each_message_arrives_exactly_once_and_in_order_through_a_thousand_crash
     }
     assert!(supervisor.children().await.unwrap()[0].restarts >= CRASHES);
     supervisor.shutdown().await;
-    let arrived = home.lease().await;
+    let arrived = slot.lease().await;
     assert_eq!((arrived.next, &arrived.wrong[..]), (sent, &[][..]), "FAULT_SEED={seed}");
     assert_eq!(arrived.scattered.len() as u64, scattered, "FAULT_SEED={seed}");
     assert!(arrived.scattered.values().all(|&times| times == 1), "FAULT_SEED={seed}");

@@ -59,7 +59,7 @@ async fn a_child_goes_on_from_its_state_however_it_ended() {
         assert_eq!(status.last_failure.unwrap_or_default(), reason, "{name}");
         supervisor.shutdown().await;
         // Stop and kill overtake what is in the mailbox; the rest was counted.
-        let count = *child.home.lease().await;
+        let count = *child.slot.lease().await;
         let overtaken = matches!(name, "stop" | "kill");
         assert_eq!(count, if overtaken { 1 } else { 2 + counted }, "{name}");
     }
@@ -88,7 +88,7 @@ async fn rest_for_one_restarts_what_was_started_after() {
     let specs = ["a", "b", "c"].into_iter().zip(&children).map(|(id, child)| {
         let worker = Worker { log: Arc::clone(&log), ..Worker::default() };
         let shared =
-            Child { home: child.home.clone(), running: Arc::clone(&child.running), worker, ..Child::new() };
+            Child { slot: child.slot.clone(), running: Arc::clone(&child.running), worker, ..Child::new() };
         shared.spec(id)
     });
     let supervisor = SupervisorHandle::spawn(options(Strategy::RestForOne), specs.collect()).await.unwrap();
@@ -102,7 +102,7 @@ async fn rest_for_one_restarts_what_was_started_after() {
     assert_eq!(restarts, [0, 1, 1]);
     supervisor.shutdown().await;
     for (child, expected) in children.iter().zip([1, 2, 1]) {
-        assert_eq!(*child.home.lease().await, expected);
+        assert_eq!(*child.slot.lease().await, expected);
     }
 }
 
@@ -152,7 +152,7 @@ async fn a_supervisor_that_gives_up_stops_the_others_and_fails_for_its_own_super
     until(&mut events, is_restart).await;
     other.order(Order::Count);
     outer.shutdown().await;
-    assert_eq!(*other.home.lease().await, 2, "its count went along");
+    assert_eq!(*other.slot.lease().await, 2, "its count went along");
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +175,7 @@ async fn shutdown_is_in_reverse_order_and_kills_what_does_not_end() {
     );
     assert!(order.0 >= deadline && order.1 >= order.0, "{order:?}");
     assert!(begun.elapsed() < deadline + Duration::from_millis(10));
-    assert_eq!((*quick.home.lease().await, *hung.home.lease().await), (1, 1));
+    assert_eq!((*quick.slot.lease().await, *hung.slot.lease().await), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +187,7 @@ async fn children_come_and_go_at_run_time() {
     assert!(matches!(error, SupervisorError::StartChild { .. }));
     first.order(Order::Count);
     assert!(supervisor.remove_child("first").await.unwrap());
-    assert_eq!(*first.home.lease().await, 1, "it finished its mailbox");
+    assert_eq!(*first.slot.lease().await, 1, "it finished its mailbox");
     assert!(!supervisor.remove_child("first").await.unwrap());
     assert!(supervisor.children().await.unwrap().is_empty());
     supervisor.start_child(second.spec("first")).await.unwrap();

@@ -158,7 +158,7 @@ async fn a_sibling_that_is_removed_or_does_not_start_lets_those_behind_it_start(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_whose_start_goes_wrong_is_stopped_and_its_state_comes_home() {
+async fn an_actor_whose_start_goes_wrong_is_stopped_and_its_state_is_returned() {
     for twist in [Twist::Fail, Twist::Panic, Twist::Hang] {
         let child = Child::new();
         let deadline = Duration::from_secs(1);
@@ -175,7 +175,7 @@ async fn an_actor_whose_start_goes_wrong_is_stopped_and_its_state_comes_home() {
         assert_eq!(stray.get_status(), ActorStatus::Stopped, "{twist:?}");
         child.order(Order::Count);
         supervisor.shutdown().await;
-        assert_eq!(*child.home.try_lease().unwrap(), 2, "{twist:?}");
+        assert_eq!(*child.slot.try_lease().unwrap(), 2, "{twist:?}");
     }
 }
 
@@ -214,9 +214,9 @@ async fn a_shutdown_waits_for_no_start_and_leaves_nothing_of_it() {
     let begun = Instant::now();
     supervisor.shutdown().await;
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
-    assert_eq!(*half.home.try_lease().unwrap(), 2);
+    assert_eq!(*half.slot.try_lease().unwrap(), 2);
     leaky.return_leaked();
-    assert_eq!(*leaky.home.try_lease().unwrap(), 1, "nobody has waited for it any more");
+    assert_eq!(*leaky.slot.try_lease().unwrap(), 1, "nobody has waited for it any more");
     all_tasks_end().await;
 }
 
@@ -240,7 +240,7 @@ async fn a_child_can_be_removed_while_it_starts() {
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     let error = starting.await.unwrap().unwrap_err();
     assert!(matches!(error, SupervisorError::StartChild { .. }), "{error:?}");
-    assert!(child.home.try_lease().is_some());
+    assert!(child.slot.try_lease().is_some());
     assert_eq!(child.actor().get_status(), ActorStatus::Stopped);
     supervisor.shutdown().await;
 }
@@ -258,9 +258,9 @@ async fn a_supervisor_that_is_killed_while_a_child_starts_leaves_nothing_of_it()
     successor_of(&before, &half).await;
     supervisor.actor().kill();
     all_tasks_end().await;
-    assert_eq!(*half.home.try_lease().unwrap(), 1);
+    assert_eq!(*half.slot.try_lease().unwrap(), 1);
     leaky.return_leaked();
-    assert_eq!(*leaky.home.try_lease().unwrap(), 1);
+    assert_eq!(*leaky.slot.try_lease().unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,8 +291,8 @@ async fn a_supervisor_that_gives_up_cancels_the_starts_of_others() {
     );
     assert!(matches!(starting.await.unwrap(), Err(SupervisorError::Stopped)));
     all_tasks_end().await;
-    assert_eq!(*half.home.try_lease().unwrap(), 1);
-    assert_eq!(*new.home.try_lease().unwrap(), 0);
+    assert_eq!(*half.slot.try_lease().unwrap(), 1);
+    assert_eq!(*new.slot.try_lease().unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -308,8 +308,8 @@ async fn rest_for_one_stops_and_forgets_a_temporary_sibling() {
     }
     let expected = ["a", "c"].map(|id| (id.to_string(), ChildState::Running));
     assert_eq!(states(&supervisor).await, expected);
-    assert_eq!(*temporary.home.try_lease().unwrap(), 1, "it finished its mailbox");
-    let again = Child { home: StateSlot::new(0), ..temporary };
+    assert_eq!(*temporary.slot.try_lease().unwrap(), 1, "it finished its mailbox");
+    let again = Child { slot: StateSlot::new(0), ..temporary };
     supervisor.start_child(again.spec("temporary")).await.expect("its name is free");
     supervisor.shutdown().await;
 }

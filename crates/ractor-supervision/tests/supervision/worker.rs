@@ -88,7 +88,7 @@ pub(crate) enum Twist {
 
 /// A child, where its count is while nobody has it, and where it runs.
 pub(crate) struct Child {
-    pub(crate) home: StateSlot<u32>,
+    pub(crate) slot: StateSlot<u32>,
     pub(crate) running: Arc<Mutex<Option<ActorRef<Order>>>>,
     pub(crate) worker: Worker,
     /// How many starts fail, after the first.
@@ -100,7 +100,7 @@ pub(crate) struct Child {
 impl Child {
     pub(crate) fn new() -> Self {
         Self {
-            home: StateSlot::new(0),
+            slot: StateSlot::new(0),
             running: Arc::default(),
             worker: Worker::default(),
             start_failures: Arc::default(),
@@ -114,15 +114,15 @@ impl Child {
     }
 
     pub(crate) fn spec(&self, id: &'static str) -> ChildSpec {
-        let (home, running) = (self.home.clone(), Arc::clone(&self.running));
+        let (slot, running) = (self.slot.clone(), Arc::clone(&self.running));
         let (worker, failures) = (self.worker.clone(), Arc::clone(&self.start_failures));
         let twists = Arc::clone(&self.twists);
         ChildSpec::new(id, move |supervisor| {
-            let (home, running) = (home.clone(), Arc::clone(&running));
+            let (slot, running) = (slot.clone(), Arc::clone(&running));
             let twists = Arc::clone(&twists);
             let (worker, failures) = (worker.clone(), Arc::clone(&failures));
             async move {
-                let count = home.lease().await;
+                let count = slot.lease().await;
                 let is_restart = lock(&running).is_some();
                 let fails = failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
                 if is_restart && fails.is_ok() {
@@ -150,7 +150,7 @@ impl Child {
         self.actor().cast(order).expect("it runs");
     }
 
-    /// Sends home what [`Order::Leak`] has leaked.
+    /// Sends slot what [`Order::Leak`] has leaked.
     pub(crate) fn return_leaked(&self) {
         lock(&self.worker.leaked).take().expect("it was leaked");
     }
