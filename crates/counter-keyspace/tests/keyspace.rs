@@ -7,7 +7,7 @@ use std::time::Duration;
 use counter_keyspace::{
     Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken, ShardActor, ShardMessage, ShardState,
 };
-use counter_protocol::{CounterName, NameTooLong};
+use counter_protocol::{Count, CounterName, NameTooLong};
 use fastrand::Rng;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 use ractor_supervision::{Intensity, Lease, Options};
@@ -378,4 +378,25 @@ async fn a_keyspace_that_dies_tells_those_who_wait() {
     assert_eq!(handle.value("a").await, Err(KeyspaceError::Stopped));
     let stats = keyspace.shutdown().await;
     assert_eq!(stats.unanswered, ["shard 0", "shard 1"].map(CounterName::from_static).into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyspace_goes_on_from_its_initial_counters() {
+    let counters = (0..100_i64).map(|n| {
+        (CounterName::new(n.to_string()).unwrap(), Count { value: -n, operations: n.unsigned_abs() + 1 })
+    });
+    let twice = [(CounterName::from_static("7"), Count { value: 70, operations: 2 })];
+    let options = KeyspaceOptions { shards: NonZeroUsize::new(3).unwrap(), ..KeyspaceOptions::default() };
+    let keyspace = Keyspace::resume(options, counters.chain(twice)).await.unwrap();
+    let handle = keyspace.handle();
+    assert_eq!(handle.count("7").await.unwrap(), Some(Count { value: 70, operations: 2 }), "the last one");
+    for shard in keyspace.supervisor().actor().get_children() {
+        shard.kill();
+    }
+    handle.increment("99", 100).await.unwrap();
+    assert_eq!(handle.value("99").await.unwrap(), Some(1));
+    let stats = keyspace.shutdown().await;
+    let value = -(0..100).sum::<i128>() + 7 + 70 + 100;
+    assert_eq!((stats.num_counters, stats.total_value), (100, value));
+    assert_eq!((stats.total_operations, stats.restarts), ((1..=100).sum::<u128>() - 8 + 2 + 1, 3));
 }

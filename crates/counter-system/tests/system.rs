@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aggregator_actor::{AggregatorError, AggregatorOptions};
 use counter_actor::{CounterActor, CounterError, CounterHandle, CounterState};
-use counter_protocol::{CounterMessage, CounterName, NameTooLong};
+use counter_protocol::{Count, CounterMessage, CounterName, NameTooLong};
 use counter_system::{CounterSystem, SystemError, SystemOptions};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_supervision::{ChildState, Intensity, Lease, Options};
@@ -306,4 +306,18 @@ async fn its_children_can_be_seen() {
     let seen: Vec<_> = children.iter().map(|child| (&*child.id, child.state, child.restarts)).collect();
     assert_eq!(seen, [("aggregator", ChildState::Running, 0), ("counter a", ChildState::Running, 1)]);
     system.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_counter_goes_on_from_its_initial_count_unless_it_is_there() {
+    let system = system().await;
+    let counter = system.counter_resuming("resumed", Count { value: 40, operations: 9 }).await.unwrap();
+    counter.increment(2).unwrap();
+    counter.value().await.unwrap();
+    counter.actor().unwrap().kill();
+    let same = system.counter_resuming("resumed", Count { value: 7, operations: 1 }).await.unwrap();
+    let stats = same.stats().await.unwrap();
+    assert_eq!((stats.current_value, stats.total_operations, stats.restarts), (42, 10, 1));
+    let stats = system.shutdown().await;
+    assert_eq!((stats.total_value, stats.total_operations, stats.num_counters), (42, 10, 1));
 }
