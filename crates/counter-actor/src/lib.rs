@@ -27,8 +27,3 @@ mod state;
 pub use actor::{CounterActor, CounterState};
 pub use handle::{CounterError, CounterHandle};
 pub use state::Counter;
-
-/// The README's example has to compile with this crate and `counter-protocol` alone.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

@@ -70,3 +70,8 @@ pub use replicator::{COMPARE_EVERY, REPLICATE_AT_LEAST_EVERY, REPLICATE_EVERY};
 pub use wire::{
     BATCH_BYTES, BadMessage, Batch, Comparison, Differing, Entry, MAX_FRAME_BYTES, Reply, Request,
 };
+
+/// Compiles and runs the README's program, which uses every entry point from one counter to a node.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
