@@ -27,6 +27,7 @@ pub struct AggregatorHandle {
 
 /// Why an aggregator could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AggregatorError {
     /// The actor did not start, for instance because the time between two collections is zero.
     #[error("aggregator did not start")]

@@ -21,6 +21,7 @@ pub struct CounterHandle {
 
 /// Why a counter could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CounterError {
     /// The name is too long for a counter.
     #[error(transparent)]

@@ -23,6 +23,7 @@ pub struct KeyspaceHandle {
 
 /// Why a keyspace could not do what was asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyspaceError {
     /// The name is too long for a counter.
     #[error(transparent)]
@@ -37,6 +38,12 @@ pub enum KeyspaceError {
     /// own might.
     #[error("question dropped by a shard of the keyspace")]
     Unanswered,
+    /// There is no such shard, or not as many.
+    #[error("no such shard in this keyspace, which has {shards}")]
+    NoSuchShard {
+        /// Number of the keyspace's shards.
+        shards: usize,
+    },
 }
 
 /// Counters of one page of a scan, in no order that means anything.
@@ -124,8 +131,12 @@ impl KeyspaceHandle {
     /// too many names wait, waits for room; more names than ever fit go in when nothing else waits.
     ///
     /// # Errors
+    /// [`KeyspaceError::NoSuchShard`] unless there are as many as shards: nothing has been added then.
     /// [`KeyspaceError::Stopped`].
     pub async fn merge(&self, deltas: Vec<Deltas>) -> Result<(), KeyspaceError> {
+        if deltas.len() != self.shards.len() {
+            return Err(self.no_such_shard());
+        }
         for (shard, deltas) in self.shards.iter().zip(deltas) {
             if deltas.names() > 0 {
                 shard.send(Change::Many(deltas)).await?;
@@ -196,6 +207,15 @@ impl KeyspaceHandle {
         Ok(shard.call(|reply| ShardMessage::Remove(key.clone(), reply)).await?)
     }
 
+    /// Waits until every operation that was sent through this handle before has been applied.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
+    pub async fn flush(&self) -> Result<(), KeyspaceError> {
+        self.ask_all(ShardMessage::Flush).await?;
+        Ok(())
+    }
+
     /// The statistics of all counters together.
     ///
     /// # Errors
@@ -242,12 +262,10 @@ impl KeyspaceHandle {
     /// to be taken is taken once. After a crash of the shard, all its counters count as changed.
     ///
     /// # Errors
-    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
-    ///
-    /// # Panics
-    /// If there is no such shard.
+    /// [`KeyspaceError::NoSuchShard`], [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
     pub async fn take_changes(&self, shard: usize, most: usize) -> Result<Changed, KeyspaceError> {
-        Ok(self.shards[shard].call(|reply| ShardMessage::TakeChanges(most, reply)).await?)
+        let shard = self.shards.get(shard).ok_or_else(|| self.no_such_shard())?;
+        Ok(shard.call(|reply| ShardMessage::TakeChanges(most, reply)).await?)
     }
 
     /// What has become of this handle's operations.
@@ -263,6 +281,10 @@ impl KeyspaceHandle {
     ) -> Result<(&Outbox<Deltas, ShardMessage>, Change<'a>), KeyspaceError> {
         let key = self.key(name)?;
         Ok((self.shard(key), Change::One(key, amount.into())))
+    }
+
+    const fn no_such_shard(&self) -> KeyspaceError {
+        KeyspaceError::NoSuchShard { shards: self.shards.len() }
     }
 
     fn shard(&self, key: Key<'_>) -> &Outbox<Deltas, ShardMessage> {

@@ -21,6 +21,8 @@ pub enum ShardMessage {
     Get(OwnedKey, RpcReplyPort<Option<Count>>),
     /// Takes a counter out.
     Remove(OwnedKey, RpcReplyPort<Option<Count>>),
+    /// Asks for an answer behind everything that was sent before.
+    Flush(RpcReplyPort<()>),
     /// Asks for the statistics of all counters together.
     GetStats(RpcReplyPort<AggregatedStats>),
     /// Asks for the counters with the largest values.
@@ -57,6 +59,7 @@ impl TryFrom<ShardMessage> for GetGroupStats {
             ShardMessage::Parcel(_)
             | ShardMessage::Get(..)
             | ShardMessage::Remove(..)
+            | ShardMessage::Flush(_)
             | ShardMessage::GetTop(..)
             | ShardMessage::GetPage(..)
             | ShardMessage::TrackChanges(_)
@@ -134,6 +137,7 @@ impl Actor for ShardActor {
             }
             ShardMessage::Get(key, reply) => _ = reply.send(table.get(key.borrow())),
             ShardMessage::Remove(key, reply) => _ = reply.send(table.remove(key.borrow())),
+            ShardMessage::Flush(reply) => _ = reply.send(()),
             ShardMessage::GetStats(reply) => _ = reply.send(state.stats()),
             ShardMessage::GetTop(n, reply) => _ = reply.send(table.top(n)),
             ShardMessage::GetPage(segment, reply) => _ = reply.send(table.page(segment)),

@@ -27,6 +27,7 @@ pub struct Table {
 
 /// Counters that have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Changed {
     /// Each as it stands now.
     pub counters: Vec<(CounterName, Count)>,

@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use counter_keyspace::{
-    Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken, ShardActor, ShardMessage, ShardState,
+    Deltas, Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken, ShardActor, ShardMessage,
+    ShardState,
 };
 use counter_protocol::{Count, CounterName, NameTooLong};
 use fastrand::Rng;
@@ -399,4 +400,29 @@ async fn a_keyspace_goes_on_from_its_initial_counters() {
     let value = -(0..100).sum::<i128>() + 7 + 70 + 100;
     assert_eq!((stats.num_counters, stats.total_value), (100, value));
     assert_eq!((stats.total_operations, stats.restarts), ((1..=100).sum::<u128>() - 8 + 2 + 1, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_what_was_sent_and_fails_once_the_keyspace_has_stopped() {
+    let keyspace = keyspace(3, 10).await;
+    let (handle, other) = (keyspace.handle(), keyspace.handle());
+    for n in 0..100 {
+        handle.increment(n.to_string(), 1).await.unwrap();
+    }
+    handle.flush().await.unwrap();
+    assert_eq!(handle.metrics().delivered, 100);
+    assert_eq!(other.stats().await.unwrap().total_operations, 100);
+    keyspace.shutdown().await;
+    assert_eq!(handle.flush().await, Err(KeyspaceError::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shards_that_are_not_there_are_an_error() {
+    let (two, three) = (keyspace(2, 10).await, keyspace(3, 10).await);
+    let no_such_shard = KeyspaceError::NoSuchShard { shards: 2 };
+    assert_eq!(two.handle().take_changes(2, 1).await, Err(no_such_shard));
+    let deltas = vec![Deltas::bounded(NonZeroUsize::MIN, usize::MAX); three.handle().shards()];
+    assert_eq!(two.handle().merge(deltas).await, Err(no_such_shard));
+    two.shutdown().await;
+    three.shutdown().await;
 }

@@ -38,6 +38,7 @@ pub struct SystemOptions {
 
 /// Why a system could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SystemError {
     /// The name is too long for a counter.
     #[error(transparent)]

@@ -116,6 +116,7 @@ pub enum Decision<R> {
 
 /// A child, for people to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChildStatus {
     /// Its name.
     pub id: Arc<str>,

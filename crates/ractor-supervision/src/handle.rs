@@ -19,6 +19,7 @@ pub struct SupervisorHandle {
 
 /// Why a supervisor could not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SupervisorError {
     /// The supervisor did not start, for instance because one of its first children did not.
     #[error("supervisor did not start")]

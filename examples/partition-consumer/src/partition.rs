@@ -76,7 +76,7 @@ impl Actor for PartitionActor {
             }
             PartitionMessage::GetCommittable(reply) => {
                 // Whatever it answers: all that was sent before is applied by then.
-                state.keyspace.stats().await?;
+                state.keyspace.flush().await?;
                 state.progress.settle();
                 let _ = reply.send(state.progress.committable());
             }
