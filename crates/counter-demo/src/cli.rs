@@ -1,4 +1,4 @@
-//! What can be asked for on the command line.
+//! Arguments of the command line.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use counter_cli::LogArguments;
+use counter_cli::parse::{duration, positive_duration, whole_number};
 
-/// One actor costs 7 to 10 KB, so this many cost about 1 GB.
+/// Maximum number of counters that are actors: one takes 7 to 10 KB, so these take about 1 GB.
 pub(crate) const MAX_COUNTERS: usize = 100_000;
 
 /// Exact counting with actors.
@@ -23,13 +25,12 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) simulate: SimulateArguments,
 
-    /// How log lines on standard error look; RUST_LOG says which there are (default: warn).
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) log: LogFormat,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
 }
 
 impl Cli {
-    /// Whether counters are made to crash.
+    /// Returns true if counters are made to crash.
     pub(crate) const fn crashes(&self) -> bool {
         let simulate = match &self.command {
             Some(Command::Simulate(arguments)) => arguments,
@@ -50,54 +51,54 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Clients bump counters; the result is checked (the default command).
+    /// Runs clients that bump counters, and checks the result (the default command).
     Simulate(SimulateArguments),
     /// Counts lines by name, like `sort | uniq -c` without the sort.
     Count(CountArguments),
     /// Prints a completion script for a shell.
     Completions {
-        /// The shell to complete in.
+        /// Shell to complete in.
         shell: Shell,
     },
 }
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SimulateArguments {
-    /// How many counters there are; number k moves by k.
-    #[arg(long, value_name = "N", default_value = "4", value_parser = up_to_max)]
+    /// Number of counters; the amounts of counter number k are k.
+    #[arg(long, value_name = "N", default_value = "4", value_parser = whole_number(1..=MAX_COUNTERS))]
     pub(crate) counters: usize,
 
-    /// How many clients send at the same time.
-    #[arg(long, value_name = "N", default_value = "4", value_parser = up_to_max)]
+    /// Number of clients that send at the same time.
+    #[arg(long, value_name = "N", default_value = "4", value_parser = whole_number(1..=MAX_COUNTERS))]
     pub(crate) clients: usize,
 
-    /// How many operations each client sends; every third is a decrement, beginning with the first.
+    /// Number of operations of each client; every third is a decrement, beginning with the first.
     #[arg(long, value_name = "N", default_value = "50")]
     pub(crate) operations: u32,
 
-    /// The pause of a client between two operations, such as 10ms; 0s for none.
-    #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = humantime::parse_duration)]
+    /// Pause of a client between two operations, such as 10ms; 0s for none.
+    #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = duration)]
     pub(crate) delay: Duration,
 
-    /// The time from one collection to the next, more than zero.
+    /// Time from one collection to the next, more than zero.
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = positive_duration)]
     pub(crate) collect_every: Duration,
 
-    /// Runs on a keyspace with so many names instead, which may be millions: counters are entries of a table then.
+    /// Runs on a keyspace with N names instead, which may be millions: counters are entries of a table then.
     #[arg(long, value_name = "N", conflicts_with_all = ["counters", "crash_every"])]
     pub(crate) keyspace: Option<NonZeroU32>,
 
-    /// Crashes a random counter again and again, by a panic, an error or a kill, with so much time in between.
+    /// Interval at which a random counter is made to crash, by a panic, an error or a kill.
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     pub(crate) crash_every: Option<Duration>,
 
-    /// How to print: a table, or JSON Lines (one object per collection, then the result).
+    /// Output format: a table, or JSON Lines (one object per collection, then the result).
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: SimulateFormat,
 }
 
 impl SimulateArguments {
-    /// How many counters there are, as actors or as names.
+    /// Number of counters, be they actors or names.
     pub(crate) fn counters(&self) -> usize {
         self.keyspace.map_or(self.counters, |names| names.get() as usize)
     }
@@ -105,35 +106,35 @@ impl SimulateArguments {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CountArguments {
-    /// What to read; `-` or nothing for the standard input.
+    /// Files to read; `-` or none for the standard input.
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
-    /// The last tab-separated field of a line is a signed amount, what comes before it is the name.
+    /// Takes the last tab-separated field of a line for a signed amount, and the rest for the name.
     #[arg(long, conflicts_with_all = ["words", "field"])]
     pub(crate) amounts: bool,
 
-    /// Every word is a name: lines are split at white space.
+    /// Counts words: lines are split at white space.
     #[arg(long, conflicts_with = "field")]
     pub(crate) words: bool,
 
-    /// The Nth field of a line is the name, counted from 1; where there are fewer, the empty name.
+    /// Counts the Nth field of each line, from 1; lines with fewer fields count as the empty name.
     #[arg(long, value_name = "N")]
     pub(crate) field: Option<NonZeroUsize>,
 
-    /// What separates fields: one byte.
+    /// Byte that separates fields.
     #[arg(long, value_name = "C", default_value = "\t", requires = "field", value_parser = one_byte)]
     pub(crate) delimiter: u8,
 
-    /// Names that differ only in the case of ASCII letters are the same, in lower case.
+    /// Folds names to lower case, ASCII letters only.
     #[arg(long)]
     pub(crate) ignore_case: bool,
 
-    /// Shows the largest values so far while it counts, on a terminal.
+    /// Shows the largest values so far while counting, on a terminal.
     #[arg(long)]
     pub(crate) live: bool,
 
-    /// How many names to print, those with the largest values first.
+    /// Number of names to print, those with the largest values first.
     #[arg(long, value_name = "N", default_value = "20", conflicts_with = "all")]
     pub(crate) top: NonZeroUsize,
 
@@ -141,17 +142,10 @@ pub(crate) struct CountArguments {
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// How to print: `tsv` is VALUE, OPERATIONS and NAME as it came in, tab-separated [default: table on a
+    /// Output format: `tsv` is VALUE, OPERATIONS and NAME as it came in, tab-separated [default: table on a
     /// terminal, else tsv]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) format: Option<CountFormat>,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum LogFormat {
-    #[default]
-    Text,
-    Json,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -168,25 +162,11 @@ pub(crate) enum CountFormat {
     Json,
 }
 
-fn up_to_max(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(n @ 1..=MAX_COUNTERS) => Ok(n),
-        _ => Err(format!("expected a whole number from 1 to {MAX_COUNTERS}")),
-    }
-}
-
 fn one_byte(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] => Ok(*byte),
         _ if text == "\\t" => Ok(b'\t'),
         _ => Err("expected one byte, or \\t for a tab".into()),
-    }
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("expected a duration above zero".into()),
-        other => other.map_err(|error| error.to_string()),
     }
 }
 

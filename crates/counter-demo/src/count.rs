@@ -1,11 +1,11 @@
-//! Counts real input: each line, or a part of it, names a counter to increment.
+//! The `count` command: each line of the input, or a part of it, names a counter to increment.
 //!
 //! A thread reads chunks of lines. On every core a worker takes the next chunk, splits it, folds what it finds
 //! by name, and sends the result to the keyspace, which has a shard on every core as well.
 
 mod chunk;
 mod decode;
-mod ends;
+mod newlines;
 mod read;
 mod report;
 mod source;
@@ -17,6 +17,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use counter_cli::{Completion, Failure, Interrupt, Stop};
 use counter_keyspace::{Keyspace, KeyspaceHandle, KeyspaceOptions};
 use indicatif::ProgressBar;
 use ractor_supervision::OwnedTask;
@@ -27,21 +28,19 @@ use self::report::Counts;
 use self::split::Split;
 use self::worker::Worker;
 use crate::cli::{CountArguments, CountFormat};
-use crate::exit::{Ended, Failure};
 use crate::output::{Out, Output};
 use crate::progress;
-use crate::signals::{Interrupt, Stop};
 
-/// How many names of a worker wait for a shard: more than there are in most chunks.
+/// Maximum number of names that wait for a shard in the handle of a worker: more than there are in most chunks.
 const NAMES_WAITING: NonZeroUsize = NonZeroUsize::new(1 << 17).expect("it is not zero");
 
-/// The time from one look at the largest values to the next.
+/// Interval between two views of the largest values.
 const LIVE_EVERY: Duration = Duration::from_millis(250);
 
-/// How many of them are shown.
+/// Number of the largest values that are shown.
 const LIVE_NAMES: usize = 10;
 
-pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, Failure> {
+pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Completion, Failure> {
     let sources = source::sources(&arguments.files).map_err(Failure::Input)?;
     let bar = progress::bytes(source::total_bytes(&sources));
     let options = KeyspaceOptions { max_pending_names: NAMES_WAITING, ..KeyspaceOptions::default() };
@@ -86,12 +85,12 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Ended, 
         )));
     }
     Ok(match interrupted {
-        None => Ended::Complete,
-        Some(signal) => Ended::Partial(signal, format!("the result is of the first {operations} names")),
+        None => Completion::Complete,
+        Some(signal) => Completion::Partial(signal, format!("the result is of the first {operations} names")),
     })
 }
 
-/// The signal because of which chunks may not have been counted: none that came behind the last chunk.
+/// Signal that has kept chunks from being counted, if one has: not one that came behind the last chunk.
 fn interruption(chunks: &Chunks, stop: &Stop) -> Option<Interrupt> {
     stop.requested().filter(|_| !(chunks.is_closed() && chunks.is_empty()))
 }
@@ -100,7 +99,7 @@ fn default_format() -> CountFormat {
     if io::stdout().is_terminal() { CountFormat::Table } else { CountFormat::Tsv }
 }
 
-/// Shows the largest values below the progress bar, again and again.
+/// Shows the largest values below the progress bar, at every [`LIVE_EVERY`].
 async fn show(handle: KeyspaceHandle, bar: ProgressBar) {
     let mut ticks = tokio::time::interval(LIVE_EVERY);
     loop {
@@ -117,18 +116,17 @@ mod tests {
     use async_channel::bounded;
 
     use super::*;
-    use crate::signals;
 
     #[test]
     fn a_signal_behind_the_last_chunk_interrupts_nothing() {
         let (sender, chunks) = bounded(1);
-        let stop = signals::requested(Interrupt::Term);
+        let stop = Stop::requested_by(Interrupt::Term);
         assert_eq!(interruption(&chunks, &stop), Some(Interrupt::Term), "more may come");
         sender.try_send(read::tests::chunk(b"a\n")).unwrap();
         drop(sender);
         assert_eq!(interruption(&chunks, &stop), Some(Interrupt::Term), "one is left");
         chunks.try_recv().unwrap();
         assert_eq!(interruption(&chunks, &stop), None);
-        assert_eq!(interruption(&chunks, &signals::never()), None);
+        assert_eq!(interruption(&chunks, &Stop::never()), None);
     }
 }

@@ -1,14 +1,12 @@
 //! Drives the counter system from the command line: a simulation of clients, and counting of real input.
 //!
-//! `main` reads the arguments, runs one command and turns its outcome into an exit code; each command is a module.
+//! `main` reads the arguments and runs one command; each command is a module. `counter-cli` turns its outcome into an exit
+//! code.
 
 mod cli;
 mod count;
-mod exit;
-mod logging;
 mod output;
 mod progress;
-mod signals;
 mod simulate;
 mod table;
 
@@ -16,30 +14,20 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use tokio::runtime::Runtime;
+use counter_cli::{Completion, Failure, Program, Stop};
 
 use crate::cli::{Cli, Command};
-use crate::exit::{Ended, Failure};
 use crate::output::Output;
-use crate::signals::Stop;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = logging::init(&cli).and_then(|()| start(cli));
-    exit::report(outcome)
+    // Restarts are worth a warning, unless they were asked for.
+    let default_filter = if cli.crashes() { "error" } else { "warn" };
+    let program = Program { name: "counter-demo", default_filter, log: cli.log };
+    counter_cli::run(program, |stop| run(cli, stop))
 }
 
-fn start(cli: Cli) -> Result<Ended, Failure> {
-    let stop = signals::watch()?;
-    let runtime = Runtime::new()?;
-    // On a worker thread, because messages from outside the workers take a slower way.
-    let outcome = runtime.block_on(runtime.spawn(run(cli, stop))).expect("commands do not panic");
-    // Does not wait for threads that may still be reading or writing: they end with the process.
-    runtime.shutdown_background();
-    outcome
-}
-
-async fn run(cli: Cli, stop: Stop) -> Result<Ended, Failure> {
+async fn run(cli: Cli, stop: Stop) -> Result<Completion, Failure> {
     match cli.command.unwrap_or(Command::Simulate(cli.simulate)) {
         Command::Simulate(arguments) => simulate::run(arguments, stop).await,
         Command::Count(arguments) => count::run(arguments, stop).await,
@@ -48,7 +36,7 @@ async fn run(cli: Cli, stop: Stop) -> Result<Ended, Failure> {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "counter-demo", &mut script);
             Output::new(&stop)?.write(move |out| out.write_all(&script)).await?;
-            Ok(Ended::Complete)
+            Ok(Completion::Complete)
         }
     }
 }

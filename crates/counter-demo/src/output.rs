@@ -1,5 +1,6 @@
-//! Standard output, which may be a pipe that nobody reads: that must not keep a command from ending.
+//! Standard output, which may be a pipe that nobody reads: a command ends nevertheless.
 
+use counter_cli::{Failure, Interrupt, Stop};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
@@ -7,25 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::exit::Failure;
-use crate::signals::{Interrupt, Stop};
-
-/// How long a reader may take to read some of the output after SIGTERM.
+/// Time that a reader has to read some of the output after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How much is written at once: as much as a pipe holds, so that a reader who reads is seen to.
+/// Maximum size of a write: the capacity of a pipe, so that each write shows that somebody reads.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// The standard output of a command that may be asked to end.
+/// Standard output of a command that may be asked to end.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
     file: Arc<File>,
     stop: Stop,
-    /// How many writes have ended.
+    /// Number of writes that have ended.
     writes: Arc<AtomicU64>,
 }
 
-/// What is written to, by large writes.
+/// Buffered standard output.
 pub(crate) type Out = BufWriter<Output>;
 
 impl Output {
@@ -35,7 +33,7 @@ impl Output {
         Ok(Self { file: Arc::new(file), stop: stop.clone(), writes: Arc::default() })
     }
 
-    /// Writes on a thread of its own what `write` writes; gives up after SIGTERM when nobody reads.
+    /// Runs `write` on a thread of its own, and gives up after SIGTERM when nobody reads.
     pub(crate) async fn write(
         &self,
         write: impl FnOnce(&mut Out) -> io::Result<()> + Send + 'static,
@@ -43,7 +41,7 @@ impl Output {
         self.write_until(self.stalled(), write).await
     }
 
-    /// The same for a result that is complete: any signal that has not come yet ends it.
+    /// Runs `write` on a thread of its own to write a complete result, and gives up at the next signal.
     pub(crate) async fn write_complete(
         &self,
         write: impl FnOnce(&mut Out) -> io::Result<()> + Send + 'static,
@@ -62,7 +60,7 @@ impl Output {
             out.flush()
         });
         tokio::select! {
-            written = written => Ok(written.expect("writing does not panic")?),
+            written = written => written.expect("writing does not panic").map_err(Failure::output),
             signal = given_up => Err(Failure::Unwritten(signal)),
         }
     }
@@ -71,7 +69,7 @@ impl Output {
     async fn stalled(&self) -> Interrupt {
         loop {
             match self.stop.clone().wait().await {
-                // Whoever is at a terminal may be reading slowly; the second SIGINT ends the process.
+                // A person at a terminal may be reading slowly; the second SIGINT ends the process.
                 Interrupt::Int => std::future::pending().await,
                 Interrupt::Term => {}
             }

@@ -2,12 +2,12 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Operations out of a known number.
+/// Returns a bar for operations out of a known number.
 pub(crate) fn operations(total: u64) -> ProgressBar {
     ProgressBar::new(total).with_style(style("{bar:32} {human_pos}/{human_len} operations"))
 }
 
-/// Bytes out of a known number; without one, just how many.
+/// Returns a bar for bytes out of a known number, or a count of bytes without one.
 pub(crate) fn bytes(total: Option<u64>) -> ProgressBar {
     match total {
         Some(total) => ProgressBar::new(total)

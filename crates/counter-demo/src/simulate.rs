@@ -1,4 +1,4 @@
-//! The article's scenario: clients bump counters while an aggregator collects from them.
+//! The `simulate` command, the article's scenario: clients bump counters while an aggregator collects from them.
 //!
 //! Nothing here sleeps to be sure. When the clients are done, every counter is asked, which waits for those that are
 //! being restarted; a fresh collection takes the final statistics, and those are compared with what the clients say
@@ -15,6 +15,7 @@ use std::time::Duration;
 use aggregator_actor::{AggregatorHandle, AggregatorOptions, Collection};
 use anyhow::anyhow;
 use counter_actor::{CounterActor, CounterHandle};
+use counter_cli::{Completion, Failure, Stop};
 use counter_keyspace::{Keyspace, KeyspaceOptions, Reporting, ShardActor};
 use counter_protocol::Count;
 use counter_system::{CounterSystem, SystemOptions};
@@ -27,12 +28,10 @@ use tokio::task::JoinSet;
 use self::clients::{Plan, Sent, Target};
 use self::report::{Counters, Entry, Named, Outcome};
 use crate::cli::SimulateArguments;
-use crate::exit::{Ended, Failure};
 use crate::output::{Out, Output};
 use crate::progress;
-use crate::signals::Stop;
 
-pub(crate) async fn run(arguments: SimulateArguments, stop: Stop) -> Result<Ended, Failure> {
+pub(crate) async fn run(arguments: SimulateArguments, stop: Stop) -> Result<Completion, Failure> {
     let plan = Plan::from(&arguments);
     let bar = progress::operations(plan.total_operations());
     let (output, format) = (Output::new(&stop)?, arguments.format);
@@ -58,15 +57,15 @@ pub(crate) async fn run(arguments: SimulateArguments, stop: Stop) -> Result<Ende
         return Err(Failure::Other(anyhow!("the statistics differ from what the clients sent")));
     }
     Ok(match outcome.interrupted {
-        None => Ended::Complete,
+        None => Completion::Complete,
         Some(signal) => {
             let (operations, planned) = (outcome.sent.operations, plan.total_operations());
-            Ended::Partial(signal, format!("the result is of {operations} of {planned} operations"))
+            Completion::Partial(signal, format!("the result is of {operations} of {planned} operations"))
         }
     })
 }
 
-/// One simulation from start to shutdown. Shows each collection as it happens.
+/// Runs one simulation from start to shutdown. Shows each collection as it happens.
 async fn simulate<S: Future<Output = Result<(), Failure>>>(
     arguments: &SimulateArguments,
     bar: &ProgressBar,
@@ -80,7 +79,7 @@ async fn simulate<S: Future<Output = Result<(), Failure>>>(
     }
 }
 
-/// Each counter is an actor of its own.
+/// Runs the simulation on counters that are actors.
 async fn on_actors<S: Future<Output = Result<(), Failure>>>(
     arguments: &SimulateArguments,
     bar: &ProgressBar,
@@ -109,7 +108,7 @@ async fn on_actors<S: Future<Output = Result<(), Failure>>>(
     Ok(Outcome { sent, totals, counters: Counters::Actors(counters), interrupted: stop.requested() })
 }
 
-/// Counters are names of a keyspace, whose shards report to an aggregator.
+/// Runs the simulation on names of a keyspace, whose shards report to an aggregator.
 async fn on_keyspace<S: Future<Output = Result<(), Failure>>>(
     arguments: &SimulateArguments,
     bar: &ProgressBar,
@@ -163,7 +162,7 @@ async fn drive<S: Future<Output = Result<(), Failure>>>(
     Ok(sent)
 }
 
-/// However often counters are made to crash, they are restarted at once.
+/// Options under which counters are restarted at once, as often as they crash.
 fn options(arguments: &SimulateArguments) -> SystemOptions {
     let collect_every = Some(arguments.collect_every);
     let intensity = Intensity { restarts: usize::MAX, ..Intensity::default() };
@@ -174,7 +173,7 @@ fn options(arguments: &SimulateArguments) -> SystemOptions {
     }
 }
 
-/// Names sort as their numbers do.
+/// Starts counters, with names that sort as their numbers do.
 async fn start_counters(
     number: usize,
     system: &CounterSystem<Faulty<CounterActor>>,

@@ -1,11 +1,11 @@
-//! The look of our tables.
+//! Tables of text.
 
 use std::ops::Range;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
-/// A table with these columns of numbers, which are aligned to the right.
+/// Returns a table with these columns of numbers, which are aligned to the right.
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
     numbers: Range<usize>,

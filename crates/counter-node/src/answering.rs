@@ -1,23 +1,26 @@
-//! The standard input as requests, and the answers to them.
+//! Standard input as requests, and the answers to them.
+
+use std::time::Duration;
 
 use anyhow::Context;
-use counter_cluster::NodeHandle;
+use counter_cluster::{NodeHandle, NodeName};
+use counter_keyspace::KeyspaceError;
+use counter_node_protocol::{Answer, Listening, Report, Request};
 use counter_protocol::CounterName;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::lines::{Line, read_lines};
-use crate::requests::{Answer, Listening, Request, answer};
+use crate::load::count_load;
 
-/// Longest request: JSON may take up to six bytes for one byte of a name.
+/// Maximum length of a request: JSON may take up to six bytes for one byte of a name.
 const MAX_REQUEST_BYTES: usize = 8 * CounterName::MAX_BYTES;
 
-/// Maximum number of requests with a number that are carried out at once; then no further line is looked at.
+/// Maximum number of requests with a number that are carried out at once; then no further line is read.
 const REQUESTS_AT_ONCE: usize = 256;
 
-/// Answers requests until there are no more. When nobody receives the answers, requests are no longer carried out: the
-/// rest is skipped.
+/// Answers requests until their end. When the channel of answers is closed, the rest is skipped and not carried out.
 pub(crate) async fn answer_all(
     node: &NodeHandle,
     listening: &Listening,
@@ -36,7 +39,7 @@ pub(crate) async fn answer_all(
             line = lines.recv(), if at_work.len() < REQUESTS_AT_ONCE => line,
         };
         let Some(line) = line else { break };
-        match request(&line.context("failed to read the standard input")?) {
+        match request(&line.context("failed to read standard input")?) {
             Ok((Some(number), request)) => {
                 let (node, listening, answers) = (node.clone(), listening.clone(), answers.clone());
                 at_work.spawn(async move {
@@ -52,19 +55,63 @@ pub(crate) async fn answer_all(
         done.context("failed to answer a request")??;
     }
     while let Some(skipped) = lines.recv().await {
-        skipped.context("failed to read the standard input")?;
+        skipped.context("failed to read standard input")?;
     }
     Ok(())
 }
 
-/// Waits for room for the answer. If nobody receives it, that is for the caller to find out.
+/// Carries out a request.
+async fn answer(node: &NodeHandle, listening: &Listening, request: Request) -> Answer {
+    match try_answer(node, listening, request).await {
+        Ok(answer) => answer,
+        Err(error) => Answer::Failed(error.to_string()),
+    }
+}
+
+async fn try_answer(
+    node: &NodeHandle,
+    listening: &Listening,
+    request: Request,
+) -> Result<Answer, KeyspaceError> {
+    Ok(match request {
+        Request::Add { name, amount } => {
+            node.increment(name.as_bytes(), amount).await?;
+            Answer::Added
+        }
+        Request::Load(load) => Answer::Loaded(count_load(node, load).await?),
+        Request::Value { name, fresh_ms } => {
+            let unanswered = refresh(node, Some(name.as_bytes()), fresh_ms).await?;
+            Answer::Value(node.value(name.as_bytes()).await?.total, unanswered)
+        }
+        Request::Standing { fresh_ms } => {
+            let unanswered = refresh(node, None, fresh_ms).await?;
+            Answer::Standing(Report::new(node.standing().await?, unanswered))
+        }
+        Request::Top { n } => Answer::Top(node.top(n).await?),
+        Request::Listening {} => Answer::Listening(listening.clone()),
+    })
+}
+
+/// Asks all nodes if a time is given for it, and returns those that did not answer.
+async fn refresh(
+    node: &NodeHandle,
+    name: Option<&[u8]>,
+    fresh_ms: Option<u64>,
+) -> Result<Vec<NodeName>, KeyspaceError> {
+    match fresh_ms {
+        Some(deadline) => node.refresh(name, Duration::from_millis(deadline)).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Waits for room for the answer. If nobody receives it, the caller learns it from the closed channel.
 async fn send(answers: &mpsc::Sender<String>, answer: &impl Serialize) -> anyhow::Result<()> {
     let answer = serde_json::to_string(answer).context("failed to write JSON")?;
     let _ = answers.send(answer).await;
     Ok(())
 }
 
-/// The request that a line stands for, with its number if it has one.
+/// Parses the request of a line, with its number if it has one.
 fn request(line: &Line) -> Result<(Option<u64>, Request), String> {
     let Line::Whole(line) = line else {
         return Err(format!("request of more than {MAX_REQUEST_BYTES} bytes"));

@@ -1,14 +1,15 @@
-//! Nodes of a counting cluster as processes: what they are told and answer on their standard input and output.
+//! Service of a node of a counting cluster as a process: the requests and operations on its standard input, and the
+//! answers and reports on its standard output.
 //!
-//! The binary `counter-node` is made of this, and so are the tests that start many of it.
+//! The binary `counter-node` parses the command line and calls [`serve`]. The types of requests and answers are those of
+//! `counter-node-protocol`.
 
 mod answering;
-pub mod cluster;
-pub mod harness;
 mod lines;
-pub mod load;
+mod load;
 mod operations;
 mod output;
 mod refusals;
-pub mod requests;
-pub mod serve;
+mod serve;
+
+pub use serve::{Input, ServeOptions, serve};

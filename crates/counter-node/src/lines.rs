@@ -1,18 +1,18 @@
-//! Lines of the standard input, read in bounded memory whatever their length.
+//! Lines of standard input, read in bounded memory whatever their length.
 
 use std::io::{self, BufRead, Read};
 
 use tokio::sync::mpsc;
 
-/// Bytes of lines that are read ahead; then the reading thread waits.
+/// Maximum size of the lines that are read ahead; then the reading thread waits.
 const BYTES_AHEAD: usize = 64 * 1024 * 1024;
 
-/// One line, without its end.
+/// One line, without its newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// The whole line.
+    /// Whole line.
     Whole(Vec<u8>),
-    /// A line above the limit, of which nothing is kept.
+    /// Line above the limit, of which nothing is kept.
     TooLong,
 }
 

@@ -1,103 +1,47 @@
 //! Runs nodes of a counting cluster from the command line.
 
 mod cli;
-mod log;
-mod signals;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow};
 use clap::Parser;
+use counter_cli::{Completion, Failure, Program, Stop};
 use counter_cluster::transport::{Cookie, Identity, Limits, Security, certificates};
 use counter_cluster::{Node, NodeOptions};
-use counter_node::cluster;
-use counter_node::load::Load;
-use counter_node::serve::{Input, Serve, serve};
-use tokio::runtime::Runtime;
+use counter_node::{Input, ServeOptions, serve};
+use counter_node_protocol::Load;
 
-use crate::cli::{Cli, ClusterArguments, Command, NodeArguments, StdinFormat};
-use crate::log::Log;
-use crate::signals::told_to_stop;
+use crate::cli::{Cli, Command, NodeArguments, StdinFormat};
 
-/// Time that a cluster has to kill its nodes when it is interrupted.
-const INTERRUPTED: Duration = Duration::from_secs(1);
-
-/// What the user gave cannot be worked with.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-struct BadInput(anyhow::Error);
+/// Log filter by default: `ractor_cluster` warns of each connection that ends, and the node knows.
+const DEFAULT_FILTER: &str = "warn,ractor_cluster=error";
 
 fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
-    let mut log = Log::start();
-    let code = match run(command, &log) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log.write(&format!("counter-node: {error:#}\n"));
-            ExitCode::from(if error.is::<BadInput>() { 2 } else { 1 })
-        }
-    };
-    log.finish();
-    code
+    let Cli { command, log } = Cli::parse();
+    let program = Program { name: "counter-node", default_filter: DEFAULT_FILTER, log };
+    counter_cli::run(program, |stop| run(command, stop))
 }
 
-fn run(command: Command, log: &Log) -> anyhow::Result<()> {
-    log.subscribe().map_err(BadInput)?;
+async fn run(command: Command, stop: Stop) -> Result<Completion, Failure> {
     match command {
-        Command::Cookie { file } => {
-            Ok(Cookie::generate().write_new(&file).map_err(|error| BadInput(error.into()))?)
-        }
-        Command::Certificates { dir, nodes } => {
-            Ok(certificates(&dir, &nodes).map_err(|error| BadInput(error.into()))?)
-        }
-        Command::Node(arguments) => block_on(node(arguments)),
-        Command::Cluster(arguments) => block_on(cluster(arguments)),
+        Command::Cookie { file } => Cookie::generate().write_new(&file).map_err(Failure::input)?,
+        Command::Certificates { dir, nodes } => certificates(&dir, &nodes).map_err(Failure::input)?,
+        Command::Node(arguments) => node(arguments, stop).await?,
     }
+    Ok(Completion::Complete)
 }
 
-fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = Runtime::new().context("failed to start the runtime")?;
-    let outcome = runtime.block_on(future);
-    // Does not wait for the thread that may still be reading the standard input: it ends with the process.
-    runtime.shutdown_background();
-    outcome
-}
-
-async fn node(arguments: NodeArguments) -> anyhow::Result<()> {
-    let (options, what) = (options(&arguments).map_err(BadInput)?, what(&arguments));
-    let stop = told_to_stop()?;
-    let node = Node::start(options).await.map_err(|error| failed_to(error.into()))?;
+async fn node(arguments: NodeArguments, mut stop: Stop) -> Result<(), Failure> {
+    let node_options = node_options(&arguments).map_err(Failure::Input)?;
+    let serve_options = serve_options(&arguments);
+    let node = Node::start(node_options).await?;
     tracing::info!(name = %node.name(), address = %node.local_addr(), "listening");
-    serve(node, what, stop).await
+    serve(node, serve_options, async { _ = stop.wait().await }).await?;
+    Ok(())
 }
 
-async fn cluster(arguments: ClusterArguments) -> anyhow::Result<()> {
-    let ClusterArguments { nodes, operations, names, seconds, chaos, seed } = arguments;
-    let options = cluster::Options {
-        program: std::env::current_exe().context("failed to find this program")?,
-        nodes: nodes.into(),
-        operations: operations.get(),
-        names,
-        seconds,
-        chaos,
-        seed: seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
-    };
-    let stop = told_to_stop()?;
-    // On a task of its own, which may be stuck because nobody reads what it prints.
-    let mut running = tokio::spawn(cluster::run(options));
-    tokio::select! {
-        outcome = &mut running => outcome.context("failed to run a cluster")?,
-        () = stop => {
-            running.abort();
-            let _ = tokio::time::timeout(INTERRUPTED, running).await;
-            Err(anyhow!("interrupted"))
-        }
-    }
-}
-
-fn options(arguments: &NodeArguments) -> anyhow::Result<NodeOptions> {
+fn node_options(arguments: &NodeArguments) -> anyhow::Result<NodeOptions> {
     let cookie = Cookie::from_file(&arguments.cookie_file)?;
     let security = match &arguments.tls_dir {
         Some(dir) => Security::Tls(Arc::new(Identity::load(dir, &arguments.name)?)),
@@ -113,7 +57,7 @@ fn options(arguments: &NodeArguments) -> anyhow::Result<NodeOptions> {
     })
 }
 
-fn what(arguments: &NodeArguments) -> Serve {
+fn serve_options(arguments: &NodeArguments) -> ServeOptions {
     let load = arguments.load.map(|operations| Load {
         operations: operations.get(),
         names: arguments.load_names.get(),
@@ -124,10 +68,5 @@ fn what(arguments: &NodeArguments) -> Serve {
         StdinFormat::Operations => Input::Operations,
         StdinFormat::Requests => Input::Requests,
     };
-    Serve { input, load, report_every: arguments.report_every, json: arguments.json }
-}
-
-/// The libraries' errors complete this sentence.
-fn failed_to(error: anyhow::Error) -> anyhow::Error {
-    anyhow!("failed to {error:#}")
+    ServeOptions { input, load, report_every: arguments.report_every, json: arguments.json }
 }

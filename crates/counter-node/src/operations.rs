@@ -1,8 +1,9 @@
-//! The standard input as operations: a name, or a name, a tab and an amount, one a line.
+//! Standard input as operations: a name, or a name, a tab and an amount, one a line.
 
 use std::pin::pin;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
+use counter_cli::parse;
 use counter_cluster::NodeHandle;
 use counter_protocol::CounterName;
 use tokio::time::{Instant, sleep_until};
@@ -10,11 +11,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::lines::{Line, read_lines};
 use crate::refusals::{Refusal, Refusals};
 
-/// The longest name, a tab, and the longest amount.
+/// Maximum length of a line: the longest name, a tab, and the longest amount.
 const MAX_LINE_BYTES: usize = CounterName::MAX_BYTES + 1 + "-9223372036854775808".len();
 
-/// Counts lines until it is to stop, and then those that have been read already. What cannot be counted is refused, and
-/// a warning logged now and then.
+/// Counts lines until `stop` is ready, and then those that have been read already. Refuses lines that cannot be counted,
+/// and logs a warning of them at a bounded rate.
 pub(crate) async fn count_lines(node: &NodeHandle, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let (mut lines, mut number, mut stop) = (read_lines(MAX_LINE_BYTES), 0, pin!(stop));
     let mut refusals = Refusals::new(Instant::now());
@@ -35,17 +36,17 @@ pub(crate) async fn count_lines(node: &NodeHandle, stop: impl Future<Output = ()
         };
         let Some(line) = line else { break };
         number += 1;
-        match operation(&line.context("failed to read the standard input")?) {
+        match operation(&line.context("failed to read standard input")?) {
             Ok((name, amount)) => {
                 let counted = node.increment(name, amount).await;
-                counted.map_err(|error| anyhow!("line {number}: failed to {error}"))?;
+                counted.with_context(|| format!("line {number}"))?;
             }
             Err(refusal) => refusals.record(number, refusal),
         }
     }
     warn(&mut refusals);
     if !stopped {
-        // Others may go on counting.
+        // The node still serves its peers and counts its load.
         stop.await;
     }
     Ok(())
@@ -66,19 +67,15 @@ fn warn(refusals: &mut Refusals) {
     }
 }
 
-/// The name and the amount that a line stands for.
+/// Parses the name and the amount of a line.
 fn operation(line: &Line) -> Result<(&[u8], i64), Refusal> {
     let Line::Whole(line) = line else { return Err(Refusal::TooLong) };
-    let (name, amount) = match line.iter().rposition(|&byte| byte == b'\t') {
-        Some(tab) => (&line[..tab], amount(&line[tab + 1..]).ok_or(Refusal::Malformed)?),
+    let (name, amount) = match parse::name_and_amount(line) {
+        Some((name, amount)) => (name, parse::amount(amount).ok_or(Refusal::Malformed)?),
         None => (&line[..], 1),
     };
     CounterName::check_len(name.len()).map_err(|_| Refusal::TooLong)?;
     Ok((name, amount))
-}
-
-fn amount(bytes: &[u8]) -> Option<i64> {
-    str::from_utf8(bytes).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The standard output, written by a task of its own: a reader that is slow, stuck or gone holds up nobody.
+//! Standard output, written by a task of its own: a reader that is slow, stuck or gone holds up nobody.
 
 use std::io;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Lines that are written at once.
+/// Maximum number of lines that are written at once.
 const LINES_AT_ONCE: usize = 256;
 
 /// Time that a reader has for the last lines when a node ends.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// What prints lines, until nobody sends any more.
+/// Task that prints lines until nobody sends any more.
 #[derive(Debug)]
 pub(crate) struct Printer(JoinHandle<()>);
 
@@ -42,7 +42,7 @@ impl Printer {
         }))
     }
 
-    /// Waits a moment until all is printed that was sent, if somebody reads it.
+    /// Waits up to [`LAST_LINES`] until all lines that were sent are printed.
     pub(crate) async fn finish(self) {
         let _ = timeout(LAST_LINES, self.0).await;
     }

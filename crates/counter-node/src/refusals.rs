@@ -1,11 +1,11 @@
-//! Lines that are not counted, and how often to warn of them.
+//! Lines that are not counted, and the warnings of them.
 
 use std::time::Duration;
 
 use counter_protocol::CounterName;
 use tokio::time::Instant;
 
-/// Minimum time between two warnings: a bad source should not fill the log, too.
+/// Minimum time between two warnings, so that a bad source does not fill the log.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// Reason why a line is not counted.
@@ -14,22 +14,22 @@ pub(crate) enum Refusal {
     /// The name, or the whole line, has too many bytes.
     #[error("too long: names have at most {} bytes", CounterName::MAX_BYTES)]
     TooLong,
-    /// What follows the tab is not an amount.
+    /// The text after the tab is not an amount.
     #[error("expected a name, or a name, a tab and an amount")]
     Malformed,
 }
 
-/// Counts refused lines and words the warnings. Pure: time is an argument.
+/// Counts of refused lines, and the warnings of them. Pure: time is an argument.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     total: u64,
-    /// The latest refused line since the last warning.
+    /// Latest refused line since the last warning.
     unreported: Option<(u64, Refusal)>,
     next_warning: Instant,
 }
 
 impl Refusals {
-    /// No refusals yet; the first is reported at once.
+    /// Creates a record without refusals. The first one is reported at once.
     pub(crate) const fn new(now: Instant) -> Self {
         Self { total: 0, unreported: None, next_warning: now }
     }
@@ -40,12 +40,12 @@ impl Refusals {
         self.unreported = Some((line, refusal));
     }
 
-    /// Time of the next warning, if there is anything to report.
+    /// Time of the next warning, if there is a refusal to report.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.unreported.map(|_| self.next_warning)
     }
 
-    /// Words a warning of what is unreported, if there is anything.
+    /// Returns a warning of the refusals since the last one, if there are any.
     pub(crate) fn warning(&mut self, now: Instant) -> Option<String> {
         let (line, refusal) = self.unreported.take()?;
         self.next_warning = now + WARN_EVERY;

@@ -1,52 +1,52 @@
-//! One node, from its start until it is told to go.
+//! Service of a node: its input, its reports, and the hand-over at its end.
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use counter_cluster::{Node, NodeHandle, NodeName};
+use counter_node_protocol::{Listening, Load, Report};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::answering::answer_all;
-use crate::load::Load;
+use crate::load::count_load;
 use crate::operations::count_lines;
 use crate::output::Printer;
-use crate::requests::{Listening, Report};
 
-/// Answers that wait to be printed, at most; then no further request is carried out.
+/// Maximum number of answers that wait to be printed; then no further request is carried out.
 const ANSWERS_AHEAD: usize = 64;
 
-/// What a node does besides counting for its peers.
+/// Options of [`serve`].
 #[derive(Clone, Copy, Debug)]
-pub struct Serve {
-    /// What its standard input says.
+pub struct ServeOptions {
+    /// Meaning of the standard input.
     pub input: Input,
-    /// A load that it makes up.
+    /// Generated operations to count, if any.
     pub load: Option<Load>,
-    /// Time between two reports; there are none while it answers requests. A report that nobody has read when the next
-    /// one is due is dropped.
+    /// Interval between two reports; there are none with [`Input::Requests`]. A report that is not read before the next one
+    /// is due is dropped.
     pub report_every: Duration,
-    /// Reports are JSON.
+    /// Prints reports as JSON.
     pub json: bool,
 }
 
-/// What the standard input is.
+/// Meaning of the standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Operations: a name, or a name, a tab and an amount.
+    /// Operations, one a line: a name, or a name, a tab and an amount.
     Operations,
-    /// [`Request`](crate::requests::Request)s. The node ends with them. When the standard output is closed, they are no
-    /// longer carried out, since nobody could be told; the node goes on for its peers until its input ends.
+    /// [`Request`](counter_node_protocol::Request)s. The node ends with them. When the standard output is closed, they are no
+    /// longer carried out, since they could not be answered; the node serves its peers until its input ends.
     Requests,
 }
 
-/// Runs until `stop` is ready, or the requests end, and then hands over what was counted.
+/// Serves until `stop` is ready or the requests end, and then hands over the counted operations to the peers.
 ///
 /// # Errors
-/// If the standard input cannot be read, the node fails, or not everything can be handed over.
-pub async fn serve(node: Node, serve: Serve, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// If standard input cannot be read, the node fails, or not everything can be handed over.
+pub async fn serve(node: Node, options: ServeOptions, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let handle = node.handle();
-    let (outcome, printer) = match serve.input {
+    let (outcome, printer) = match options.input {
         Input::Requests => {
             let (answers, lines) = mpsc::channel(ANSWERS_AHEAD);
             let printer = Printer::of_all(lines);
@@ -60,7 +60,7 @@ pub async fn serve(node: Node, serve: Serve, stop: impl Future<Output = ()>) -> 
         Input::Operations => {
             let (reports, lines) = watch::channel(String::new());
             let printer = Printer::of_latest(lines);
-            (work(&handle, node.name(), serve, reports, stop).await, printer)
+            (work(&handle, node.name(), options, reports, stop).await, printer)
         }
     };
     let handed_over = node.shutdown().await;
@@ -72,37 +72,37 @@ pub async fn serve(node: Node, serve: Serve, stop: impl Future<Output = ()>) -> 
 async fn work(
     node: &NodeHandle,
     name: &NodeName,
-    serve: Serve,
+    options: ServeOptions,
     reports: watch::Sender<String>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let load = async {
-        if let Some(load) = serve.load {
-            load.send(node).await.map_err(|error| anyhow!("failed to {error}"))?;
+        if let Some(load) = options.load {
+            count_load(node, load).await?;
         }
         std::future::pending::<anyhow::Result<()>>().await
     };
     tokio::select! {
         outcome = load => outcome,
         outcome = count_lines(node, stop) => outcome,
-        outcome = report(node, name, serve, reports) => outcome,
+        outcome = report(node, name, options, reports) => outcome,
     }
 }
 
-/// Reports how things stand, again and again.
+/// Sends reports of the cluster's status, one for each interval.
 async fn report(
     node: &NodeHandle,
     name: &NodeName,
-    serve: Serve,
+    options: ServeOptions,
     reports: watch::Sender<String>,
 ) -> anyhow::Result<()> {
-    let mut every = tokio::time::interval(serve.report_every);
+    let mut every = tokio::time::interval(options.report_every);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        let standing = node.standing().await.map_err(|error| anyhow!("failed to {error}"))?;
+        let standing = node.standing().await?;
         let report = Report::new(standing, Vec::new());
-        reports.send_replace(if serve.json {
+        reports.send_replace(if options.json {
             serde_json::to_string(&report).context("failed to write JSON")?
         } else {
             line(name, &report)
@@ -110,7 +110,7 @@ async fn report(
     }
 }
 
-/// A report for people.
+/// Formats a report for people.
 fn line(name: &NodeName, Report { names, total, replicas, peers, .. }: &Report) -> String {
     let mine = replicas.iter().filter(|(id, _)| id.split('#').next() == Some(name.as_str()));
     let mine: u128 = mine.map(|(_, total)| total.operations).sum();

@@ -7,7 +7,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 
 use super::split::Part;
 
-/// How much is read at once, and how long a piece gets while all workers are busy. Longer than any name.
+/// Size of a read, and of a piece while all workers are busy. Longer than any name.
 const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Lines, of which the first may have begun in the piece before, and the last may go on in the next: but each name is
@@ -15,21 +15,21 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) bytes: Vec<u8>,
-    /// How many fields of its first line are left out; never more than there are before the one that is a name.
+    /// Number of fields of its first line that are left out; never more than there are before the one that is a name.
     pub(super) fields_before: usize,
 }
 
-/// Reads pieces of some input.
+/// Reader that cuts its input into pieces.
 #[derive(Debug)]
 pub(super) struct Chunker<R> {
     input: R,
     part: Part,
     chunk_bytes: usize,
-    /// What has been read and is in no piece.
+    /// Bytes that have been read and are in no piece.
     pending: Piece,
-    /// Something of the line in `pending` is left out.
+    /// Set while something of the line in `pending` is left out.
     within_line: bool,
-    /// The rest of that line is not needed.
+    /// Set while the rest of that line is not needed.
     skips_line: bool,
 }
 
@@ -42,15 +42,15 @@ impl<R: Read> Chunker<R> {
         Self { input, part, chunk_bytes, pending: Piece::default(), within_line: false, skips_line: false }
     }
 
-    /// The next piece: as soon as somebody waits for it, until then it grows. So a slow writer's lines are not held back,
-    /// and a fast one's make large pieces. `None` at the end of the input.
-    pub(super) fn next(&mut self, somebody_waits: impl Fn() -> bool) -> io::Result<Option<Piece>> {
+    /// Returns the next piece, or `None` at the end of the input. A piece grows until a worker waits for it: so lines of a
+    /// slow writer are not held back, and those of a fast one make large pieces.
+    pub(super) fn next(&mut self, is_awaited: impl Fn() -> bool) -> io::Result<Option<Piece>> {
         loop {
             if self.read()? == 0 {
                 return Ok(self.last());
             }
             let bytes = &self.pending.bytes;
-            if bytes.len() < self.chunk_bytes && !somebody_waits() {
+            if bytes.len() < self.chunk_bytes && !is_awaited() {
                 continue;
             }
             let whole = match memrchr(b'\n', bytes) {
@@ -68,7 +68,7 @@ impl<R: Read> Chunker<R> {
                     Part::Words => {
                         bytes.iter().rposition(u8::is_ascii_whitespace).map_or(bytes.len(), |at| at + 1)
                     }
-                    // The name is too long: whoever splits the line says so.
+                    // The name is too long, which is reported when the line is split.
                     Part::Line | Part::BeforeAmount => bytes.len(),
                 },
             };
@@ -76,7 +76,7 @@ impl<R: Read> Chunker<R> {
         }
     }
 
-    /// Reads once. Returns how many bytes there were; 0 is the end of the input.
+    /// Reads once, and returns the number of bytes; 0 is the end of the input.
     fn read(&mut self) -> io::Result<usize> {
         let bytes = &mut self.pending.bytes;
         let begun = bytes.len();
@@ -100,7 +100,7 @@ impl<R: Read> Chunker<R> {
         Ok(read)
     }
 
-    /// What is left at the end of the input.
+    /// Returns the rest at the end of the input.
     fn last(&mut self) -> Option<Piece> {
         if self.pending.bytes.is_empty() && self.within_line {
             // Nothing is needed of the last line, but that there is one.
@@ -118,7 +118,7 @@ impl<R: Read> Chunker<R> {
         mem::replace(&mut self.pending, Piece { bytes: rest, fields_before: 0 })
     }
 
-    /// Makes room in the middle of a line, of which only the nth field is needed.
+    /// Drops fields of the pending line, of which only the nth is needed.
     fn leave_fields_out(&mut self, n: usize, delimiter: u8) {
         let Piece { bytes, fields_before } = &mut self.pending;
         self.within_line = true;
@@ -151,7 +151,7 @@ mod tests {
     use super::super::split::Split;
     use super::*;
 
-    /// Reads at most so many bytes at a time.
+    /// Reader of at most the given number of bytes at a time.
     struct Trickle<'a>(&'a [u8], usize);
 
     impl Read for Trickle<'_> {
@@ -161,9 +161,9 @@ mod tests {
         }
     }
 
-    fn pieces(input: impl Read, part: Part, chunk_bytes: usize, somebody_waits: bool) -> Vec<Piece> {
+    fn pieces(input: impl Read, part: Part, chunk_bytes: usize, is_awaited: bool) -> Vec<Piece> {
         let mut chunker = Chunker::with_size(input, part, chunk_bytes);
-        std::iter::from_fn(|| chunker.next(|| somebody_waits).unwrap()).collect()
+        std::iter::from_fn(|| chunker.next(|| is_awaited).unwrap()).collect()
     }
 
     fn names(pieces: Vec<Piece>, part: Part) -> Vec<Vec<u8>> {
@@ -184,13 +184,13 @@ mod tests {
             lines in prop::collection::vec("[a-c]{0,5}", 0..20),
             ended: bool,
             at_a_time in 1..20_usize,
-            somebody_waits: bool,
+            is_awaited: bool,
         ) {
             let mut bytes = lines.join("\n").into_bytes();
             if ended {
                 bytes.push(b'\n');
             }
-            let pieces = pieces(Trickle(&bytes, at_a_time), Part::Line, 16, somebody_waits);
+            let pieces = pieces(Trickle(&bytes, at_a_time), Part::Line, 16, is_awaited);
             prop_assert_eq!(pieces.iter().flat_map(|piece| &piece.bytes).copied().collect::<Vec<_>>(), bytes);
             for piece in pieces.iter().rev().skip(1) {
                 prop_assert_eq!(piece.bytes.last(), Some(&b'\n'));
@@ -204,7 +204,7 @@ mod tests {
             at_a_time in 1..40_usize,
             chunk_bytes in 8..40_usize,
             field in 0..25_usize,
-            somebody_waits: bool,
+            is_awaited: bool,
         ) {
             let lines: Vec<_> = lines.into_iter().map(|fields| fields.concat()).collect();
             let bytes = [&lines.join("\n"), &*last].concat().into_bytes();
@@ -212,7 +212,7 @@ mod tests {
                 let expected = names(whole(&bytes), part);
                 // A chunk is longer than any name that is not refused.
                 let chunk_bytes = expected.iter().map(Vec::len).fold(chunk_bytes, usize::max);
-                let pieces = pieces(Trickle(&bytes, at_a_time), part, chunk_bytes, somebody_waits);
+                let pieces = pieces(Trickle(&bytes, at_a_time), part, chunk_bytes, is_awaited);
                 prop_assert!(pieces.iter().all(|piece| piece.bytes.len() < 3 * chunk_bytes));
                 prop_assert_eq!(names(pieces, part), expected);
             }
@@ -220,9 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_handed_on_as_soon_as_somebody_waits_for_them() {
-        let read = |somebody_waits| {
-            let pieces = pieces(Trickle(b"a\nbc\nd", 3), Part::Line, 16, somebody_waits);
+    fn lines_are_handed_on_as_soon_as_a_worker_waits_for_them() {
+        let read = |is_awaited| {
+            let pieces = pieces(Trickle(b"a\nbc\nd", 3), Part::Line, 16, is_awaited);
             pieces.into_iter().map(|piece| piece.bytes).collect::<Vec<_>>()
         };
         assert_eq!(read(true), [&b"a\n"[..], b"bc\n", b"d"]);

@@ -29,7 +29,7 @@ impl Format {
     }
 }
 
-/// The content of gzip or zstd input; any other input as it is.
+/// Decompresses gzip and zstd input; passes on any other input as it is.
 pub(super) fn decode(mut input: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     let mut first_bytes = Vec::new();
     let format = loop {

@@ -5,31 +5,31 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, anyhow};
 use async_channel::{Receiver, Sender};
+use counter_cli::Failure;
 use memchr::memchr_iter;
 
 use super::chunk::{Chunker, Piece};
 use super::source::Source;
 use super::split::Part;
-use crate::exit::Failure;
 
-/// How many chunks wait for a worker; then the reading thread waits.
+/// Maximum number of chunks that wait for a worker; then the reading thread waits.
 const CHUNKS_AHEAD: usize = 6;
 
-/// Chunks in order, for whichever worker is free.
+/// Chunks in order, received by whichever worker is free.
 pub(super) type Chunks = Receiver<Chunk>;
 
 /// A part of one source that can be counted by itself.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    /// Counts the chunks of all sources.
+    /// Index among the chunks of all sources.
     pub(super) number: u64,
     pub(super) source: Arc<Source>,
-    /// How many lines of the source have ended before.
+    /// Number of lines of the source that have ended before.
     pub(super) lines_before: u64,
     pub(super) piece: Piece,
 }
 
-/// The thread that reads. It ends by itself when nobody receives any more, or with the process while it waits for input.
+/// Thread that reads. It ends by itself when no worker receives any more, or with the process while it waits for input.
 #[derive(Debug)]
 pub(super) struct Reader(JoinHandle<anyhow::Result<()>>);
 
@@ -40,14 +40,14 @@ impl Reader {
         (Self(thread::spawn(move || read(sources, part, &sender))), receiver)
     }
 
-    /// Tells how reading has ended. To be called behind the end of the channel.
+    /// Returns the outcome of reading. To be called after the channel has ended.
     ///
     /// # Errors
-    /// What kept it from reading all.
+    /// [`Failure::Input`] if a source could not be read, [`Failure::Other`] if the thread has panicked.
     pub(super) fn join(self) -> Result<(), Failure> {
         match self.0.join() {
             Ok(read) => read.map_err(Failure::Input),
-            Err(_panic) => Err(Failure::Other(anyhow!("the thread that reads has panicked"))),
+            Err(_panic) => Err(Failure::Other(anyhow!("panic in the thread that reads"))),
         }
     }
 }
@@ -63,7 +63,7 @@ fn read(sources: Vec<Source>, part: Part, chunks: &Sender<Chunk>) -> anyhow::Res
             let chunk = Chunk { number, source: Arc::clone(&source), lines_before, piece };
             (number, lines_before) = (number + 1, lines_before + lines);
             if chunks.send_blocking(chunk).is_err() {
-                // Nobody counts any more.
+                // No worker receives any more.
                 return Ok(());
             }
         }

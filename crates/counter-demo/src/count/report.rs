@@ -1,4 +1,4 @@
-//! What a count prints.
+//! Output of a count.
 
 use std::io::{self, BufWriter, Write};
 
@@ -9,10 +9,10 @@ use counter_protocol::{AggregatedStats, CounterName};
 use crate::cli::CountFormat;
 use crate::table::table;
 
-/// Where a table cuts a long name off, in characters; the other formats have names whole.
+/// Maximum length of a name in a table, in characters; the other formats print names whole.
 const NAME_WIDTH: usize = 80;
 
-/// What has been counted.
+/// Result of a count.
 #[derive(Debug)]
 pub(super) struct Counts {
     pub(super) totals: AggregatedStats,
@@ -23,7 +23,7 @@ pub(super) struct Counts {
 
 type Row = (CounterName, Count);
 
-/// All counters of a keyspace.
+/// Reads all counters of a keyspace.
 pub(super) async fn all(handle: &KeyspaceHandle) -> Result<Vec<Row>, KeyspaceError> {
     let (mut all, mut next) = (Vec::new(), Some(PageToken::default()));
     while let Some(page) = next {
@@ -71,7 +71,7 @@ fn print_table(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
     )
 }
 
-/// One document, written counter by counter.
+/// Prints one document, counter by counter.
 fn print_json(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
     let Counts { totals, counters, partial } = counts;
     let AggregatedStats { total_value, total_operations, rejected_operations, num_counters, .. } = totals;
@@ -87,7 +87,7 @@ fn print_json(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
     out.write_all(b"]}\n")
 }
 
-/// A name for a table.
+/// Shortens a name for a table.
 pub(super) fn shorten(name: &CounterName) -> String {
     let mut shown = name.to_string();
     if let Some((end, _)) = shown.char_indices().nth(NAME_WIDTH) {

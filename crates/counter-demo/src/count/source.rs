@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow};
 
 use super::decode::decode;
 
-/// Where lines come from. Its `Display` is what messages call it.
+/// Source of lines. Its `Display` is its name in messages.
 #[derive(Debug)]
 pub(super) enum Source {
     Stdin,
@@ -36,7 +36,7 @@ impl Source {
     }
 }
 
-/// What the arguments name. A file that cannot be opened is an error now, not after the files before it.
+/// Sources that the arguments name. A file that cannot be opened is an error now, not after the files before it.
 pub(super) fn sources(files: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     if files.is_empty() {
         return Ok(vec![Source::Stdin]);
@@ -54,7 +54,7 @@ pub(super) fn sources(files: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     files.iter().map(source).collect()
 }
 
-/// The size of all sources together, if all are regular files.
+/// Total size of all sources, if all are regular files.
 pub(super) fn total_bytes(sources: &[Source]) -> Option<u64> {
     let size = |source: &Source| match source {
         Source::Stdin => None,

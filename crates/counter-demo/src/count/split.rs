@@ -1,39 +1,39 @@
-//! What the lines of a chunk say. Pure.
+//! Names and amounts in the lines of a chunk. Pure.
 
 use std::fmt;
 use std::mem;
 
+use counter_cli::parse;
 use counter_protocol::CounterName;
-use memchr::memrchr;
 
 use super::chunk::Piece;
-use super::ends::Ends;
+use super::newlines::Newlines;
 use crate::cli::CountArguments;
 
-/// How to find names and amounts in lines.
+/// Rule by which names and amounts are found in lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Split {
     pub(super) part: Part,
     pub(super) ignore_case: bool,
 }
 
-/// What of a line is a name.
+/// Part of a line that is a name.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part {
-    /// All of it.
+    /// Whole line.
     Line,
     /// Each word.
     Words,
-    /// The nth field, from 0, between delimiters.
+    /// Field at an index, between delimiters.
     Field(usize, u8),
-    /// What comes before the last tab; after it comes the amount.
+    /// Text before the last tab; after it comes the amount.
     BeforeAmount,
 }
 
-/// The longest line with an amount: the amount, which may begin with zeros, has as much room as the name.
+/// Maximum length of a line with an amount: the amount, which may begin with zeros, has as much room as the name.
 const MAX_AMOUNT_LINE_BYTES: usize = 2 * CounterName::MAX_BYTES;
 
-/// Why a line cannot be counted.
+/// Reason why a line cannot be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadLine {
     NameTooLong,
@@ -70,11 +70,11 @@ impl From<&CountArguments> for Split {
 }
 
 impl Split {
-    /// Shows each name, as the first bytes of some and its length, and its amount. If case is to be ignored, upper case
-    /// letters are replaced.
+    /// Calls `show` for each name, with bytes that begin with it, its length, and its amount. If case is to be ignored,
+    /// upper case letters are replaced.
     ///
     /// # Errors
-    /// The first line that cannot be counted, by its number from 0. Those before it have been shown.
+    /// The first line that cannot be counted, by its number from 0. `show` was called for those before it.
     pub(super) fn each<'a>(
         self,
         piece: &'a mut Piece,
@@ -118,9 +118,8 @@ impl Split {
                 if len > MAX_AMOUNT_LINE_BYTES {
                     return Err(BadLine::AmountTooLong);
                 }
-                let tab = memrchr(b'\t', &bytes[..len]).ok_or(BadLine::NoAmount)?;
-                let amount = str::from_utf8(&bytes[tab + 1..len]).ok().and_then(|text| text.parse().ok());
-                name(bytes, tab, amount.ok_or(BadLine::BadAmount)?)
+                let (before, behind) = parse::name_and_amount(&bytes[..len]).ok_or(BadLine::NoAmount)?;
+                name(bytes, before.len(), parse::amount(behind).ok_or(BadLine::BadAmount)?)
             }),
         }
     }
@@ -139,14 +138,14 @@ impl Split {
     }
 }
 
-/// Shows each line, as the first bytes of some and its length.
+/// Calls `show` for each line, with bytes that begin with it and its length.
 #[inline]
 fn lines<'a>(
     bytes: &'a [u8],
     mut show: impl FnMut(&'a [u8], usize) -> Result<(), BadLine>,
 ) -> Result<(), (u64, BadLine)> {
     let (mut begun, mut number) = (0, 0);
-    for end in Ends::new(bytes) {
+    for end in Newlines::new(bytes) {
         show(&bytes[begun..], end - begun).map_err(|bad| (number, bad))?;
         (begun, number) = (end + 1, number + 1);
     }

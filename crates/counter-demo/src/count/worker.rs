@@ -1,27 +1,26 @@
-//! Takes chunks, folds what is in them by name, and sends it to the keyspace.
+//! Workers, which take chunks, fold them by name, and send the result to the keyspace.
 
 use anyhow::anyhow;
 use async_channel::RecvError;
+use counter_cli::{Failure, Stop};
 use counter_keyspace::{Deltas, KeyspaceHandle};
 use indicatif::ProgressBar;
 use tracing::debug;
 
 use super::read::{Chunk, Chunks};
 use super::split::Split;
-use crate::exit::Failure;
-use crate::signals::Stop;
 
 pub(super) struct Worker {
     handle: KeyspaceHandle,
     split: Split,
     bar: ProgressBar,
-    /// What the last chunk came to, for each shard: names, and bytes of names.
+    /// Size of the last chunk for each shard: names, and bytes of names.
     last: Vec<(usize, usize)>,
 }
 
-/// A worker could not go on.
+/// Failure of a worker.
 pub(super) struct Stopped {
-    /// With which chunk.
+    /// Number of the chunk that it failed at.
     pub(super) chunk: u64,
     pub(super) failure: Failure,
 }
@@ -45,7 +44,7 @@ impl Worker {
             };
             let number = chunk.number;
             if let Err(failure) = self.count(chunk).await {
-                // Nobody is to take another chunk.
+                // No worker is to take another chunk.
                 chunks.close();
                 return Err(Stopped { chunk: number, failure });
             }
@@ -59,12 +58,12 @@ impl Worker {
         self.handle.merge(folded).await?;
         self.bar.inc(bytes);
         debug!(chunk = number, bytes, "chunk counted");
-        // The shards are at work right behind, here, with what has just been folded still in the cache.
+        // So the shards apply it on this thread, while it is still in the cache.
         tokio::task::yield_now().await;
         Ok(())
     }
 
-    /// What is in a chunk, for each shard.
+    /// Folds a chunk into the deltas of each shard.
     fn fold(&self, mut chunk: Chunk) -> Result<Vec<Deltas>, Failure> {
         let Self { handle, split, last, .. } = self;
         let mut folded: Vec<_> =

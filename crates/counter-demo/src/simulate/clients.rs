@@ -1,9 +1,10 @@
-//! Who sends what to which counter.
+//! Clients, and the plan by which they send operations to counters.
 
 use std::ops::AddAssign;
 use std::time::Duration;
 
 use counter_actor::CounterHandle;
+use counter_cli::{Failure, Stop};
 use counter_keyspace::KeyspaceHandle;
 use counter_protocol::AggregatedStats;
 use indicatif::ProgressBar;
@@ -11,10 +12,8 @@ use serde::Serialize;
 use tokio::task::coop::consume_budget;
 
 use crate::cli::SimulateArguments;
-use crate::exit::Failure;
-use crate::signals::Stop;
 
-/// The size of a simulation. Each client goes round its own counters; with fewer counters than clients, they share.
+/// Size of a simulation. Each client goes round its own counters; with fewer counters than clients, they share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) counters: usize,
@@ -35,7 +34,7 @@ impl Plan {
         self.clients as u64 * self.operations as u64
     }
 
-    /// The indices of the counters that a client goes round.
+    /// Returns the indices of the counters that a client goes round.
     pub(crate) fn counters_of(&self, client: usize) -> impl Iterator<Item = usize> {
         let (first, step) = if self.clients < self.counters {
             (client, self.clients)
@@ -46,12 +45,12 @@ impl Plan {
     }
 }
 
-/// Every third operation is a decrement, beginning with the first; the amount is the counter's number.
+/// Returns true for every third operation, beginning with the first. The amount is the counter's number.
 const fn is_decrement(n: u32) -> bool {
     n.is_multiple_of(3)
 }
 
-/// What clients have sent.
+/// Sum of the operations that clients have sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Sent {
     /// Increments minus decrements.
@@ -60,7 +59,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Whether these statistics are those of counters that applied exactly this.
+    /// Returns true if these are the statistics of counters that have applied exactly this.
     pub(crate) fn equals(&self, totals: &AggregatedStats) -> bool {
         totals.unanswered.is_empty()
             && totals.rejected_operations == 0
@@ -76,17 +75,17 @@ impl AddAssign for Sent {
     }
 }
 
-/// What a client holds of its counters.
+/// Handles of a client's counters.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// A handle on each, in the order in which it goes round.
+    /// A handle of each, in the order in which the client goes round.
     Counters(Vec<CounterHandle>),
-    /// One on all names.
+    /// One handle of all names.
     Keyspace(KeyspaceHandle),
 }
 
 impl Target {
-    /// Adds to the counter with this index, which is at this place of the round.
+    /// Adds to the counter with this index, which is at `place` in the round.
     async fn add(&self, place: usize, index: usize, amount: i64) -> Result<(), Failure> {
         match self {
             Self::Counters(counters) => counters[place].increment(amount)?,
@@ -96,7 +95,7 @@ impl Target {
     }
 }
 
-/// Sends one client's operations, or as many as there is time for before it is asked to stop.
+/// Sends one client's operations until all are sent or a stop is requested.
 pub(crate) async fn run(
     client: usize,
     plan: Plan,

@@ -1,30 +1,30 @@
-//! What a simulation prints.
+//! Output of a simulation.
 
 use std::io::{self, Write};
 
 use aggregator_actor::Collection;
+use counter_cli::Interrupt;
 use counter_protocol::{AggregatedStats, CounterName, CounterStats};
 use serde::Serialize;
 
 use super::clients::Sent;
 use crate::cli::{SimulateArguments, SimulateFormat};
-use crate::signals::Interrupt;
 use crate::table::table;
 
-/// How many counters the table lists. JSON has them all, if they are actors.
+/// Maximum number of counters that the table lists. JSON has them all, if they are actors.
 pub(super) const LISTED: usize = 20;
 
-/// The end of a simulation.
+/// Result of a simulation.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) sent: Sent,
     pub(super) totals: AggregatedStats,
     pub(super) counters: Counters,
-    /// The signal that ended it early, if one did.
+    /// Signal that ended it early, if one did.
     pub(super) interrupted: Option<Interrupt>,
 }
 
-/// What is known of each counter.
+/// Statistics of each counter.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Counters {
@@ -39,7 +39,7 @@ pub(super) struct Named<T> {
     pub(super) stats: T,
 }
 
-/// An entry of a keyspace, in the words of [`CounterStats`].
+/// Entry of a keyspace, with the field names of [`CounterStats`].
 #[derive(Debug, Serialize)]
 pub(super) struct Entry {
     pub(super) current_value: i64,
@@ -172,7 +172,7 @@ struct ResultEvent<'a> {
     counters: &'a Counters,
 }
 
-/// The statistics as they are, and the average that is derived from them.
+/// Statistics, and the average that is derived from them.
 #[derive(Serialize)]
 struct Totals<'a> {
     #[serde(flatten)]

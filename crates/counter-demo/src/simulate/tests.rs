@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::cli::SimulateFormat;
-use crate::signals;
 
 async fn outcome_of(counters: usize, clients: usize, operations: u32, delay: Duration) -> Outcome {
     let arguments = SimulateArguments {
@@ -17,7 +16,7 @@ async fn outcome_of(counters: usize, clients: usize, operations: u32, delay: Dur
         crash_every: None,
         format: SimulateFormat::Table,
     };
-    simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| ready(Ok(()))).await.unwrap()
+    simulate(&arguments, &ProgressBar::hidden(), &Stop::never(), |_| ready(Ok(()))).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,7 +52,7 @@ async fn collections_are_shown_as_they_happen() {
         seen.push((collection.number, collection.stats.total_operations));
         ready(Ok(()))
     };
-    simulate(&arguments, &ProgressBar::hidden(), &signals::never(), show).await.unwrap();
+    simulate(&arguments, &ProgressBar::hidden(), &Stop::never(), show).await.unwrap();
     assert_eq!(seen[..3], [(1, 3), (2, 5), (3, 8)]);
 }
 
@@ -70,7 +69,7 @@ async fn crashes_are_survived_and_counted() {
         format: SimulateFormat::Table,
     };
     let outcome =
-        simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| ready(Ok(()))).await.unwrap();
+        simulate(&arguments, &ProgressBar::hidden(), &Stop::never(), |_| ready(Ok(()))).await.unwrap();
     assert!(outcome.is_exact(), "{:?}", outcome.totals);
     assert!((150..=210).contains(&outcome.totals.restarts), "{}", outcome.totals.restarts);
 }
@@ -88,7 +87,7 @@ async fn a_keyspace_is_as_exact_as_actors_are() {
         format: SimulateFormat::Table,
     };
     let outcome =
-        simulate(&arguments, &ProgressBar::hidden(), &signals::never(), |_| ready(Ok(()))).await.unwrap();
+        simulate(&arguments, &ProgressBar::hidden(), &Stop::never(), |_| ready(Ok(()))).await.unwrap();
     assert!(outcome.is_exact(), "{:?}", outcome.totals);
     assert_eq!((outcome.totals.num_counters, outcome.totals.total_operations), (1_000, 15_000));
 }

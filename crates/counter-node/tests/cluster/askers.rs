@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use counter_node::harness::{Client, Seen};
-use counter_node::requests::{Answer, Request};
+use counter_chaos::{Client, Seen};
+use counter_node_protocol::{Answer, Request};
 use counter_protocol::CounterName;
 use fastrand::Rng;
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ pub(crate) struct Askers {
 }
 
 impl Askers {
-    /// Starts so many, each of which asks for other names.
+    /// Starts `count` clients, each of which asks for other names.
     pub(crate) fn start(node: &Client, count: usize, names: u64, random: &mut Rng) -> Self {
         let (stop, stopped) = watch::channel(false);
         let tasks = (0..count).map(|_| {
@@ -40,7 +40,7 @@ impl Askers {
         Self { stop, tasks: tasks.collect() }
     }
 
-    /// Stops them, and returns what they have seen, and whether the node has answered everything, without going back.
+    /// Stops them, and returns what they have seen, and an error if a question was not answered or a value went back.
     pub(crate) async fn finish(self) -> (Seen, anyhow::Result<()>) {
         self.stop.send_replace(true);
         let (mut all, mut outcome) = (Seen::default(), Ok(()));
@@ -53,14 +53,14 @@ impl Askers {
     }
 }
 
-/// One question of each kind.
+/// Asks one question of each kind.
 async fn ask(
     node: &Client,
     name: CounterName,
     seen: &mut Seen,
     read: &mut BTreeMap<CounterName, u128>,
 ) -> anyhow::Result<()> {
-    seen.report(&node.standing().await?)?;
+    seen.report(&node.report().await?)?;
     for fresh_ms in [None, Some(FRESH_MS)] {
         let answer = node.ask(Request::Value { name: name.clone(), fresh_ms }).await?;
         let Answer::Value(total, _) = answer else { anyhow::bail!("a node answered {answer:?} to a name") };

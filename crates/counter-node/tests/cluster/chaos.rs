@@ -1,7 +1,7 @@
 //! Random cuts, stops, kills, departures and restarts under load and questions: all of it ends exact.
 //!
-//! What happens when is drawn from seeds, which are printed; `CHAOS_SEED` draws one of them again. What the nodes make of
-//! it is their own affair.
+//! The schedule is drawn from seeds, which are printed; `CHAOS_SEED` draws one of them again. The timing within the nodes is
+//! not controlled.
 //!
 //! Of an incarnation that lives, all hold just what it was sent. Of one that is gone they hold, of each name, the first
 //! operations; at least what was seen at a node that has lived since, or what was handed over to one; at most what was sent.
@@ -11,7 +11,7 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 
 use anyhow::ensure;
-use counter_node::harness::{Cluster, Loads, Plan, Seen, Sent};
+use counter_chaos::{Cluster, Loads, Plan, Seen, Sent};
 use fastrand::Rng;
 use tokio::time::sleep;
 
@@ -58,7 +58,7 @@ impl Step {
     }
 }
 
-/// An incarnation of a node that is gone, and what it was sent.
+/// Incarnation of a node that is gone, and the operations that it was sent.
 struct Gone {
     replica: String,
     sent: Sent,
@@ -98,14 +98,14 @@ impl<'a> World<'a> {
             Step::Isolate(node) => cluster.isolate(node),
             Step::Heal(a, b) => cluster.heal(a, b),
             Step::HealAll => cluster.heal_all(),
-            Step::Stop(node) if cluster.is_running(node) => cluster.stop(node)?,
+            Step::Stop(node) if cluster.is_running(node) => cluster.pause(node)?,
             Step::Resume(node) if cluster.is_running(node) => cluster.resume(node)?,
             Step::Kill(node) if cluster.is_running(node) => {
                 let replica = cluster.node(node)?.replica().to_owned();
                 cluster.kill(node).await?;
                 self.ended(node, replica, Vec::new()).await?;
             }
-            Step::Terminate(node) if cluster.is_running(node) && !cluster.is_stopped(node) => {
+            Step::Terminate(node) if cluster.is_running(node) && !cluster.is_paused(node) => {
                 let replica = cluster.node(node)?.replica().to_owned();
                 let others =
                     (0..NODES).filter(|&other| other != node).filter_map(|other| cluster.node(other).ok());
@@ -129,7 +129,7 @@ impl<'a> World<'a> {
         let sent = self.loads.ended(node).await?;
         self.gone.push(Gone { replica, sent, heirs });
         if let Some(askers) = self.askers[node].take() {
-            // What only it held is gone, and whoever asks it last is not answered.
+            // What only it held is gone, and its last questions are not answered.
             let _ = askers.finish().await;
         }
         Ok(())
@@ -149,13 +149,13 @@ impl<'a> World<'a> {
             outcome?;
             seen.extend(&by_node);
         }
-        self.cluster.connected(NEVER).await?;
-        let took = self.cluster.settle(NEVER).await?;
+        self.cluster.wait_until_connected(NEVER).await?;
+        let took = self.cluster.wait_until_converged(NEVER).await?;
         Ok(Settled { cluster: self.cluster, alive, gone: self.gone, seen, took })
     }
 }
 
-/// What there is to compare in the end.
+/// Final state of the cluster, to be compared.
 struct Settled<'a> {
     cluster: &'a Cluster,
     alive: Vec<Sent>,

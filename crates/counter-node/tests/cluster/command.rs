@@ -1,31 +1,45 @@
-//! The `cluster` command, as a person runs it.
+//! The command `counter-chaos` with real nodes, and a node that is asked by hand.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use counter_chaos::ChaosOptions;
 use counter_cluster::transport::Cookie;
 
 use super::setup::shared;
 
-fn counter_node(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_counter-node"))
-        .args(arguments)
-        .env_remove("RUST_LOG")
-        .output()
-        .expect("it runs")
-}
-
-fn run(arguments: &[&str]) -> String {
-    let Output { status, stdout, stderr } = counter_node(arguments);
-    let (out, log) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert_eq!((status.code(), &*log), (Some(0), ""), "{out}");
-    out.into_owned()
+/// Runs the command as `counter-chaos` does, and returns what it prints.
+async fn run(options: impl FnOnce(ChaosOptions) -> ChaosOptions) -> String {
+    let program = env!("CARGO_BIN_EXE_counter-node").into();
+    // The defaults of the command line.
+    let defaults = ChaosOptions {
+        program,
+        nodes: 3,
+        operations: 100_000,
+        names: 1000,
+        seconds: None,
+        faults: true,
+        seed: fastrand::u64(..1_000_000),
+    };
+    let mut out = Vec::new();
+    let outcome = counter_chaos::run(options(defaults), &mut out).await;
+    let out = String::from_utf8(out).expect("it is text");
+    assert!(outcome.is_ok(), "{outcome:?}: {out}");
+    out
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_counts_what_it_is_sent_and_says_so() {
     let _machine = shared().await;
-    let out = run(&["cluster", "--nodes", "2", "--operations", "5000", "--names", "50", "--seed", "7"]);
+    let out = run(|defaults| ChaosOptions {
+        nodes: 2,
+        operations: 5000,
+        names: 50,
+        faults: false,
+        seed: 7,
+        ..defaults
+    })
+    .await;
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines[0], "2 nodes on this machine: a and b (seed 7)");
     assert_eq!(lines[2], "a and b count 5000 operations each on 50 names");
@@ -38,7 +52,7 @@ async fn a_cluster_counts_what_it_is_sent_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn chaos_is_survived_and_what_was_lost_is_said() {
     let _machine = shared().await;
-    let out = run(&["cluster", "--operations", "20000", "--chaos"]);
+    let out = run(|defaults| ChaosOptions { operations: 20_000, ..defaults }).await;
     for part in ["\ncut: ", "\nhealed: ", "\nkilled: ", "\nrestarted: ", "\nstopped: ", "\ncontinued: "] {
         assert!(out.contains(part), "{part}: {out}");
     }
@@ -81,19 +95,4 @@ fn requests_are_answered_in_turn_or_by_number_and_a_node_ends_with_them() {
         "{out}"
     );
     assert_eq!(in_turn.len(), 3);
-}
-
-#[test]
-fn arguments_that_make_no_sense_exit_with_2() {
-    for arguments in [
-        &["cluster", "--nodes", "1"][..],
-        &["cluster", "--nodes", "three"],
-        &["cluster", "--operations", "0"],
-        &["cluster", "--names", "0"],
-        &["cluster", "--seconds", "0"],
-        &["cluster", "--unknown"],
-    ] {
-        let Output { status, stdout, .. } = counter_node(arguments);
-        assert_eq!((status.code(), stdout), (Some(2), vec![]), "{arguments:?}");
-    }
 }

@@ -1,9 +1,9 @@
-//! What concurrent readers are told, against what concurrent writers did.
+//! Answers to concurrent readers, checked against the operations of concurrent writers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use counter_node::harness::{Add, Client, Clock, History, Read};
+use counter_chaos::{Add, Client, Clock, History, Read};
 use fastrand::Rng;
 use tokio::task::JoinHandle;
 

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use counter_chaos::{Client, Cluster, Driver, Launch, NodeProcess, Plan, Sent};
 use counter_cluster::MAX_FRAME_BYTES;
 use counter_cluster::transport::{Cookie, certificates};
-use counter_node::harness::{Client, Cluster, Driver, Launch, NodeProcess, Plan, Sent};
 use fastrand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::setup::{NEVER, cluster, plan, shared};
 
-/// How much more memory a node may have than at the beginning.
+/// Maximum growth of a node's memory.
 const MEMORY: u64 = 64 * 1024 * 1024;
 
 const IDLE_SOCKETS: usize = 300;
@@ -50,7 +50,7 @@ impl Attacked {
         assert!(more <= MEMORY, "{attack}: {more} bytes more");
     }
 
-    /// What is sent gets nothing but a closed connection.
+    /// Sends bytes, which are answered by nothing but a closed connection.
     async fn is_closed(&self, attack: &str, bytes: &[u8]) {
         let mut stream = TcpStream::connect(self.address()).await.expect("it listens");
         // It may close the connection before it has read everything.
@@ -59,7 +59,7 @@ impl Attacked {
         self.memory_is_bounded(attack);
     }
 
-    /// A node that dials the attacked one is refused, and learns nothing.
+    /// Starts a node that dials the attacked one, and is refused and learns nothing.
     async fn refuses(&self, attack: &str, cookie: PathBuf, tls: Option<PathBuf>) {
         let name = "stranger".parse().expect("it is a name");
         let log = self.cluster.directory().join(format!("{attack}.log"));
@@ -68,15 +68,16 @@ impl Attacked {
         let stranger = NodeProcess::start(&launch).await.expect("it starts");
         stranger.client().add("from the stranger", 1).await.expect("it counts for itself");
         let log = || std::fs::read_to_string(&launch.log).expect("it has a log");
-        let refused =
-            self.cluster.until("a stranger tries in vain", NEVER, |_| log().contains("still not connected"));
+        let refused = self
+            .cluster
+            .wait_until("a stranger tries in vain", NEVER, |_| log().contains("still not connected"));
         refused.await.expect("it is refused again and again");
-        let knows = stranger.client().standing().await.expect("it runs");
+        let knows = stranger.client().report().await.expect("it runs");
         assert_eq!((knows.total.operations, knows.peers), (1, vec![]), "{attack}");
         self.memory_is_bounded(attack);
     }
 
-    /// Sockets that say nothing, more than the node will have.
+    /// Opens silent sockets, more than the node accepts.
     async fn idle_sockets(&self) {
         let mut idle = JoinSet::new();
         for _ in 0..IDLE_SOCKETS {
@@ -88,14 +89,14 @@ impl Attacked {
         self.memory_is_bounded("idle sockets, later");
     }
 
-    /// Nobody has noticed anything.
+    /// Checks that the cluster is exact and that no connection between its nodes was lost.
     async fn counts_on(self) {
         self.stop.send_replace(true);
         let mut sent = Vec::new();
         for load in self.loads {
             sent.extend(load.await.expect("senders do not panic"));
         }
-        self.cluster.settle(NEVER).await.expect("they agree");
+        self.cluster.wait_until_converged(NEVER).await.expect("they agree");
         self.cluster.compare(&sent, &[]).await.expect("it is exact");
         for report in self.cluster.reports().await.expect("they run").values() {
             let peers: Vec<_> = report.peers.iter().map(|peer| (peer.node.as_str(), peer.is_up)).collect();
@@ -108,7 +109,7 @@ impl Attacked {
     }
 }
 
-/// One small load after another until told to stop.
+/// Sends one small load after another until told to stop.
 fn load(node: Client, stopped: watch::Receiver<bool>, seed: u64) -> JoinHandle<Vec<Sent>> {
     tokio::spawn(async move {
         let mut sent = Vec::new();

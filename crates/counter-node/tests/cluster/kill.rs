@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use counter_chaos::{Client, Cluster, Driver, Plan, Reports, Sent};
 use counter_cluster::{REPLICATE_AT_LEAST_EVERY, REPLICATE_EVERY, Total};
-use counter_node::harness::{Client, Cluster, Driver, Plan, Reports, Sent};
-use counter_node::requests::Report;
+use counter_node_protocol::Report;
 use counter_protocol::CounterName;
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
@@ -13,8 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::setup::{NEVER, alone, cluster};
 use super::writer::{Writer, longest_pause};
 
-/// Time without an acknowledgement that the others may have. It is far more than it takes, for machines that have other
-/// things to do.
+/// Maximum time without an acknowledgement at the others. It is far more than it takes, for machines that are busy.
 const PAUSE_AT_MOST: Duration = Duration::from_secs(1);
 
 const BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -23,8 +22,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(5);
 const WATCHED: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 50;
 
-/// What is counted on the node that is to be killed, and by how much more than twice the longest interval between two
-/// arrivals its last moment may be lost: by some rounds where a round is one batch, by one of the longest where it is many.
+/// Loads of the node that is to be killed, each with the slack of the bound on what is lost, which is twice the longest
+/// interval between two arrivals: some rounds where a round is one batch, one of the longest rounds where it is many.
 const LOADS: [(&str, Plan, Duration); 4] = {
     let few = REPLICATE_EVERY.saturating_mul(2);
     let endless = Plan { operations: u64::MAX, names: 1_000, seed: 5, at_once: 250, per_second: None };
@@ -68,13 +67,13 @@ async fn a_kill_loses_no_more_than_the_others_were_behind() {
     }
 }
 
-/// The longest time between two moments at which a peer came to hold more of a replica.
+/// Returns the longest time between two moments at which a peer came to hold more operations of a replica.
 async fn longest_interval(peer: &Client, replica: &str) -> Duration {
     let begun = Instant::now();
     let (mut operations, mut arrivals) = (0, Vec::new());
     while arrivals.len() <= ROUNDS || begun.elapsed() < WATCHED {
         assert!(begun.elapsed() < NEVER, "only {} rounds have arrived", arrivals.len());
-        let now = operations_of(replica, &peer.standing().await.unwrap());
+        let now = operations_of(replica, &peer.report().await.unwrap());
         if now > operations {
             operations = now;
             arrivals.push(Instant::now());
@@ -84,24 +83,24 @@ async fn longest_interval(peer: &Client, replica: &str) -> Duration {
     arrivals.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
 }
 
-/// Kills a node, and returns when that was, after the others have noticed it.
+/// Kills a node, waits until the others have noticed it, and returns the time of the kill.
 async fn kill(cluster: &mut Cluster, node: usize) -> Instant {
     let name = cluster.name(node).clone();
     let killed = Instant::now();
     cluster.kill(node).await.unwrap();
     let is_down = |reports: &Reports| reports.values().all(|report| !report.sees(&name));
-    cluster.until("it is down", NEVER, is_down).await.unwrap();
+    cluster.wait_until("it is down", NEVER, is_down).await.unwrap();
     killed
 }
 
-/// What the others hold, once all that one of them got of a replica is with both.
+/// Returns the counters of the others, once both hold the same operations of a replica.
 async fn held_of(cluster: &Cluster, replica: &str) -> BTreeMap<CounterName, Total> {
     let both_know = |reports: &Reports| {
         let mut held = reports.values().map(|report| operations_of(replica, report));
         let first = held.next();
         held.all(|held| Some(held) == first)
     };
-    cluster.until("both know the same of it", NEVER, both_know).await.unwrap();
+    cluster.wait_until("both know the same of it", NEVER, both_know).await.unwrap();
     cluster.client(0).unwrap().everything().await.unwrap().into_iter().collect()
 }
 
@@ -132,12 +131,12 @@ async fn the_others_go_on_when_a_node_is_killed_and_it_is_soon_back() {
     // One more was under way.
     assert!((1..=acknowledged + 1).contains(&kept), "{kept} of {acknowledged}");
 
-    let held = cluster.client(0).unwrap().standing().await.unwrap().total;
+    let held = cluster.client(0).unwrap().report().await.unwrap().total;
     let restarted = Instant::now();
     cluster.restart(2).await.unwrap();
     let is_back = |reports: &Reports| reports[&name].total.operations >= held.operations;
-    cluster.until("c has it all", BACK_WITHIN, is_back).await.unwrap();
-    cluster.connected(BACK_WITHIN).await.unwrap();
+    cluster.wait_until("c has it all", BACK_WITHIN, is_back).await.unwrap();
+    cluster.wait_until_connected(BACK_WITHIN).await.unwrap();
     println!("back {:?} after it was started again", restarted.elapsed());
     assert!(restarted.elapsed() <= BACK_WITHIN);
 
@@ -147,7 +146,7 @@ async fn the_others_go_on_when_a_node_is_killed_and_it_is_soon_back() {
     let (a, b) = (a.finish().await, b.finish().await);
     println!("the longest pauses of the others: {:?} and {:?}", longest_pause(&a), longest_pause(&b));
     assert!(longest_pause(&a).max(longest_pause(&b)) <= PAUSE_AT_MOST);
-    cluster.settle(NEVER).await.unwrap();
+    cluster.wait_until_converged(NEVER).await.unwrap();
     let counted = [a.len() as u128, b.len() as u128, kept + 10];
     let total = |operations: u128| Total { value: operations.cast_signed(), operations };
     let expected = names.map(CounterName::from_static).into_iter().zip(counted.map(total));

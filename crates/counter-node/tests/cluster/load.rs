@@ -1,8 +1,8 @@
-//! Nodes that nothing happens to.
+//! Nodes without faults.
 
 use std::time::Duration;
 
-use counter_node::requests::Request;
+use counter_node_protocol::Request;
 use counter_protocol::CounterName;
 
 use super::setup::{NEVER, alone, cluster, plan, send, sent, shared};
@@ -15,7 +15,7 @@ async fn after_a_load_on_each_of_three_all_hold_the_exact_totals_within_a_second
     let sending: Vec<_> =
         (0..3).map(|node| send(cluster.client(node).unwrap(), plan(50_000, 1 + node as u64))).collect();
     let sent = sent(sending).await;
-    let took = cluster.settle(Duration::from_secs(1)).await.unwrap();
+    let took = cluster.wait_until_converged(Duration::from_secs(1)).await.unwrap();
     println!("all agree {took:?} after the load");
     cluster.compare(&sent, &[]).await.unwrap();
     for report in cluster.reports().await.unwrap().values() {
@@ -41,7 +41,7 @@ async fn a_node_that_is_told_to_go_hands_over_what_it_has_counted() {
             // The node is gone for good, so a fresh reading would miss it.
             let value = Request::Value { name: CounterName::new(name).unwrap(), fresh_ms: None };
             let answer = cluster.client(node).unwrap().ask(value).await.unwrap();
-            let counter_node::requests::Answer::Value(total, _) = answer else { panic!("{answer:?}") };
+            let counter_node_protocol::Answer::Value(total, _) = answer else { panic!("{answer:?}") };
             // One more was under way.
             assert!(
                 (acknowledged..=acknowledged + 1).contains(&total.operations),
@@ -49,5 +49,5 @@ async fn a_node_that_is_told_to_go_hands_over_what_it_has_counted() {
             );
         }
     }
-    cluster.settle(NEVER).await.unwrap();
+    cluster.wait_until_converged(NEVER).await.unwrap();
 }

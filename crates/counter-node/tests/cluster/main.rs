@@ -1,4 +1,4 @@
-//! Clusters of real processes: what they hold after load, kills, cuts, stops and attacks. Figures are printed with
+//! Clusters of real processes: their counters after load, kills, partitions, pauses and attacks. Figures are printed with
 //! `--nocapture`.
 
 #![expect(

@@ -1,13 +1,13 @@
-//! What all these tests begin with.
+//! Clusters and loads for all these tests.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use counter_node::harness::{Client, Cluster, ClusterOptions, Driver, Plan, Sent};
+use counter_chaos::{Client, Cluster, ClusterOptions, Driver, Plan, Sent};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::task::JoinHandle;
 
-/// Nothing takes so long, unless it never happens.
+/// Deadline of everything that is expected to happen.
 pub(crate) const NEVER: Duration = Duration::from_secs(30);
 
 /// Tests of one process that look at the clock have the machine to themselves; the others share it.

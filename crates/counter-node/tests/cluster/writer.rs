@@ -1,8 +1,8 @@
-//! Somebody who counts one operation after another, and remembers when each was acknowledged.
+//! A client that sends one operation after another, and records the time of each acknowledgement.
 
 use std::time::Duration;
 
-use counter_node::harness::Client;
+use counter_chaos::Client;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -32,20 +32,20 @@ impl Writer {
         Self { stop, acknowledged, task }
     }
 
-    /// Waits until so many have been acknowledged.
+    /// Waits until this number of operations has been acknowledged.
     pub(crate) async fn acknowledged(&mut self, operations: usize) {
         let enough = self.acknowledged.wait_for(|&acknowledged| acknowledged >= operations);
         tokio::time::timeout(NEVER, enough).await.expect("nodes answer").expect("the writer is at work");
     }
 
-    /// Stops after the operation under way, and returns when each was acknowledged.
+    /// Stops after the operation under way, and returns the time of each acknowledgement.
     pub(crate) async fn finish(self) -> Vec<Instant> {
         self.stop.send_replace(true);
         self.task.await.expect("writers do not panic")
     }
 }
 
-/// The longest time without an acknowledgement.
+/// Returns the longest time without an acknowledgement.
 pub(crate) fn longest_pause(times: &[Instant]) -> Duration {
     times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use counter_node::harness::{Launch, NodeProcess};
+use counter_chaos::{Launch, NodeProcess};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
 
@@ -13,7 +13,7 @@ use super::setup::{Files, NEVER};
 async fn until_sees(node: &NodeProcess, peer: &str) {
     let begun = Instant::now();
     loop {
-        let peers = node.client().standing().await.expect("it answers").peers;
+        let peers = node.client().report().await.expect("it answers").peers;
         let up: Vec<_> = peers.iter().filter(|peer| peer.is_up).map(|peer| peer.node.as_str()).collect();
         if up == [peer] {
             return;

@@ -1,11 +1,11 @@
-//! What the exit code says about the peers.
+//! Exit codes, by the state of the peers.
 
-use counter_node::harness::Proxy;
 use nix::sys::signal::Signal;
+use tcp_proxy::TcpProxy;
 
 use super::setup::{Files, NEVER, Node, until_held, until_reported};
 
-/// The one line that says who lacks something.
+/// Returns the one line that names the peers that lack something.
 fn lacking(said: &str) -> &str {
     let mut lines = said.lines().filter(|line| line.starts_with("counter-node: "));
     let line = lines.next().expect("there is a line");
@@ -63,7 +63,7 @@ async fn a_node_whose_peers_have_everything_exits_with_0() {
 async fn what_was_counted_before_a_peer_came_is_handed_over_however_soon_the_node_goes() {
     const NAMES: u64 = 50_000;
     for _ in 0..3 {
-        let (files, wire) = (Files::new(), Proxy::start().await.unwrap());
+        let (files, wire) = (Files::new(), TcpProxy::start().await.unwrap());
         let b = files.peer("b").await;
         let arguments = ["--json", "--report-every", "20ms", "--peer", &wire.address().to_string()];
         let (mut node, mut reports) = Node::start(&files, &arguments);
@@ -72,12 +72,12 @@ async fn what_was_counted_before_a_peer_came_is_handed_over_however_soon_the_nod
         node.write(b"\n").await;
         until_reported(&mut reports, |report| report.names == NAMES).await;
 
-        wire.lead_to(b.address());
+        wire.set_target(b.address());
         node.logs("a node is there").await;
         node.signal(Signal::SIGTERM);
         let (status, said) = node.ended().await;
         assert_eq!(status.code(), Some(0), "{said}");
-        let held = b.client().standing().await.unwrap();
+        let held = b.client().report().await.unwrap();
         assert_eq!((held.names, held.total.operations), (NAMES, NAMES.into()));
     }
 }

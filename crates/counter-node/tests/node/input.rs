@@ -8,10 +8,10 @@ use super::setup::{Files, NEVER, Node, until_reported};
 
 const REPORTS: [&str; 3] = ["--json", "--report-every", "20ms"];
 
-/// How much memory any input may cost.
+/// Maximum memory that any input may take.
 const MEMORY: u64 = 16 * 1024 * 1024;
 
-/// Far more than fits into that.
+/// Size of an input that is far larger than that.
 const ENDLESS: usize = 256 * 1024 * 1024;
 
 #[tokio::test]

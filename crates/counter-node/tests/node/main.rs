@@ -1,4 +1,4 @@
-//! One node as a process: what it makes of its arguments, its input, its output and signals, and how it exits.
+//! One node as a process: its arguments, input, output, signals and exit codes.
 
 #[cfg(test)]
 mod connections;

@@ -1,4 +1,4 @@
-//! A standard output or a standard error that nobody reads, or that is closed.
+//! Standard output and standard error without a reader, or closed.
 
 use std::io::{PipeReader, PipeWriter, Write, pipe};
 use std::process::Stdio;
@@ -7,17 +7,17 @@ use nix::sys::signal::Signal;
 
 use super::setup::{Files, Node, until_held};
 
-/// What Linux keeps for the reader of a pipe.
+/// Capacity of a pipe on Linux.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// A pipe with no room: the first byte that is written blocks.
+/// Returns a pipe with no room: the first byte that is written blocks.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().expect("there are files left");
     writer.write_all(&[b'\n'; PIPE_BYTES]).expect("it is open");
     (reader, writer)
 }
 
-/// A pipe that nobody can read: the first byte that is written fails.
+/// Returns a pipe without a reader: the first byte that is written fails.
 fn closed_pipe() -> PipeWriter {
     pipe().expect("there are files left").1
 }

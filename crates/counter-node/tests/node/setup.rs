@@ -1,12 +1,12 @@
-//! Processes under test, and a peer that tells what has reached it.
+//! Processes under test, and peers that report what has reached them.
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use counter_chaos::{Launch, NodeProcess};
 use counter_cluster::transport::Cookie;
-use counter_node::harness::{Launch, NodeProcess};
-use counter_node::requests::{Answer, Report, Request};
+use counter_node_protocol::{Answer, Report, Request};
 use counter_protocol::CounterName;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,10 +15,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-/// Nothing takes so long, unless it never happens.
+/// Deadline of everything that is expected to happen.
 pub(crate) const NEVER: Duration = Duration::from_secs(30);
 
-const LOG: &str = "warn,ractor_cluster=error,counter_node=info,counter_cluster=info";
+const LOG: &str = "warn,ractor_cluster=error,counter_cli=info,counter_node=info,counter_cluster=info";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
 
@@ -36,12 +36,12 @@ impl Files {
         self.0.path().join("cookie")
     }
 
-    /// A node that answers requests.
+    /// Starts a node that answers requests.
     pub(crate) async fn peer(&self, name: &str) -> NodeProcess {
         NodeProcess::start(&self.launch(name)).await.expect("it starts")
     }
 
-    /// How such a node is started.
+    /// Returns the launch of such a node.
     pub(crate) fn launch(&self, name: &str) -> Launch {
         Launch {
             program: PROGRAM.into(),
@@ -70,12 +70,12 @@ impl Node {
         (node, BufReader::new(stdout).lines())
     }
 
-    /// Starts a node whose standard output nobody needs.
+    /// Starts a node whose standard output is dropped.
     pub(crate) fn start_silent(files: &Files, arguments: &[&str]) -> Self {
         Self::start_with(files, arguments, Stdio::null(), Stdio::piped())
     }
 
-    /// Starts a node with a standard output and perhaps a standard error of the caller's.
+    /// Starts a node with the given standard output and standard error.
     pub(crate) fn start_with(
         files: &Files,
         arguments: &[&str],
@@ -106,7 +106,7 @@ impl Node {
         kill(Pid::from_raw(id.cast_signed()), signal).expect("it runs");
     }
 
-    /// Waits until it has logged this.
+    /// Waits until it has logged a line with this part.
     pub(crate) async fn logs(&mut self, part: &str) {
         let stderr = self.stderr.as_mut().expect("a pipe");
         let logged = async {
@@ -120,7 +120,7 @@ impl Node {
         timeout(NEVER, logged).await.expect("it logs it");
     }
 
-    /// Waits for its end, and returns what it has written to the standard error since.
+    /// Waits for its end, and returns the rest of its standard error.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let mut rest = String::new();
         let ended = async {
@@ -133,7 +133,7 @@ impl Node {
         (status, rest)
     }
 
-    /// Its greatest memory so far.
+    /// Returns its peak memory so far.
     pub(crate) fn peak_bytes(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id().expect("it runs"));
         let status = std::fs::read_to_string(status).expect("Linux tells");
@@ -158,7 +158,7 @@ pub(crate) async fn until_reported(
     timeout(NEVER, reported).await.expect("it is reported");
 }
 
-/// Waits until a peer holds so many operations of a counter.
+/// Waits until a peer holds this number of operations of a counter.
 pub(crate) async fn until_held(peer: &NodeProcess, name: &'static str, operations: u128) {
     let begun = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Being told to go once, and twice.
+//! Signals: one, and a second one.
 
 use nix::sys::signal::Signal;
 

@@ -2,7 +2,7 @@ use std::io::{self, BufRead, ErrorKind, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// The first byte of a member.
+/// First byte of a member.
 const MAGIC: u8 = 0x1f;
 
 /// Content of a gzip file: that of its members, one after the other, each with its checksum verified.
@@ -63,8 +63,8 @@ fn explain(error: io::Error) -> io::Error {
     }
 }
 
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, what)
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, message)
 }
 
 #[cfg(test)]

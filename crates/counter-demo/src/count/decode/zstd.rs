@@ -9,7 +9,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 pub(super) struct Frames<R> {
     input: R,
     decoder: FrameDecoder,
-    /// Bytes of the present frame's content so far; `None` between frames.
+    /// Bytes of the current frame's content so far; `None` between frames.
     content_len: Option<u64>,
 }
 
@@ -18,7 +18,7 @@ impl<R: BufRead> Frames<R> {
         Self { input, decoder: FrameDecoder::new(), content_len: None }
     }
 
-    /// Begins the next frame, or skips it. False at the end of the input.
+    /// Begins the next frame, or skips it. Returns false at the end of the input.
     fn begin(&mut self) -> io::Result<bool> {
         if self.input.fill_buf()?.is_empty() {
             return Ok(false);
@@ -81,7 +81,7 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-/// The error in the terms of somebody who has a file, not a decoder.
+/// Rewords an error for somebody who has a file, not a decoder.
 fn explain(error: &FrameDecoderError) -> io::Error {
     match error {
         FrameDecoderError::WindowSizeTooBig { requested, max } => {
@@ -103,8 +103,8 @@ fn truncated() -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, "truncated zstd data")
 }
 
-fn invalid(what: impl Into<String>) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, what.into())
+fn invalid(message: impl Into<String>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, message.into())
 }
 
 #[cfg(test)]

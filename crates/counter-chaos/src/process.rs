@@ -1,4 +1,4 @@
-//! One node in a process of its own.
+//! A node in a process of its own, and clients of it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use counter_cluster::{NodeName, Total};
+use counter_node_protocol::{Answer, Listening, Report, Request};
 use counter_protocol::{CounterName, NameTooLong};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,40 +20,38 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::requests::{Answer, Listening, Report, Request};
-
-/// How long a node may take to answer. It is generous: a machine with little to spare is not a fault of the node.
+/// Time that a node has to answer. It is generous: a busy machine is not a fault of the node.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long other nodes may take to answer when a value is to be fresh.
+/// Time that other nodes have to answer a fresh read, in milliseconds.
 const FRESH_MS: u64 = 10_000;
 
-/// How many requests wait for a node's standard input.
+/// Maximum number of requests that wait for a node's standard input.
 const REQUESTS_AHEAD: usize = 64;
 
-/// What a node's log is to say.
+/// Log filter of the nodes.
 const LOG: &str = "info,counter_cluster=debug,ractor=warn,ractor_cluster=error";
 
-/// How to start a node's process.
+/// Arguments of a node's process.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// The program, `counter-node`.
+    /// Path of the executable `counter-node`.
     pub program: PathBuf,
-    /// What the node is called.
+    /// Name of the node.
     pub name: NodeName,
-    /// The file with the cluster's cookie.
+    /// Path of the cookie file.
     pub cookie: PathBuf,
-    /// The directory with its certificate; without one, it speaks plaintext.
+    /// Directory of its certificate; without one, its connections are not encrypted.
     pub tls: Option<PathBuf>,
-    /// Whom it dials.
+    /// Addresses that it dials.
     pub peers: Vec<SocketAddr>,
-    /// Where its log goes, behind what is there.
+    /// Path of the log file, which is appended to.
     pub log: PathBuf,
-    /// Further arguments of the program.
+    /// Further arguments.
     pub arguments: Vec<String>,
 }
 
-/// A node's process. It is killed when this is dropped.
+/// Process of a node, which is killed when this is dropped.
 #[derive(Debug)]
 pub struct NodeProcess {
     child: Child,
@@ -61,7 +60,7 @@ pub struct NodeProcess {
     listening: Listening,
 }
 
-/// Asks a node. Clones ask the same process, all at once if need be.
+/// Client of a node. Clones send to the same process, also at the same time.
 #[derive(Clone, Debug)]
 pub struct Client {
     lines: mpsc::Sender<String>,
@@ -69,14 +68,14 @@ pub struct Client {
     next: Arc<AtomicU64>,
 }
 
-/// Who waits for which answer; nothing once the process says nothing any more.
+/// Callers that wait for an answer, by the number of the request; none once the process has closed its output.
 type Pending = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>;
 
 impl NodeProcess {
     /// Starts a node, and returns when it listens.
     ///
     /// # Errors
-    /// If there is no such program, or it does not get so far.
+    /// If there is no such executable, or it ends before it listens.
     pub async fn start(launch: &Launch) -> anyhow::Result<Self> {
         let Launch { program, name, cookie, tls, peers, log, arguments } = launch;
         let log_file = File::options().create(true).append(true).open(log).context("failed to open a log")?;
@@ -92,35 +91,35 @@ impl NodeProcess {
         let mut child =
             command.kill_on_drop(true).process_group(0).spawn().context("failed to start a node")?;
         let id = child.id().context("failed to start a node: it has ended")?;
-        let pid = Pid::from_raw(i32::try_from(id).context("failed to understand a process id")?);
+        let pid = Pid::from_raw(i32::try_from(id).context("failed to parse a process id")?);
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            bail!("failed to speak to a node: it has no pipes");
+            bail!("failed to start a node: it has no pipes");
         };
         let client = Client::new(stdin, stdout);
         let listening = match client.ask(Request::Listening {}).await {
             Ok(Answer::Listening(listening)) => listening,
             Ok(answer) => bail!("failed to start {name}: it answered {answer:?}"),
             Err(error) => {
-                let said = std::fs::read_to_string(log).unwrap_or_default();
-                bail!("failed to start {name}: {error}; it said:\n{said}");
+                let log = std::fs::read_to_string(log).unwrap_or_default();
+                bail!("failed to start {name}: {error}; its log:\n{log}");
             }
         };
         Ok(Self { child, pid, client, listening })
     }
 
-    /// What can ask it, from anywhere.
+    /// Returns a client.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Where it listens.
+    /// Address at which it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.listening.address
     }
 
-    /// Which incarnation of the node it is, as `NODE#INCARNATION`.
+    /// Incarnation of the node, as `NODE#INCARNATION`.
     #[must_use]
     pub fn replica(&self) -> &str {
         &self.listening.replica
@@ -129,33 +128,32 @@ impl NodeProcess {
     /// Sends a signal.
     ///
     /// # Errors
-    /// If the process is gone.
+    /// If the process has ended.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         kill(self.pid, signal).with_context(|| format!("failed to send {signal}"))
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     ///
     /// # Errors
     /// If it takes longer than the deadline.
     pub async fn ended(&mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
         let ended = timeout(deadline, self.child.wait()).await;
         ended
-            .map_err(|_| anyhow!("a node has not ended in {deadline:?}"))?
+            .map_err(|_| anyhow!("a node that has not ended within {deadline:?}"))?
             .context("failed to wait for a node")
     }
 
-    /// How much memory it has, in bytes.
+    /// Returns its resident memory in bytes.
     ///
     /// # Errors
-    /// If the system does not say so as Linux does.
+    /// If `/proc` is not as on Linux.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
         let status = format!("/proc/{}/status", self.pid);
-        let status = std::fs::read_to_string(status).context("failed to read how much memory a node has")?;
+        let status = std::fs::read_to_string(status).context("failed to read the memory of a node")?;
         let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
-        let kilobytes = kilobytes.context("failed to find how much memory a node has")?;
-        Ok(1024
-            * kilobytes.trim().parse::<u64>().context("failed to understand how much memory a node has")?)
+        let kilobytes = kilobytes.context("failed to find the memory of a node")?;
+        Ok(1024 * kilobytes.trim().parse::<u64>().context("failed to parse the memory of a node")?)
     }
 }
 
@@ -169,36 +167,36 @@ impl Client {
         Self { lines, pending, next: Arc::default() }
     }
 
-    /// Asks, and waits for the answer for [`ANSWER_DEADLINE`].
+    /// Sends a request, and waits for the answer up to [`ANSWER_DEADLINE`].
     ///
     /// # Errors
-    /// If the node fails to do it, is gone, or takes longer.
+    /// If the node fails to carry it out, has ended, or takes longer.
     pub async fn ask(&self, request: Request) -> anyhow::Result<Answer> {
         self.ask_within(request, ANSWER_DEADLINE).await
     }
 
-    /// The same with another deadline.
+    /// Sends a request, and waits for the answer up to a deadline.
     ///
     /// # Errors
-    /// If the node fails to do it, is gone, or takes longer.
+    /// If the node fails to carry it out, has ended, or takes longer.
     pub async fn ask_within(&self, request: Request, deadline: Duration) -> anyhow::Result<Answer> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let line = serde_json::to_string(&(number, request)).context("failed to write a request")?;
         let (answered, answer) = oneshot::channel();
         match lock(&self.pending).as_mut() {
             Some(pending) => pending.insert(number, answered),
-            None => bail!("the node is gone"),
+            None => bail!("a node that has ended"),
         };
         let asked = async {
-            self.lines.send(line).await.map_err(|_| anyhow!("the node is gone"))?;
-            answer.await.map_err(|_| anyhow!("the node went without an answer"))
+            self.lines.send(line).await.map_err(|_| anyhow!("a node that has ended"))?;
+            answer.await.map_err(|_| anyhow!("a node that has ended without an answer"))
         };
         let outcome = timeout(deadline, asked).await;
         if let Some(pending) = lock(&self.pending).as_mut() {
             pending.remove(&number);
         }
-        match outcome.map_err(|_| anyhow!("the node has not answered in {deadline:?}"))?? {
-            Answer::Failed(reason) => bail!("the node could not: {reason}"),
+        match outcome.map_err(|_| anyhow!("no answer from a node within {deadline:?}"))?? {
+            Answer::Failed(reason) => bail!("refusal by a node: {reason}"),
             answer => Ok(answer),
         }
     }
@@ -206,7 +204,8 @@ impl Client {
     /// Counts one operation.
     ///
     /// # Errors
-    /// If the node fails to do it, is gone, or takes longer than [`ANSWER_DEADLINE`]; or if the name is too long. It may have been counted then.
+    /// If the node has ended or takes longer than [`ANSWER_DEADLINE`], and then the operation may have been counted; or if
+    /// the name is too long.
     pub async fn add(
         &self,
         name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
@@ -214,48 +213,49 @@ impl Client {
     ) -> anyhow::Result<()> {
         match self.ask(Request::Add { name: CounterName::new(name)?, amount }).await? {
             Answer::Added => Ok(()),
-            other => bail!("a node answered {other:?} to an operation"),
+            other => bail!("unexpected answer to an operation: {other:?}"),
         }
     }
 
-    /// A counter's value, after all other nodes have been asked for it.
+    /// Reads a counter after all other nodes have been asked for it.
     ///
     /// # Errors
-    /// If the node fails to do it, is gone, or takes longer than [`ANSWER_DEADLINE`]; or if another node does not answer.
+    /// If the node has ended or takes longer than [`ANSWER_DEADLINE`]; if another node does not answer; or if the name is
+    /// too long.
     pub async fn fresh_value(
         &self,
         name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
     ) -> anyhow::Result<Total> {
         match self.ask(Request::Value { name: CounterName::new(name)?, fresh_ms: Some(FRESH_MS) }).await? {
             Answer::Value(total, unanswered) if unanswered.is_empty() => Ok(total),
-            other => bail!("a node answered {other:?} to a counter's value"),
+            other => bail!("unexpected answer to a fresh read: {other:?}"),
         }
     }
 
-    /// All counters that the node knows.
+    /// Reads all counters that the node holds.
     ///
     /// # Errors
-    /// If the node is gone, or takes longer than [`ANSWER_DEADLINE`].
+    /// If the node has ended, or takes longer than [`ANSWER_DEADLINE`].
     pub async fn everything(&self) -> anyhow::Result<Vec<(CounterName, Total)>> {
         match self.ask(Request::Top { n: usize::MAX }).await? {
             Answer::Top(all) => Ok(all),
-            other => bail!("a node answered {other:?} to what it holds"),
+            other => bail!("unexpected answer to a read of all counters: {other:?}"),
         }
     }
 
-    /// How things stand, as the node sees it.
+    /// Reads the status of the cluster, as the node sees it.
     ///
     /// # Errors
-    /// If the node is gone, or takes longer than [`ANSWER_DEADLINE`].
-    pub async fn standing(&self) -> anyhow::Result<Report> {
+    /// If the node has ended, or takes longer than [`ANSWER_DEADLINE`].
+    pub async fn report(&self) -> anyhow::Result<Report> {
         match self.ask(Request::Standing { fresh_ms: None }).await? {
             Answer::Standing(report) => Ok(report),
-            other => bail!("a node answered {other:?} to how things stand"),
+            other => bail!("unexpected answer to a read of the status: {other:?}"),
         }
     }
 }
 
-/// Writes lines whole, whoever gives up on them meanwhile.
+/// Writes requests, each as a whole line, also if the caller has given up on it.
 async fn write(mut stdin: ChildStdin, mut lines: mpsc::Receiver<String>) {
     while let Some(mut line) = lines.recv().await {
         line.push('\n');
@@ -267,14 +267,14 @@ async fn write(mut stdin: ChildStdin, mut lines: mpsc::Receiver<String>) {
 
 async fn read(mut lines: Lines<BufReader<ChildStdout>>, pending: Pending) {
     while let Ok(Some(line)) = lines.next_line().await {
-        // Anything else is an answer to a request that was not understood: whoever asked finds it missing.
+        // Anything else is an answer to a request that was not understood: the caller finds it missing.
         let Ok((number, answer)) = serde_json::from_str::<(u64, Answer)>(&line) else { continue };
         let answered = lock(&pending).as_mut().and_then(|pending| pending.remove(&number));
         if let Some(answered) = answered {
             let _ = answered.send(answer);
         }
     }
-    // Drops the senders, and whoever waits learns it.
+    // Drops the senders, from which the callers learn it.
     let waiting = lock(&pending).take();
     drop(waiting);
 }

@@ -1,4 +1,4 @@
-//! Whether what readers were told can be true, given what writers did and when. Pure.
+//! A check of the values that readers got against the operations of writers, both with their times. Pure.
 //!
 //! A read of a counter that was begun after some operations had been acknowledged must see them. It may see those that
 //! were under way, and nothing else. With `D` the former and `P` the latter, a read of signed counters is right only if
@@ -16,83 +16,83 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use counter_cluster::Total;
 
-/// Tells the order of events, in whichever task they happen.
+/// Logical clock that orders events of all tasks.
 #[derive(Debug, Default)]
 pub struct Clock(AtomicU64);
 
 impl Clock {
-    /// A time later than all that were told before.
+    /// Returns a time later than all that it has returned before.
     pub fn now(&self) -> u64 {
         self.0.fetch_add(1, Ordering::SeqCst)
     }
 }
 
-/// An operation, as its sender saw it.
+/// Operation, as its sender saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Add {
-    /// The counter.
+    /// Name of the counter.
     pub name: String,
-    /// What was to be added.
+    /// Amount to add.
     pub amount: i64,
-    /// Before it was sent.
+    /// Time before it was sent.
     pub begun: u64,
-    /// After it was acknowledged, if it ever was.
+    /// Time after it was acknowledged, if it ever was.
     pub acknowledged: Option<u64>,
 }
 
-/// A reading, as its reader saw it.
+/// Read, as its reader saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// The counter.
+    /// Name of the counter.
     pub name: String,
-    /// Before it was asked for.
+    /// Time before it was asked for.
     pub begun: u64,
-    /// After the answer.
+    /// Time after the answer.
     pub ended: u64,
-    /// The answer.
+    /// Value and number of operations in the answer.
     pub total: Total,
 }
 
-/// What all senders and readers saw.
+/// Operations and reads of all senders and readers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// All operations, in any order.
+    /// Operations, in any order.
     pub adds: Vec<Add>,
-    /// All readings, in any order.
+    /// Reads, in any order.
     pub reads: Vec<Read>,
 }
 
-/// A reading that cannot be true.
+/// Read that cannot be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// Acknowledged operations are missing, or there are some that nobody had sent, or they were counted twice.
-    #[error("a read is not between {least:?} and {most:?}: {read:?}")]
+    /// Acknowledged operations are missing, or there are some that no sender had sent, or some were counted twice.
+    #[error("read not between {least:?} and {most:?}: {read:?}")]
     OutOfBounds {
-        /// The reading.
+        /// Read that is wrong.
         read: Read,
-        /// The least that it could be.
+        /// Lower bound.
         least: Total,
-        /// The most.
+        /// Upper bound.
         most: Total,
     },
-    /// It does not see what an earlier one saw.
-    #[error("a read sees less than {operations} operations, which an earlier one saw: {read:?}")]
+    /// It misses operations that an earlier read has seen.
+    #[error("read of less than the {operations} operations that an earlier one saw: {read:?}")]
     Backwards {
-        /// The reading.
+        /// Read that is wrong.
         read: Read,
-        /// What had been seen.
+        /// Number of operations in the earlier read.
         operations: u128,
     },
 }
 
 impl History {
-    /// Adds what somebody else saw, by the same clock.
+    /// Adds the operations and reads of another task, by the same clock.
     pub fn extend(&mut self, other: Self) {
         self.adds.extend(other.adds);
         self.reads.extend(other.reads);
     }
 
-    /// Looks at every reading.
+    /// Checks every read.
     ///
     /// # Errors
     /// The first [`Violation`].

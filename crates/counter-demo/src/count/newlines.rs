@@ -1,30 +1,30 @@
-//! Finds the ends of lines, 64 bytes at a time. Pure.
+//! Search for newlines, 64 bytes at a time. Pure.
 
-/// How much is looked at together: a bit for each byte.
+/// Bytes that are examined together: a bit of the mask for each.
 const BLOCK_BYTES: usize = u64::BITS as usize;
 
-/// Where the newlines are in some bytes, in order.
+/// Iterator over the positions of the newlines in some bytes.
 ///
-/// Lines to be counted are short, so a search that begins anew behind each newline spends most of its time on beginning.
-/// This one makes a mask of 64 bytes at once, and how long that takes does not depend on what is in them.
+/// Lines to be counted are short, so a search that starts again behind each newline spends most of its time on starting.
+/// This one makes a mask of 64 bytes at once, in a time that does not depend on what is in them.
 #[derive(Debug)]
-pub(super) struct Ends<'a> {
-    /// Newlines of the present block that have not been shown.
+pub(super) struct Newlines<'a> {
+    /// Newlines of the current block that have not been returned.
     mask: u64,
-    /// Where the present block begins.
+    /// Position of the current block.
     begun: usize,
-    /// What is behind it.
+    /// Bytes behind it.
     rest: &'a [u8],
 }
 
-impl<'a> Ends<'a> {
+impl<'a> Newlines<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
         // As if an empty block came before the first.
         Self { mask: 0, begun: 0_usize.wrapping_sub(BLOCK_BYTES), rest: bytes }
     }
 }
 
-impl Iterator for Ends<'_> {
+impl Iterator for Newlines<'_> {
     type Item = usize;
 
     #[inline]
@@ -32,13 +32,13 @@ impl Iterator for Ends<'_> {
         while self.mask == 0 {
             self.begun = self.begun.wrapping_add(BLOCK_BYTES);
             if let Some((block, rest)) = self.rest.split_first_chunk() {
-                (self.mask, self.rest) = (newlines(block), rest);
+                (self.mask, self.rest) = (newline_mask(block), rest);
             } else if self.rest.is_empty() {
                 return None;
             } else {
                 let mut block = [0; BLOCK_BYTES];
                 block[..self.rest.len()].copy_from_slice(self.rest);
-                (self.mask, self.rest) = (newlines(&block), &[]);
+                (self.mask, self.rest) = (newline_mask(&block), &[]);
             }
         }
         let end = self.begun + self.mask.trailing_zeros() as usize;
@@ -47,9 +47,9 @@ impl Iterator for Ends<'_> {
     }
 }
 
-/// A bit for each byte that is a newline.
+/// Mask with a bit for each byte that is a newline.
 #[inline]
-fn newlines(block: &[u8; BLOCK_BYTES]) -> u64 {
+fn newline_mask(block: &[u8; BLOCK_BYTES]) -> u64 {
     // First the bit that it has among its eight, which the compiler does for many bytes at once, then the sum of each eight.
     let mut bits = [0; BLOCK_BYTES];
     for (at, (bit, byte)) in bits.iter_mut().zip(block).enumerate() {
@@ -72,7 +72,7 @@ mod tests {
             bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\n' | 0x80), 8..12_u8, any::<u8>()], 0..200),
         ) {
             let expected: Vec<_> = (0..bytes.len()).filter(|&at| bytes[at] == b'\n').collect();
-            prop_assert_eq!(Ends::new(&bytes).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(Newlines::new(&bytes).collect::<Vec<_>>(), expected);
         }
     }
 }

@@ -1,26 +1,26 @@
-//! A load on each node, through the deaths of nodes.
+//! Loads on all nodes, which continue when a node is started again.
 
 use anyhow::{Context, bail, ensure};
 use tokio::task::JoinHandle;
 
-use super::{Client, Cluster, Driver, Plan, Sent};
+use crate::{Client, Cluster, Driver, Plan, Sent};
 
-/// What is being sent to all nodes.
+/// Loads that are being sent to all nodes.
 #[derive(Debug)]
 pub struct Loads {
-    /// By node.
+    /// Loads by the index of the node.
     nodes: Vec<Load>,
 }
 
 #[derive(Debug)]
 enum Load {
     Running(JoinHandle<(Driver, Sent)>),
-    /// The node has ended.
+    /// Rest of the load of a node that has ended.
     Paused(Driver),
 }
 
 impl Loads {
-    /// Begins to send a plan to each node.
+    /// Starts to send a plan to each node.
     ///
     /// # Errors
     /// If a node does not run.
@@ -30,37 +30,37 @@ impl Loads {
         Ok(Self { nodes })
     }
 
-    /// Takes note that a node has ended, and returns what was sent to it.
+    /// Waits until sending to a node that has ended is over, and returns the operations that were sent to it.
     ///
     /// # Errors
-    /// If that is known already, or sending has panicked.
+    /// If this was called since the node was started, or sending has panicked.
     ///
     /// # Panics
-    /// If there are not so many nodes; so does [`resume`](Self::resume).
+    /// If there is no such node; so does [`resume`](Self::resume).
     pub async fn ended(&mut self, node: usize) -> anyhow::Result<Sent> {
-        let Load::Running(running) = &mut self.nodes[node] else { bail!("a node has ended twice") };
+        let Load::Running(running) = &mut self.nodes[node] else { bail!("a node that has ended twice") };
         let (driver, sent) = running.await.context("failed to send a load")?;
         self.nodes[node] = Load::Paused(driver);
         Ok(sent)
     }
 
-    /// Sends the rest to a node that was started again.
+    /// Sends the rest of its plan to a node that was started again.
     pub fn resume(&mut self, node: usize, client: Client) {
         if let Load::Paused(driver) = self.nodes[node] {
             self.nodes[node] = Load::start(driver, client);
         }
     }
 
-    /// Waits until all is sent, and returns what was sent to each node since it was last started.
+    /// Waits until all is sent, and returns the operations that were sent to each node since it was last started.
     ///
     /// # Errors
     /// If a node has ended meanwhile.
     pub async fn finish(self) -> anyhow::Result<Vec<Sent>> {
         let mut all = Vec::new();
         for load in self.nodes {
-            let Load::Running(running) = load else { bail!("a node has not been started again") };
+            let Load::Running(running) = load else { bail!("a node that ended and was not started again") };
             let (driver, sent) = running.await.context("failed to send a load")?;
-            ensure!(driver.is_done(), "a node has ended while it was sent a load");
+            ensure!(driver.is_done(), "a node that has ended while it was sent a load");
             all.push(sent);
         }
         Ok(all)

@@ -1,22 +1,22 @@
-//! What a node has been seen to hold: the least that it holds later. Pure.
+//! Operations that a node was seen to hold, a lower bound of those it holds later. Pure.
 
 use std::collections::BTreeMap;
 
-use crate::requests::Report;
+use counter_node_protocol::Report;
 
-/// Operations of each replica that a node has been seen to hold.
+/// Number of operations of each replica that a node was seen to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen(BTreeMap<String, u128>);
 
-/// A node holds less than it held before.
+/// Node that holds fewer operations than before.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a node holds {now} operations of {replica}, and held {before} before")]
+#[error("{now} operations of {replica} on a node that held {before} before")]
 pub struct Backwards {
-    /// Whose operations.
+    /// Replica that has counted the operations.
     pub replica: String,
-    /// The former number of operations.
+    /// Number of operations before.
     pub before: u128,
-    /// The later one.
+    /// Number of operations now.
     pub now: u128,
 }
 
@@ -37,18 +37,18 @@ impl Seen {
         Ok(())
     }
 
-    /// Records that the node holds so many operations of a replica, at least.
+    /// Records that the node holds at least this number of operations of a replica.
     pub fn holds(&mut self, replica: &str, operations: u128) {
         let seen = self.0.entry(replica.to_owned()).or_default();
         *seen = operations.max(*seen);
     }
 
-    /// Records what was seen of the same node, or of another that holds the same by now.
+    /// Adds records of the same node, or of another that holds the same by now.
     pub fn extend(&mut self, other: &Self) {
         other.0.iter().for_each(|(replica, operations)| self.holds(replica, *operations));
     }
 
-    /// The number of operations of a replica that were seen.
+    /// Number of operations of a replica that were seen.
     #[must_use]
     pub fn of(&self, replica: &str) -> u128 {
         self.0.get(replica).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What nodes hold, compared with what was sent, which is worked out anew.
+//! Comparison of the counters that a node holds with those that follow from the operations that were sent. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,17 +8,17 @@ use counter_protocol::CounterName;
 
 use super::sent::Sent;
 
-/// What the others hold of what killed nodes had counted.
+/// Operations of killed nodes that the others hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// What they hold.
+    /// Their sum.
     pub total: Total,
-    /// How many operations they do not hold, though they were acknowledged.
+    /// Number of operations that were acknowledged and that the others do not hold.
     pub lost: u64,
 }
 
-/// Compares what a node holds of each name with what was sent: just that, of those that live; and of each one that was
-/// killed, of each name any number of the first operations.
+/// Compares the counters that a node holds with the operations that were sent. Of the nodes that live, it has to hold all;
+/// of each one that was killed, of each name any number of the first operations.
 ///
 /// # Errors
 /// If it holds anything else.
@@ -53,7 +53,7 @@ pub fn compare(alive: &[Sent], killed: &[Sent], held: &[(CounterName, Total)]) -
     }
 }
 
-/// By name, the amounts that were sent to each node, and how many of them were acknowledged.
+/// Returns by name the amounts that were sent to each node, and the number of them that were acknowledged.
 fn by_name(sent: &[Sent]) -> BTreeMap<CounterName, Vec<(Vec<i64>, usize)>> {
     let mut names = BTreeMap::<_, Vec<_>>::new();
     for (name, amounts) in sent.iter().flat_map(Sent::by_name) {
@@ -62,7 +62,7 @@ fn by_name(sent: &[Sent]) -> BTreeMap<CounterName, Vec<(Vec<i64>, usize)>> {
     names
 }
 
-/// All numbers of operations and values that the first amounts of each of these can add up to.
+/// Returns all numbers of operations and values that the first amounts of each of these can add up to.
 fn beginnings(sent: &[(Vec<i64>, usize)]) -> BTreeSet<(u128, i128)> {
     sent.iter().fold(BTreeSet::from([(0, 0)]), |before, (amounts, _)| {
         let begin = |&start: &(u128, i128)| {
@@ -83,7 +83,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::load::Load;
+    use counter_node_protocol::Load;
 
     fn sent(seed: u64) -> Sent {
         let load = |seed| Load { operations: 50, names: 3, seed, per_second: None };
@@ -91,7 +91,7 @@ mod tests {
         Sent { acknowledged: acknowledged.into(), unacknowledged: None }
     }
 
-    /// What would be held after so many operations of each name.
+    /// Returns the counters after the first `most` operations of each name.
     fn held(sent: &[&Sent], most: usize) -> Vec<(CounterName, Total)> {
         let mut held = BTreeMap::<CounterName, Total>::new();
         for (name, (amounts, _)) in sent.iter().flat_map(|sent| sent.by_name()) {

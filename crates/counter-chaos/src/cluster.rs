@@ -1,4 +1,4 @@
-//! Several nodes, each a process, and a wire for each direction between two of them.
+//! A cluster of processes, with a proxy for each direction between two of them.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -9,32 +9,34 @@ use counter_cluster::NodeName;
 use counter_cluster::transport::{Cookie, certificates};
 use futures_util::future::try_join_all;
 use nix::sys::signal::Signal;
+use tcp_proxy::TcpProxy;
 use tempfile::TempDir;
 
 use super::process::{Client, Launch, NodeProcess};
-use super::proxy::Proxy;
 
-/// How long the nodes may take to find each other.
+/// Time that the nodes have to find each other.
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long a process may take to end when it is told to: longer than a hand-over may take.
+/// Time that a process has to end when it is told to: longer than a hand-over may take.
 const END_DEADLINE: Duration = Duration::from_secs(15);
 
-/// What a cluster is to be like.
+/// Options of [`Cluster::start`].
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
-    /// The program, `counter-node`.
+    /// Path of the executable `counter-node`.
     pub program: PathBuf,
-    /// How many nodes, up to 26: they are called `a`, `b` and so on.
+    /// Number of nodes, up to 26. Their names are `a`, `b` and so on.
     pub nodes: usize,
-    /// Whether they speak TLS.
+    /// Encrypts their connections with TLS.
     pub tls: bool,
 }
 
-/// A cluster. All its processes are killed when it is dropped.
+/// Cluster of `counter-node` processes, which are killed when it is dropped.
+///
+/// Methods that take the index of a node panic if there is no such node.
 #[derive(Debug)]
 pub struct Cluster {
-    /// The cookie, certificates and logs.
+    /// Directory of the cookie, certificates and logs.
     directory: TempDir,
     members: Vec<Member>,
 }
@@ -43,31 +45,35 @@ pub struct Cluster {
 struct Member {
     launch: Launch,
     process: Option<NodeProcess>,
-    is_stopped: bool,
-    /// What each other node reaches this one by; nothing for the node itself.
-    wires: Vec<Option<Proxy>>,
+    is_paused: bool,
+    /// Proxies by which the other nodes reach this one, by index; none for the node itself.
+    proxies: Vec<Option<TcpProxy>>,
 }
 
 impl Cluster {
     /// Starts all nodes, and returns when they are connected.
     ///
     /// # Errors
-    /// If anything does not start, or the nodes do not find each other.
+    /// If a process does not start, or the nodes do not find each other in time.
     pub async fn start(ClusterOptions { program, nodes, tls }: ClusterOptions) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir().context("failed to make a directory for the cluster")?;
+        let directory = tempfile::tempdir().context("failed to create a directory for the cluster")?;
         let cookie = directory.path().join("cookie");
         Cookie::generate().write_new(&cookie)?;
         let names = ('a'..='z').take(nodes).map(|name| name.to_string().parse());
         let names: Vec<NodeName> = names.collect::<Result<_, _>>()?;
         let tls = tls.then(|| directory.path().join("certificates"));
         if let Some(tls) = &tls {
-            certificates(tls, &names).context("failed to make certificates")?;
+            certificates(tls, &names).context("failed to create certificates")?;
         }
         let mut members = Vec::new();
-        for (number, name) in names.into_iter().enumerate() {
-            let mut wires = Vec::new();
+        for (index, name) in names.into_iter().enumerate() {
+            let mut proxies = Vec::new();
             for from in 0..nodes {
-                wires.push(if from == number { None } else { Some(Proxy::start().await?) });
+                proxies.push(if from == index {
+                    None
+                } else {
+                    Some(TcpProxy::start().await.context("failed to start a proxy")?)
+                });
             }
             let launch = Launch {
                 program: program.clone(),
@@ -78,46 +84,46 @@ impl Cluster {
                 arguments: Vec::new(),
                 name,
             };
-            members.push(Member { launch, process: None, is_stopped: false, wires });
+            members.push(Member { launch, process: None, is_paused: false, proxies });
         }
         for from in 0..nodes {
-            let wires = members.iter().filter_map(|member| member.wires[from].as_ref());
-            members[from].launch.peers = wires.map(Proxy::address).collect();
+            let proxies = members.iter().filter_map(|member| member.proxies[from].as_ref());
+            members[from].launch.peers = proxies.map(TcpProxy::address).collect();
         }
-        // Of two that dial each other at the same moment, one is turned away, perhaps after it was a peer for a moment. Here
-        // only one of two dials at first, so that a cluster begins with connections that stay.
-        let from_earlier = members.iter().enumerate().flat_map(|(number, member)| &member.wires[..number]);
-        from_earlier.flatten().for_each(Proxy::cut);
+        // Of two nodes that dial each other at the same moment, one is turned away, perhaps after it was a peer for a moment.
+        // Here only one of two dials at first, so that a cluster begins with connections that stay.
+        let from_earlier = members.iter().enumerate().flat_map(|(index, member)| &member.proxies[..index]);
+        from_earlier.flatten().for_each(TcpProxy::cut);
         try_join_all(members.iter_mut().map(Member::start)).await?;
         let cluster = Self { directory, members };
-        cluster.connected(START_DEADLINE).await?;
+        cluster.wait_until_connected(START_DEADLINE).await?;
         cluster.heal_all();
         Ok(cluster)
     }
 
-    /// What the nodes are called.
+    /// Returns the names of the nodes.
     pub fn names(&self) -> impl Iterator<Item = &NodeName> {
         self.members.iter().map(|member| &member.launch.name)
     }
 
-    /// What a node is called.
+    /// Returns the name of a node.
     ///
     /// # Panics
-    /// If there are not so many nodes; so do all methods that take a node's number.
+    /// If there is no such node.
     #[must_use]
     pub fn name(&self, node: usize) -> &NodeName {
         &self.members[node].launch.name
     }
 
-    /// A node's process, if it runs.
+    /// Returns a node's process.
     ///
     /// # Errors
-    /// If it does not.
+    /// If it does not run.
     pub fn node(&self, node: usize) -> anyhow::Result<&NodeProcess> {
         self.members[node].process.as_ref().with_context(|| format!("{} does not run", self.name(node)))
     }
 
-    /// What can ask a node.
+    /// Returns a client of a node.
     ///
     /// # Errors
     /// If it does not run.
@@ -125,13 +131,13 @@ impl Cluster {
         Ok(self.node(node)?.client())
     }
 
-    /// Where a node's cookie, certificates and log are. Others may put their own there.
+    /// Directory of the nodes' cookie, certificates and logs. A test may put its own files there.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// How a node was started.
+    /// Returns the launch of a node.
     #[must_use]
     pub fn launch(&self, node: usize) -> &Launch {
         &self.members[node].launch
@@ -145,7 +151,7 @@ impl Cluster {
         self.members[node].start().await
     }
 
-    /// Kills a node: it has no time for anything.
+    /// Kills a node with SIGKILL.
     ///
     /// # Errors
     /// If it does not run.
@@ -153,7 +159,7 @@ impl Cluster {
         self.end(node, Signal::SIGKILL).await
     }
 
-    /// Tells a node to end, and waits until it has.
+    /// Stops a node with SIGTERM, and waits until it has ended.
     ///
     /// # Errors
     /// If it does not run, or takes too long.
@@ -167,87 +173,87 @@ impl Cluster {
         process.ended(END_DEADLINE).await
     }
 
-    /// Stops a node where it stands: its connections stay open, and nothing comes from it.
+    /// Pauses a node with SIGSTOP: its connections stay open, and nothing comes from it.
     ///
     /// # Errors
     /// If it does not run.
-    pub fn stop(&mut self, node: usize) -> anyhow::Result<()> {
+    pub fn pause(&mut self, node: usize) -> anyhow::Result<()> {
         self.node(node)?.signal(Signal::SIGSTOP)?;
-        self.members[node].is_stopped = true;
+        self.members[node].is_paused = true;
         Ok(())
     }
 
-    /// Lets a stopped node go on.
+    /// Resumes a paused node with SIGCONT.
     ///
     /// # Errors
     /// If it does not run.
     pub fn resume(&mut self, node: usize) -> anyhow::Result<()> {
         self.node(node)?.signal(Signal::SIGCONT)?;
-        self.members[node].is_stopped = false;
+        self.members[node].is_paused = false;
         Ok(())
     }
 
-    /// Whether a node runs, be it that it is stopped where it stands.
+    /// Returns true if a node runs, paused or not.
     #[must_use]
     pub fn is_running(&self, node: usize) -> bool {
         self.members[node].process.is_some()
     }
 
-    /// Whether a node was stopped where it stands.
+    /// Returns true if a node is paused.
     #[must_use]
-    pub fn is_stopped(&self, node: usize) -> bool {
-        self.members[node].is_stopped
+    pub fn is_paused(&self, node: usize) -> bool {
+        self.members[node].is_paused
     }
 
-    /// Cuts the wires between two nodes, in both directions.
+    /// Cuts two nodes off from each other.
     pub fn cut(&self, a: usize, b: usize) {
-        self.wires(a, b).for_each(Proxy::cut);
+        self.proxies(a, b).for_each(TcpProxy::cut);
     }
 
-    /// Heals the wires between two nodes, in both directions.
+    /// Lets two nodes reach each other again.
     pub fn heal(&self, a: usize, b: usize) {
-        self.wires(a, b).for_each(Proxy::heal);
+        self.proxies(a, b).for_each(TcpProxy::heal);
     }
 
-    /// Cuts all wires between one node and the rest.
+    /// Cuts one node off from all others.
     pub fn isolate(&self, node: usize) {
         (0..self.members.len()).for_each(|other| self.cut(node, other));
     }
 
-    /// Heals all wires.
+    /// Lets all nodes reach each other again.
     pub fn heal_all(&self) {
-        self.members.iter().flat_map(|member| &member.wires).flatten().for_each(Proxy::heal);
+        self.members.iter().flat_map(|member| &member.proxies).flatten().for_each(TcpProxy::heal);
     }
 
-    /// What the nodes that run and are not stopped are called, and what can ask them.
-    pub(super) fn able(&self) -> impl Iterator<Item = (&NodeName, Client)> {
-        let able = self.members.iter().filter(|member| !member.is_stopped);
-        able.filter_map(|member| Some((&member.launch.name, member.process.as_ref()?.client())))
+    /// Returns the nodes that run and are not paused, with their clients.
+    pub(crate) fn responsive(&self) -> impl Iterator<Item = (&NodeName, Client)> {
+        let responsive = self.members.iter().filter(|member| !member.is_paused);
+        responsive.filter_map(|member| Some((&member.launch.name, member.process.as_ref()?.client())))
     }
 
-    fn wires(&self, a: usize, b: usize) -> impl Iterator<Item = &Proxy> {
-        self.members[a].wires[b].iter().chain(&self.members[b].wires[a])
+    fn proxies(&self, a: usize, b: usize) -> impl Iterator<Item = &TcpProxy> {
+        self.members[a].proxies[b].iter().chain(&self.members[b].proxies[a])
     }
 }
 
 impl Member {
     async fn start(&mut self) -> anyhow::Result<()> {
         let process = NodeProcess::start(&self.launch).await?;
-        self.wires.iter().flatten().for_each(|wire| wire.lead_to(process.address()));
+        self.proxies.iter().flatten().for_each(|proxy| proxy.set_target(process.address()));
         self.process = Some(process);
-        self.is_stopped = false;
+        self.is_paused = false;
         Ok(())
     }
 }
 
 impl Drop for Cluster {
-    /// A test that fails says what its nodes said.
+    /// Prints the logs of the nodes if a test fails.
     #[expect(clippy::print_stderr, reason = "there is no other way out of a panic")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             for Member { launch, .. } in &self.members {
                 let log = std::fs::read_to_string(&launch.log).unwrap_or_default();
-                eprintln!("--- {} said:\n{log}", launch.name);
+                eprintln!("--- log of {}:\n{log}", launch.name);
             }
         }
     }

@@ -1,61 +1,60 @@
-//! What was sent to nodes.
+//! Senders of operations, and records of what they have sent.
 
 use std::collections::BTreeMap;
 
 use counter_cluster::Total;
+use counter_node_protocol::{Answer, Load, Operation, Request, due_after};
 use counter_protocol::CounterName;
 use tokio::time::{Instant, sleep_until};
 
-use super::process::Client;
-use crate::load::{Load, Operation, at_rate};
-use crate::requests::{Answer, Request};
+use crate::process::Client;
 
-/// Operations for one node, in many small loads: so it is known at any time how many have been acknowledged.
+/// Operations for one node, sent in many small loads, so that the number of acknowledged ones is known at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// How many operations.
+    /// Number of operations.
     pub operations: u64,
-    /// Over how many names.
+    /// Number of names.
     pub names: u64,
-    /// What they are.
+    /// Seed of the names and amounts.
     pub seed: u64,
-    /// How many in one load.
+    /// Number of operations in a load.
     pub at_once: u64,
-    /// How many in a second at most.
+    /// Maximum rate in operations per second; as fast as possible without it.
     pub per_second: Option<u64>,
 }
 
-/// Sends what is planned for a node, and goes on with the rest when the node has been killed and started again.
+/// Sender of a plan, which continues with the rest when the node was killed and started again.
 #[derive(Clone, Copy, Debug)]
 pub struct Driver {
     plan: Plan,
-    /// How many operations have been sent.
+    /// Number of operations that have been sent.
     sent: u64,
 }
 
-/// What was sent to one incarnation of a node, in order.
+/// Operations that were sent to one incarnation of a node, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// What it has acknowledged, and when.
+    /// Loads that it has acknowledged, with the times.
     pub acknowledged: Vec<(Load, Instant)>,
-    /// What it may have counted in part.
+    /// Load that it may have counted in part.
     pub unacknowledged: Option<Load>,
 }
 
 impl Driver {
-    /// At the beginning of a plan.
+    /// Creates a sender at the beginning of a plan.
     #[must_use]
     pub const fn new(plan: Plan) -> Self {
         Self { plan, sent: 0 }
     }
 
-    /// Sends until all is sent, or the node is gone. The second is an end like the first: what comes of it is what was sent.
+    /// Sends until all is sent or the node is gone, and returns what was sent.
     pub async fn run(&mut self, node: &Client) -> Sent {
         let (begun, before) = (Instant::now(), self.sent);
         let mut sent = Sent::default();
         while let Some(load) = self.next_load() {
             if let Some(rate) = self.plan.per_second {
-                sleep_until(begun + at_rate(u128::from(self.sent - before), rate)).await;
+                sleep_until(begun + due_after(u128::from(self.sent - before), rate)).await;
             }
             self.sent += load.operations;
             match node.ask(Request::Load(load)).await {
@@ -69,7 +68,7 @@ impl Driver {
         sent
     }
 
-    /// Whether there is nothing left to send.
+    /// Returns true if nothing is left to send.
     #[must_use]
     pub const fn is_done(&self) -> bool {
         self.sent >= self.plan.operations
@@ -84,20 +83,20 @@ impl Driver {
 }
 
 impl Sent {
-    /// How many operations have been acknowledged.
+    /// Number of operations that have been acknowledged.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.acknowledged.iter().map(|(load, _)| load.operations).sum()
     }
 
-    /// How many operations have been sent, acknowledged or not.
+    /// Number of operations that have been sent, acknowledged or not.
     #[must_use]
     pub fn all_operations(&self) -> u64 {
         self.operations() + self.unacknowledged.map_or(0, |load| load.operations)
     }
 
-    /// When the first operation was acknowledged that is not held. Of each name it is the first operations that are held,
-    /// if nobody else counts under it.
+    /// Time of the acknowledgement of the first operation that is not held. Of each name the first operations are held, if
+    /// nobody else counts under it.
     #[must_use]
     pub fn first_lost(&self, held: &BTreeMap<CounterName, Total>) -> Option<Instant> {
         let mut left: BTreeMap<_, _> =
@@ -114,8 +113,8 @@ impl Sent {
         self.acknowledged.iter().find(|(load, _)| is_lost(*load)).map(|(_, time)| *time)
     }
 
-    /// All amounts by name in the order in which they were sent, and how many of those were acknowledged.
-    pub(super) fn by_name(&self) -> BTreeMap<CounterName, (Vec<i64>, usize)> {
+    /// Returns all amounts by name in the order in which they were sent, and the number of those that were acknowledged.
+    pub(crate) fn by_name(&self) -> BTreeMap<CounterName, (Vec<i64>, usize)> {
         let mut names = BTreeMap::<CounterName, (Vec<i64>, usize)>::new();
         let acknowledged = self.acknowledged.iter().map(|(load, _)| (load, true));
         let loads = acknowledged.chain(self.unacknowledged.iter().map(|load| (load, false)));
