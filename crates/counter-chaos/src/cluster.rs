@@ -5,10 +5,9 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context;
-use counter_cluster::NodeName;
-use counter_cluster::transport::{Cookie, certificates};
 use futures_util::future::try_join_all;
 use nix::sys::signal::Signal;
+use ractor_transport::{Cookie, NodeName, certificates};
 use tcp_proxy::TcpProxy;
 use tempfile::TempDir;
 

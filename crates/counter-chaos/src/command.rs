@@ -8,8 +8,9 @@ use std::slice;
 use std::time::Duration;
 
 use anyhow::Context;
-use counter_cluster::{NodeName, Total};
+use counter_cluster::Total;
 use counter_node_protocol::Report;
+use ractor_transport::NodeName;
 use tokio::time::Instant;
 
 use crate::{Cluster, ClusterOptions, Kept, Loads, Plan, Sent};

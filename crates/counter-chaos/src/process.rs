@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use counter_cluster::{NodeName, Total};
+use counter_cluster::Total;
 use counter_node_protocol::{Answer, Listening, Report, Request};
 use counter_protocol::{CounterName, NameTooLong};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use ractor_transport::NodeName;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
@@ -30,7 +31,7 @@ const FRESH_MS: u64 = 10_000;
 const REQUESTS_AHEAD: usize = 64;
 
 /// Log filter of the nodes.
-const LOG: &str = "info,counter_cluster=debug,ractor=warn,ractor_cluster=error";
+const LOG: &str = "info,counter_cluster=debug,ractor_transport=debug,ractor=warn,ractor_cluster=error";
 
 /// Arguments of a node's process.
 #[derive(Clone, Debug)]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use counter_cluster::{NodeName, Total};
+use counter_cluster::Total;
 use counter_node_protocol::Report;
 use futures_util::future::try_join_all;
+use ractor_transport::NodeName;
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;

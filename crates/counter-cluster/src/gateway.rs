@@ -1,33 +1,15 @@
-use std::time::Duration;
+use ractor::{Actor, ActorProcessingErr, ActorRef, pg};
+use ractor_transport::{Peers, Ticket};
 
-use ractor::rpc::CallResult;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, pg};
-use ractor_cluster::RactorClusterMessage;
+use crate::replicator::message::ReplicatorMessage;
+use crate::rpc::{GROUP, GatewayMessage};
+use crate::wire::{Request, decode};
 
-use crate::replicator::ReplicatorMessage;
-use crate::transport::{Peers, Ticket};
-use crate::wire::{Reply, Request, decode, encode};
-
-/// The group in which the gateways of all nodes find each other.
-pub(crate) const GROUP: &str = "counter-cluster gateways";
-
-/// How long another node may take to answer.
-pub(crate) const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
-
-/// The one actor of a node that other nodes can speak to.
+/// The one actor of a node that other nodes can send messages to.
 ///
-/// It verifies who speaks, understands what they say, and hands it to the replicator.
+/// It verifies the sender of each message, decodes the message, and forwards it to the replicator.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway(pub(crate) Peers);
-
-/// What goes from node to node.
-#[derive(RactorClusterMessage)]
-pub(crate) enum GatewayMessage {
-    /// A [`Ticket`] of the sender's with a [`Request`], and the [`Reply`] to it, as bytes: so what cannot be read is
-    /// refused here, and not by a panic.
-    #[rpc]
-    Request(Vec<u8>, RpcReplyPort<Vec<u8>>),
-}
 
 impl Actor for Gateway {
     type Msg = GatewayMessage;
@@ -58,25 +40,5 @@ impl Actor for Gateway {
             Err(error) => tracing::warn!(%error, "refused a message from another node"),
         }
         Ok(())
-    }
-}
-
-/// Another node has not answered: it may have done what was asked of it, or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unanswered;
-
-/// Asks another node's gateway, with the ticket that this node has from there.
-pub(crate) async fn ask(
-    peers: &Peers,
-    gateway: ActorRef<GatewayMessage>,
-    request: Request,
-    deadline: Duration,
-) -> Result<Reply, Unanswered> {
-    let ticket = peers.peer_of(gateway.get_id()).ok_or(Unanswered)?.ticket;
-    let bytes = encode(&(ticket, request));
-    let answer = gateway.call(|reply| GatewayMessage::Request(bytes, reply), Some(deadline)).await;
-    match answer {
-        Ok(CallResult::Success(bytes)) => decode(&bytes).map_err(|_| Unanswered),
-        Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(Unanswered),
     }
 }

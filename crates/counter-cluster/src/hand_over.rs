@@ -1,6 +1,6 @@
-use crate::NodeName;
+use ractor_transport::{NodeName, Seed};
 
-/// Reason why counts of a node may be nowhere else.
+/// Error of [`Node::shutdown`](crate::Node::shutdown): counts of the node may be nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandOverError {
@@ -17,26 +17,17 @@ pub enum HandOverError {
     Stopped,
 }
 
-/// A configured peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seed {
-    /// Its address, as `host:port`.
-    pub(crate) address: String,
-    /// Name that the node there has given, if one has ever answered.
-    pub(crate) node: Option<NodeName>,
-}
-
-/// Checks that all nodes have everything: those that are or were connected, each with whether it has, and the
-/// configured ones.
+/// Checks that all nodes have everything: the configured ones, and those that are or were connected, each with true if it
+/// has.
 pub(crate) fn complete(
     me: &NodeName,
-    known: &[(NodeName, bool)],
+    ever_connected: &[(NodeName, bool)],
     seeds: impl IntoIterator<Item = Seed>,
 ) -> Result<(), HandOverError> {
-    let is_known = |node: &NodeName| node == me || known.iter().any(|(name, _)| name == node);
+    let is_known = |node: &NodeName| node == me || ever_connected.iter().any(|(name, _)| name == node);
     let never_connected = seeds.into_iter().filter(|seed| !seed.node.as_ref().is_some_and(is_known));
     let never_connected: Vec<_> = never_connected.map(|seed| seed.address).collect();
-    let lacking = known.iter().filter(|(_, has_everything)| !has_everything);
+    let lacking = ever_connected.iter().filter(|(_, has_everything)| !has_everything);
     let nodes: Vec<_> = lacking.map(|(node, _)| node.clone()).collect();
     if nodes.is_empty() && never_connected.is_empty() {
         return Ok(());

@@ -4,137 +4,80 @@ use counter_keyspace::{KeyspaceError, KeyspaceHandle};
 use counter_protocol::CounterName;
 use ractor::rpc::CallResult;
 use ractor::{ActorRef, RpcReplyPort};
+use ractor_transport::NodeName;
 use tokio::sync::watch;
 
-use crate::replicator::ReplicatorMessage;
-use crate::{HandOverError, NodeName, ReplicaId, Total, Totals};
+use crate::hand_over::HandOverError;
+use crate::ledger::Total;
+use crate::replicator::message::ReplicatorMessage;
+use crate::status::{ClusterStatus, Reading};
 
-/// What callers hold of a node. Clones have outboxes of their own, so give each sender one.
+/// Handle of a node. Clones have outboxes of their own, so give each sender one.
 ///
-/// Operations are counted here, whatever becomes of other nodes. Questions see everything that was sent through the same
-/// handle before, and of other nodes what has arrived by now; [`refresh`](Self::refresh) first asks them all.
+/// Operations are counted by [`keyspace`](Self::keyspace), on this node, whatever becomes of others. Questions see everything
+/// that was sent through the same handle before, and the counts of other nodes that have arrived by now.
+/// [`refresh`](Self::refresh) asks all other nodes first.
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
-    counters: KeyspaceHandle,
+    keyspace: KeyspaceHandle,
     replicator: watch::Receiver<Option<ActorRef<ReplicatorMessage>>>,
-}
-
-/// A counter's value in the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// What this node and all others have counted, as far as it is known here.
-    pub total: Total,
-    /// How old that may be.
-    pub peers: Vec<PeerStatus>,
-}
-
-/// How things stand in the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// How many names there are.
-    pub names: u64,
-    /// What each replica has counted in all.
-    pub replicas: Vec<(ReplicaId, Totals)>,
-    /// The other nodes.
-    pub peers: Vec<PeerStatus>,
-    /// Number of entries of further replicas that were refused, because there are [`MAX_REPLICAS`](crate::MAX_REPLICAS)
-    /// already.
-    pub refused: u64,
-}
-
-impl Standing {
-    /// What all have counted together.
-    #[must_use]
-    pub fn total(&self) -> Total {
-        let sum = |sum: Total, (_, totals): &(ReplicaId, Totals)| Total {
-            value: sum.value + totals.total.value,
-            operations: sum.operations + totals.total.operations,
-        };
-        self.replicas.iter().fold(Total::default(), sum)
-    }
-}
-
-/// Another node, that is or was connected to this one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerStatus {
-    /// What it is called.
-    pub node: NodeName,
-    /// Its latest incarnation.
-    pub replica: ReplicaId,
-    /// Whether it is connected.
-    pub is_up: bool,
-    /// How long ago something was heard of it: what it has counted since may be missing here.
-    pub heard: Duration,
-    /// How many entries it has yet to acknowledge.
-    pub lag: usize,
 }
 
 impl NodeHandle {
     pub(crate) const fn new(
-        counters: KeyspaceHandle,
+        keyspace: KeyspaceHandle,
         replicator: watch::Receiver<Option<ActorRef<ReplicatorMessage>>>,
     ) -> Self {
-        Self { counters, replicator }
+        Self { keyspace, replicator }
     }
 
-    /// Adds `amount`, which may be negative, to this node's part of the counter of this name. If too many names wait for
-    /// its shard, waits for room.
+    /// Returns the handle of this node's own counters, which shares its outboxes with this one.
     ///
-    /// # Errors
-    /// [`KeyspaceError`], but never `Full`.
-    pub async fn increment(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<(), KeyspaceError> {
-        self.counters.increment(name, amount).await
+    /// Count by it, such as with [`KeyspaceHandle::increment`]: questions to this handle see everything that was sent
+    /// before through the returned reference, but not through its clones. Its own questions, such as
+    /// [`KeyspaceHandle::value`], answer for this node alone. Changes are taken by the replicator, so
+    /// [`KeyspaceHandle::take_changes`] is not for callers, nor is [`KeyspaceHandle::remove`]: other nodes keep what was
+    /// removed.
+    #[must_use]
+    pub const fn keyspace(&self) -> &KeyspaceHandle {
+        &self.keyspace
     }
 
-    /// The same, but does not wait for room.
-    ///
-    /// # Errors
-    /// [`KeyspaceError`].
-    pub fn try_increment(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<(), KeyspaceError> {
-        self.counters.try_increment(name, amount)
-    }
-
-    /// The same, but drops and counts the operation if there is no room. True if it went in.
-    ///
-    /// # Errors
-    /// [`KeyspaceError`], but never `Full`.
-    pub fn increment_or_drop(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<bool, KeyspaceError> {
-        self.counters.increment_or_drop(name, amount)
-    }
-
-    /// A counter's value. Of other nodes, what has arrived.
+    /// Returns a counter's value, with the counts of other nodes that have arrived.
     ///
     /// # Errors
     /// [`KeyspaceError`], but never `Full`.
     pub async fn value(&self, name: impl AsRef<[u8]>) -> Result<Reading, KeyspaceError> {
         let name = CounterName::new(name.as_ref())?;
-        let mine = self.counters.count(name.as_bytes()).await?;
+        let mine = self.keyspace.count(name.as_bytes()).await?;
         let (mut total, peers) = self.ask(|reply| ReplicatorMessage::GetOthers(name.clone(), reply)).await?;
         mine.into_iter().for_each(|count| total.add(count));
         Ok(Reading { total, peers })
     }
 
-    /// How things stand. Of other nodes, what has arrived.
+    /// Returns the status of the cluster, with the counts of other nodes that have arrived.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`].
-    pub async fn standing(&self) -> Result<Standing, KeyspaceError> {
+    pub async fn status(&self) -> Result<ClusterStatus, KeyspaceError> {
         // What was sent through this handle is applied then.
-        self.counters.stats().await?;
-        self.ask(ReplicatorMessage::GetStanding).await
+        self.keyspace.stats().await?;
+        self.ask(ReplicatorMessage::GetStatus).await
     }
 
-    /// The names with the largest values, those of equal value in order of name. Of other nodes, what has arrived.
+    /// Returns the `n` names with the largest values, those of equal value in order of name, with the counts of other nodes
+    /// that have arrived.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`].
     pub async fn top(&self, n: usize) -> Result<Vec<(CounterName, Total)>, KeyspaceError> {
-        self.counters.stats().await?;
+        self.keyspace.stats().await?;
         self.ask(|reply| ReplicatorMessage::GetTop(n, reply)).await
     }
 
-    /// Asks all nodes for what they hold now, of one name or in all, so that what is asked next is as fresh as this call.
-    /// Returns the nodes that are known and did not answer within the deadline, because they are down or slow.
+    /// Asks all nodes for their counts, of one name or in all, so that answers after this are as fresh as this call.
+    ///
+    /// Returns the nodes that were ever connected and did not answer within the deadline, because they are down or slow.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`].
@@ -147,21 +90,21 @@ impl NodeHandle {
         self.ask(|reply| ReplicatorMessage::Refresh { name: name.clone(), deadline, reply }).await
     }
 
-    /// Hands over what peers lack. Returns all nodes that are or were connected, each with whether it has everything.
+    /// Hands over what peers lack. Returns each node that is or was connected, and true if it has everything.
     pub(crate) async fn hand_over(&self, deadline: Duration) -> Result<Vec<(NodeName, bool)>, HandOverError> {
         // What was sent through this handle is applied then.
-        self.counters.stats().await.map_err(|_| HandOverError::Stopped)?;
+        self.keyspace.stats().await.map_err(|_| HandOverError::Stopped)?;
         let handed_over = self.ask(|reply| ReplicatorMessage::HandOver(deadline, reply)).await;
         handed_over.map_err(|_| HandOverError::Stopped)
     }
 
-    /// The replicator as it is now.
+    /// Returns the present incarnation of the replicator.
     #[cfg(test)]
     pub(crate) fn replicator(&self) -> Option<ActorRef<ReplicatorMessage>> {
         self.replicator.borrow().clone()
     }
 
-    /// Asks the replicator, and if it dies its successor. So this is for questions that do no harm twice.
+    /// Asks the replicator, and if it dies its successor. The question must do no harm if it is put twice.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl Fn(RpcReplyPort<T>) -> ReplicatorMessage,
@@ -181,7 +124,7 @@ impl NodeHandle {
     }
 }
 
-/// Returns an actor's answer; `None` if it ends first.
+/// Returns an actor's answer, or `None` if the actor ends first.
 async fn answer<T: Send + 'static>(
     actor: Option<ActorRef<ReplicatorMessage>>,
     question: impl Fn(RpcReplyPort<T>) -> ReplicatorMessage,
@@ -201,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers for nobody, or holds all questions.
+    /// Answers questions for the top with nothing, or holds all questions.
     struct Replicator {
         held: Option<mpsc::Sender<ReplicatorMessage>>,
     }

@@ -13,11 +13,12 @@ use siphasher::sip::SipHasher13;
 
 pub use totals::{Total, Totals};
 
-use crate::ReplicaId;
+use crate::replica::ReplicaId;
 use page::Page;
 pub(crate) use page::slots;
 
-/// Number of parts of a ledger. Two ledgers that differ are compared part by part, and a part that differs is sent whole.
+/// Number of buckets of a ledger. Two ledgers that differ are compared bucket by bucket, and a bucket that differs is sent
+/// whole.
 pub const BUCKETS: usize = 256;
 
 /// Maximum number of replicas that a ledger has columns for. Entries of further ones are refused, so that nobody can fill
@@ -25,25 +26,25 @@ pub const BUCKETS: usize = 256;
 /// a cluster can start while one of them runs on.
 pub const MAX_REPLICAS: usize = 1 << 16;
 
-/// Part of [`MAX_REPLICAS`] that is kept for replicas that speak for themselves: who invents others cannot keep them out.
+/// Part of [`MAX_REPLICAS`] that is reserved for replicas that are connected, so that invented ones cannot keep them out.
 pub const RESERVED_REPLICAS: usize = 1 << 10;
 
-/// What every replica has counted, as far as is known here: a row for each name, a column for each replica. Pure.
+/// The known counts of every replica: a row for each name, a column for each replica. Pure.
 ///
 /// An entry is the replica's value and number of operations of a name. It is cumulative and only its replica changes it,
-/// so of two the one with more operations is the newer, and merging is idempotent, commutative and associative: a PN-counter
+/// so of two entries the one with more operations is the newer, and merging is idempotent, commutative and associative: a PN-counter
 /// (Shapiro et al., "A comprehensive study of Convergent and Commutative Replicated Data Types", 2011) for each name.
 ///
-/// Columns are sparse: they consist of pages of 64 rows, and a page has room for the entries that exist. So a replica costs
-/// what it has counted, wherever in the ledger that is.
+/// Columns are sparse: they consist of pages of 64 rows, and a page has room for the entries that exist. So a replica takes
+/// memory for its own entries only.
 ///
-/// An entry that comes from another node than its replica may be wrong. It is kept as relayed until the replica itself says
-/// the same or more, or [corrects](Self::correct) it.
+/// An entry that comes from another node than its replica may be wrong. It is marked as relayed until the replica itself sends
+/// the same or a newer one, or [corrects](Self::correct) it.
 #[derive(Debug)]
 pub struct Ledger {
     hasher: SipHasher13,
     buckets: Vec<Bucket>,
-    /// The pages of all columns, in the order in which they came. They are never removed.
+    /// Pages of all columns, in the order of their creation. They are never removed.
     pages: Vec<Page>,
     replicas: Vec<Replica>,
     columns: BTreeMap<ReplicaId, u32>,
@@ -52,16 +53,16 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Bucket {
     names: NameMap<()>,
-    /// Those that have something in here.
+    /// Columns that have an entry in this bucket, or had one.
     columns: BTreeMap<u32, Column>,
-    /// Rows without any entry: all there were have been corrected away.
+    /// Rows whose entries have all been corrected away.
     vacant: BTreeSet<u32>,
 }
 
 /// A column's part of a bucket.
 #[derive(Debug, Default)]
 struct Column {
-    /// The pages that exist: their index, and where they stand in the ledger's list. Sorted.
+    /// Pages that exist: their index in the column, and their index in the ledger. Sorted.
     pages: Vec<(u32, u32)>,
     digest: Digest,
 }
@@ -71,17 +72,17 @@ struct Replica {
     id: ReplicaId,
     totals: Totals,
     digest: Digest,
-    /// Number of entries that are known from others only.
+    /// Number of relayed entries.
     relayed: u64,
 }
 
-/// A sum of what entries hash to: equal for equal entries, whatever order they came in.
+/// Sum of the hashes of entries, which does not depend on their order.
 pub type Digest = u64;
 
-/// The digests of a column in the buckets in which it has something.
+/// Digests of a column by bucket, without buckets in which it has no entries.
 pub type Digests = BTreeMap<u8, Digest>;
 
-/// The position of an entry.
+/// Position of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub(crate) page: u32,
@@ -98,8 +99,10 @@ pub enum Source {
 }
 
 impl Ledger {
-    /// An empty ledger. Ledgers that are to be compared need the same key, which should be a secret, so that names from
-    /// outside cannot be chosen to collide.
+    /// Makes an empty ledger.
+    ///
+    /// Ledgers that are to be compared need the same key. It should be a secret, so that nobody outside can choose names that
+    /// collide.
     #[must_use]
     pub fn new(key: [u64; 2]) -> Self {
         Self {
@@ -111,7 +114,7 @@ impl Ledger {
         }
     }
 
-    /// The column of a replica, which is added if there is none. `None` if there is no room for another one.
+    /// Returns the column of a replica, which is added if there is none. `None` if there is no room for another one.
     pub fn add_column(&mut self, id: &ReplicaId, source: Source) -> Option<u32> {
         if let Some(column) = self.column(id) {
             return Some(column);
@@ -135,13 +138,13 @@ impl Ledger {
         self.replicas.len() < limit
     }
 
-    /// The column of a replica.
+    /// Returns the column of a replica.
     #[must_use]
     pub fn column(&self, id: &ReplicaId) -> Option<u32> {
         self.columns.get(id).copied()
     }
 
-    /// Keeps an entry if it is newer than what is known, and says where.
+    /// Keeps an entry if it is newer than the known one, and returns its place if it has changed.
     ///
     /// # Panics
     /// If there is no such column.
@@ -162,7 +165,7 @@ impl Ledger {
         self.set(place, hash, count, source).then_some(place)
     }
 
-    /// The column that a page belongs to.
+    /// Returns the column that a page belongs to.
     ///
     /// # Panics
     /// If the page is not from this ledger.
@@ -170,7 +173,7 @@ impl Ledger {
         self.pages[page as usize].column
     }
 
-    /// The replica of a column.
+    /// Returns the replica of a column.
     ///
     /// # Panics
     /// If there is no such column.
@@ -179,7 +182,7 @@ impl Ledger {
         &self.replicas[column as usize].id
     }
 
-    /// The name and what stands there.
+    /// Returns the name and the count of a place.
     ///
     /// # Panics
     /// If the place is not from this ledger.
@@ -191,14 +194,14 @@ impl Ledger {
         (key, page.get(slot))
     }
 
-    /// An entry; zero if there is none.
+    /// Returns the count of a column's entry, which is zero if there is none.
     #[must_use]
     pub fn get(&self, column: u32, name: &CounterName) -> Count {
         let place = self.place(column, self.hash(name), name);
         place.map_or_else(Count::default, |Place { page, slot }| self.pages[page as usize].get(slot))
     }
 
-    /// All entries of a name, by column.
+    /// Returns all entries of a name, in the order of columns.
     pub fn entries(&self, name: &CounterName) -> impl DoubleEndedIterator<Item = (&ReplicaId, Count)> {
         let hash = self.hash(name);
         let bucket = &self.buckets[bucket_of(hash)];
@@ -207,19 +210,19 @@ impl Ledger {
         counts.map(|(column, count)| (self.id(column), count))
     }
 
-    /// All replicas, and what each has counted in all.
+    /// Returns all replicas with their sums.
     pub fn replicas(&self) -> impl Iterator<Item = (&ReplicaId, Totals)> {
         self.replicas.iter().map(|replica| (&replica.id, replica.totals))
     }
 
-    /// How many names there are.
+    /// Returns the number of names.
     #[must_use]
     pub fn names(&self) -> u64 {
         let names = |bucket: &Bucket| (bucket.names.len() - bucket.vacant.len()) as u64;
         self.buckets.iter().map(names).sum()
     }
 
-    /// The names with the largest values over all replicas, those of equal value in order of name.
+    /// Returns the `n` names with the largest values over all replicas, those of equal value in order of name.
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(CounterName, Total)> {
         let ranked = self.buckets.iter().flat_map(|bucket| {
@@ -255,7 +258,7 @@ impl Ledger {
         bucket.columns.get(&column)?.place(row)
     }
 
-    /// Returns true if that changes the entry.
+    /// Replaces an entry, and returns true if its count has changed.
     fn set(&mut self, place: Place, hash: u64, count: Count, source: Source) -> bool {
         let page = &mut self.pages[place.page as usize];
         let (column, row) = (page.column, page.row(place.slot));
@@ -283,14 +286,14 @@ impl Ledger {
         true
     }
 
-    /// Notes that a row may have no entry any more.
+    /// Notes a row that has no entry any more, if that is so.
     fn vacate(&mut self, bucket: usize, row: u32) {
         if self.counts(&self.buckets[bucket], row).next().is_none() {
             self.buckets[bucket].vacant.insert(row);
         }
     }
 
-    /// A row's entries, by column.
+    /// Returns a row's entries, in the order of columns.
     fn counts<'a>(
         &'a self,
         bucket: &'a Bucket,
@@ -303,7 +306,7 @@ impl Ledger {
         bucket.columns.iter().filter_map(of).filter(|(_, count)| count.operations > 0)
     }
 
-    /// The sums of all rows.
+    /// Returns the sums of all rows.
     fn rows(&self, bucket: &Bucket) -> Vec<Total> {
         let mut rows = vec![Total::default(); bucket.names.len()];
         for (_, page) in bucket.columns.values().flat_map(|part| &part.pages) {
@@ -313,7 +316,7 @@ impl Ledger {
         rows
     }
 
-    /// Bytes of all columns: pages, their entries, and where they stand.
+    /// Returns the memory of all columns and their pages, in bytes.
     #[cfg(test)]
     fn allocated(&self) -> u64 {
         let columns = self.buckets.iter().flat_map(|bucket| bucket.columns.values());
@@ -339,18 +342,18 @@ impl Column {
     }
 }
 
-/// A row's page in its column, and its slot in there.
+/// Returns the index of a row's page in its column, and the row's slot in the page.
 fn split(row: u32) -> (u32, u8) {
     let slot = u8::try_from(row % page::PAGE_ROWS).expect("a page has 64 rows");
     (row / page::PAGE_ROWS, slot)
 }
 
-/// By bits of the hash that a bucket's map does not look at.
+/// Returns the bucket of a name, by bits of the hash that a bucket's map does not use.
 const fn bucket_of(hash: u64) -> usize {
     (hash >> 24) as usize % BUCKETS
 }
 
-/// Zero for an entry that does not exist.
+/// Returns the hash of an entry, which is zero for one that does not exist.
 const fn entry_digest(name_hash: u64, count: Count) -> Digest {
     match count.operations {
         0 => 0,
@@ -358,7 +361,7 @@ const fn entry_digest(name_hash: u64, count: Count) -> Digest {
     }
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+/// Mixes bits by the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
 const fn mix(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -2,17 +2,18 @@ mod queue;
 
 use std::collections::BTreeMap;
 
-use crate::ReplicaId;
 use crate::ledger::{Ledger, Place};
+use crate::replica::ReplicaId;
 use crate::wire::{BATCH_BYTES, Batch, COLUMN_BYTES, ENTRY_BYTES, Entry};
 pub(crate) use queue::PlaceQueue;
 
-/// How many batches are under way to one peer at most; then changes wait here, each once.
+/// Maximum number of unacknowledged batches to one peer. At the limit, changes wait here, each once.
 pub const WINDOW: usize = 4;
 
-/// What one peer has yet to acknowledge. Pure.
+/// Entries that one peer has yet to acknowledge. Pure.
 ///
-/// Only places are kept: an entry is sent as it stands when its turn comes, and what changes while it waits is sent once.
+/// Only their places are kept: an entry is sent with the value it has when its turn comes, and an entry that changes while it
+/// waits is sent once.
 #[derive(Debug, Default)]
 pub struct Link {
     queue: PlaceQueue,
@@ -28,31 +29,31 @@ struct InFlight {
     places: Vec<Place>,
 }
 
-/// A point in a link's queue.
+/// Position in a link's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Point {
+pub struct Checkpoint {
     turn: u64,
     failures: u64,
 }
 
-/// Whether a link has come past a point.
+/// Progress of a link towards a [`Checkpoint`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reached {
-    /// All that was marked before has been acknowledged.
-    Yes,
-    /// Not yet.
-    NotYet,
-    /// Something failed to arrive and is sent again, who knows when.
+pub enum Progress {
+    /// Everything that was marked before has been acknowledged.
+    Reached,
+    /// Something that was marked before has not been acknowledged yet.
+    Pending,
+    /// Something failed to arrive and is sent again at an unknown time, or the link is gone.
     Lost,
 }
 
 impl Link {
-    /// The peer lacks what stands there.
+    /// Marks an entry that the peer lacks.
     pub fn mark(&mut self, place: Place) {
         self.queue.push(place);
     }
 
-    /// The next batch to send, if something waits and the window has room, and its number.
+    /// Returns the next batch to send and its number, or `None` if nothing waits or the window is full.
     pub fn next_batch(&mut self, from: &ReplicaId, ledger: &Ledger) -> Option<(u64, Batch)> {
         if self.in_flight.len() >= WINDOW {
             return None;
@@ -79,12 +80,12 @@ impl Link {
         Some((number, batch))
     }
 
-    /// A batch has arrived.
+    /// Notes that a batch has arrived.
     pub fn acknowledged(&mut self, number: u64) {
         self.in_flight.remove(&number);
     }
 
-    /// A batch may not have arrived: what was in it waits again.
+    /// Notes that a batch may not have arrived, and marks its entries again.
     pub fn failed(&mut self, number: u64) {
         if let Some(InFlight { places, .. }) = self.in_flight.remove(&number) {
             self.failures += 1;
@@ -92,25 +93,25 @@ impl Link {
         }
     }
 
-    /// Behind all that is marked now.
+    /// Returns the position behind everything that is marked now.
     #[must_use]
-    pub fn end(&self) -> Point {
-        Point { turn: self.queue.end(), failures: self.failures }
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { turn: self.queue.end(), failures: self.failures }
     }
 
-    /// Whether all that was marked before a point has been acknowledged.
+    /// Returns the progress towards a checkpoint of this link.
     #[must_use]
-    pub fn has_reached(&self, point: Point) -> Reached {
+    pub fn progress(&self, checkpoint: Checkpoint) -> Progress {
         let acknowledged =
             self.in_flight.values().map(|batch| batch.turn).min().unwrap_or_else(|| self.queue.turn());
         match () {
-            () if self.failures != point.failures => Reached::Lost,
-            () if acknowledged >= point.turn => Reached::Yes,
-            () => Reached::NotYet,
+            () if self.failures != checkpoint.failures => Progress::Lost,
+            () if acknowledged >= checkpoint.turn => Progress::Reached,
+            () => Progress::Pending,
         }
     }
 
-    /// How many entries the peer has not acknowledged.
+    /// Returns the number of entries that the peer has not acknowledged.
     #[must_use]
     pub fn lag(&self) -> usize {
         self.queue.len() + self.in_flight.values().map(|batch| batch.places.len()).sum::<usize>()

@@ -7,23 +7,26 @@ use counter_keyspace::{Keyspace, KeyspaceOptions};
 use ractor::{Actor, ActorRef};
 use ractor_cluster::NodeServerMessage;
 use ractor_supervision::{ChildSpec, Options, StateSlot, Strategy, SupervisorError, SupervisorHandle};
+use ractor_transport::{
+    Cookie, Limits, NodeName, NodeServerError, Peers, Security, Transport, TransportError, TransportOptions,
+    node_server,
+};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tokio::sync::watch;
 
 use crate::gateway::Gateway;
-use crate::hand_over::complete;
-use crate::replicator::{Replicator, ReplicatorArguments, ReplicatorMessage};
-use crate::transport::{
-    Cookie, Limits, NodeServerError, Peers, Security, Transport, TransportError, TransportOptions,
-    node_server,
-};
+use crate::hand_over::{HandOverError, complete};
+use crate::handle::NodeHandle;
+use crate::replica::ReplicaId;
+use crate::replication::Replication;
+use crate::replicator::actor::{Replicator, ReplicatorArguments};
+use crate::replicator::message::ReplicatorMessage;
 use crate::wire::MAX_FRAME_BYTES;
-use crate::{HandOverError, NodeHandle, NodeName, ReplicaId, Replication};
 
-/// How long a node that shuts down waits for its peers to take what they lack.
+/// Maximum time that a node that shuts down waits for its peers to acknowledge everything.
 pub const HAND_OVER_DEADLINE: Duration = Duration::from_secs(5);
 
-/// One node of a cluster: a keyspace, and what replicates it.
+/// One node of a cluster: a keyspace, and the actors that replicate it.
 #[derive(Debug)]
 pub struct Node {
     replica: ReplicaId,
@@ -33,7 +36,7 @@ pub struct Node {
     transport: Transport,
     handle: NodeHandle,
     /// Nodes that were ever connected.
-    known: watch::Sender<BTreeSet<NodeName>>,
+    ever_connected: watch::Sender<BTreeSet<NodeName>>,
 }
 
 /// `ractor_cluster`'s part of the node, which stops with its owner.
@@ -46,30 +49,32 @@ impl Drop for Server {
     }
 }
 
-/// How a node is called, where it listens, and whom it knows.
+/// Configuration of a [`Node`].
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
-    /// What no other live node of the cluster is called.
+    /// Name of this node, unique among the live nodes of the cluster.
     pub name: NodeName,
-    /// Where to listen; port 0 for any.
+    /// Address to listen on; port 0 is any free one.
     pub listen: SocketAddr,
-    /// Other nodes, as `host:port`. Best all others; those that are not connected directly hear of each other through
-    /// those that are connected to both.
+    /// Addresses of other nodes, as `host:port`.
+    ///
+    /// Best are all others. The counts of nodes that are not connected directly are relayed by those that are connected to
+    /// both.
     pub peers: Vec<String>,
-    /// What all nodes of the cluster know, and nobody else.
+    /// Secret that all nodes of the cluster share.
     pub cookie: Cookie,
-    /// How connections are protected.
+    /// Authentication of peers.
     pub security: Security,
     /// Allows addresses beyond this machine without TLS.
-    pub plaintext_anywhere: bool,
-    /// How many connections, and how long they may take.
+    pub allow_plaintext: bool,
+    /// Bounds and deadlines of connections.
     pub limits: Limits,
-    /// The node's keyspace.
+    /// Configuration of the node's keyspace.
     pub keyspace: KeyspaceOptions,
 }
 
 impl NodeOptions {
-    /// A node that listens on any free port of the loopback interface, without TLS, and knows nobody.
+    /// Configures a node that listens on any free port of the loopback interface, without TLS and without peers.
     #[must_use]
     pub fn new(name: NodeName, cookie: Cookie) -> Self {
         Self {
@@ -78,92 +83,89 @@ impl NodeOptions {
             peers: Vec::new(),
             cookie,
             security: Security::Plain,
-            plaintext_anywhere: false,
+            allow_plaintext: false,
             limits: Limits::default(),
             keyspace: KeyspaceOptions::default(),
         }
     }
 }
 
-/// Why a node did not start.
+/// Error of [`Node::start`].
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NodeError {
-    /// One of its actors did not start.
-    #[error("start the node's actors")]
+    /// One of the node's actors did not start.
+    #[error("node's actors failed to start")]
     Actors(#[from] SupervisorError),
     /// The node server did not start.
-    #[error("start the node server")]
+    #[error(transparent)]
     Server(#[from] NodeServerError),
-    /// It cannot listen as it should.
-    #[error("listen for other nodes")]
+    /// The node cannot listen for others.
+    #[error(transparent)]
     Transport(#[from] TransportError),
 }
 
 impl Node {
-    /// Starts a node with nothing counted. It connects to its peers by itself, now and again after each loss.
+    /// Starts a node with no counts. It connects to its peers by itself, and again whenever a connection ends.
     ///
     /// A process can be one node only: `ractor` has one registry for all actors of a process.
     ///
     /// # Errors
     /// [`NodeError`].
     pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
-        let NodeOptions { name, listen, peers, cookie, security, plaintext_anywhere, limits, keyspace } =
+        let NodeOptions { name, listen, peers, cookie, security, allow_plaintext, limits, keyspace } =
             options;
         let server = Server(node_server(&name, &cookie, MAX_FRAME_BYTES as u64).await?);
-        let transport = TransportOptions {
-            name: name.clone(),
-            listen,
-            seeds: peers,
-            security,
-            plaintext_anywhere,
-            limits,
-        };
+        let transport =
+            TransportOptions { name: name.clone(), listen, seeds: peers, security, allow_plaintext, limits };
         let transport = Transport::start(transport, server.0.clone()).await?;
         let keyspace = Keyspace::start(keyspace).await?;
         let (here, replicator) = watch::channel(None);
         let me = ReplicaId::new(name, SystemTime::now());
         let replication = Replication::new(me.clone(), key_of(&cookie));
-        let known = watch::Sender::default();
-        let children = children(replication, &keyspace, transport.peers(), here, &known);
+        let ever_connected = watch::Sender::default();
+        let children = children(replication, &keyspace, transport.peers(), here, &ever_connected);
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
         let supervisor = SupervisorHandle::spawn(restarts, children).await?;
         let handle = NodeHandle::new(keyspace.handle(), replicator);
-        Ok(Self { replica: me, keyspace, supervisor, server, transport, handle, known })
+        Ok(Self { replica: me, keyspace, supervisor, server, transport, handle, ever_connected })
     }
 
-    /// A handle with outboxes of its own.
+    /// Returns a handle with outboxes of its own.
     #[must_use]
     pub fn handle(&self) -> NodeHandle {
         self.handle.clone()
     }
 
-    /// What the node is called.
+    /// Returns the name of the node.
     #[must_use]
     pub const fn name(&self) -> &NodeName {
         &self.replica.node
     }
 
-    /// This incarnation of the node, which its peers know it by.
+    /// Returns this incarnation of the node, by which its peers identify it.
     #[must_use]
     pub const fn replica(&self) -> &ReplicaId {
         &self.replica
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.transport.local_addr()
     }
 
-    /// Hands what its peers lack over to them, then stops. Nothing should be counted any more. With no peers there is
-    /// nobody to take anything, and that is no error.
+    /// Hands over to its peers what they lack, then stops.
+    ///
+    /// Nothing should be counted any more. A node without peers has nobody to hand over to, which is no error.
     ///
     /// # Errors
-    /// [`HandOverError`] if a peer is absent, or has not taken everything within [`HAND_OVER_DEADLINE`]. The node has
+    /// [`HandOverError`] if a peer is absent, or has not acknowledged everything within [`HAND_OVER_DEADLINE`]. The node has
     /// stopped then, too.
     pub async fn shutdown(self) -> Result<(), HandOverError> {
         let nodes = self.handle.hand_over(HAND_OVER_DEADLINE).await.or_else(|error| {
-            let lacking: Vec<_> = self.known.borrow().iter().map(|node| (node.clone(), false)).collect();
+            let lacking: Vec<_> =
+                self.ever_connected.borrow().iter().map(|node| (node.clone(), false)).collect();
             if lacking.is_empty() { Err(error) } else { Ok(lacking) }
         });
         let outcome = nodes.and_then(|nodes| complete(&self.replica.node, &nodes, self.transport.seeds()));
@@ -176,23 +178,26 @@ impl Node {
     }
 }
 
-/// The replicator, and after it the gateway: peers notice a new gateway, and send it what the replicator before may have
+/// Returns the replicator, and after it the gateway.
+///
+/// When the replicator restarts, so does the gateway. Peers notice the new gateway, and send it what the replicator may have
 /// missed.
 fn children(
     replication: Replication,
     keyspace: &Keyspace,
-    peers: Peers,
+    tickets: Peers,
     here: watch::Sender<Option<ActorRef<ReplicatorMessage>>>,
-    known: &watch::Sender<BTreeSet<NodeName>>,
+    ever_connected: &watch::Sender<BTreeSet<NodeName>>,
 ) -> Vec<ChildSpec> {
     let (home, counters) = (StateSlot::new(replication), keyspace.handle());
-    let (replicator, known) = (here.subscribe(), known.clone());
-    let gateway = Gateway(peers.clone());
+    let (replicator, ever_connected) = (here.subscribe(), ever_connected.clone());
+    let gateway = Gateway(tickets.clone());
     let start_replicator = move |supervisor| {
-        let (home, keyspace, peers) = (home.clone(), counters.clone(), peers.clone());
-        let (here, known) = (here.clone(), known.clone());
+        let (home, keyspace, tickets) = (home.clone(), counters.clone(), tickets.clone());
+        let (here, ever_connected) = (here.clone(), ever_connected.clone());
         async move {
-            let arguments = ReplicatorArguments { replication: home.lease().await, keyspace, peers, known };
+            let replication = home.lease().await;
+            let arguments = ReplicatorArguments { replication, keyspace, tickets, ever_connected };
             let (actor, _task) = Actor::spawn_linked(None, Replicator, arguments, supervisor).await?;
             here.send_replace(Some(actor.clone()));
             Ok(actor.get_cell())
@@ -209,7 +214,7 @@ fn children(
     vec![ChildSpec::new("replicator", start_replicator), ChildSpec::new("gateway", start_gateway)]
 }
 
-/// All nodes of a cluster have the same, and nobody outside can know it.
+/// Returns the key of the ledger's digests: the same on all nodes of a cluster, and unknown to others.
 fn key_of(cookie: &Cookie) -> [u64; 2] {
     let mut hasher = SipHasher13::new();
     hasher.write(cookie.as_str().as_bytes());
@@ -224,7 +229,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::Total;
+    use crate::ledger::Total;
     use crate::wire::{Batch, Entry, Reply, Request, decode};
 
     async fn node(name: &str) -> Node {
@@ -254,9 +259,9 @@ mod tests {
         for request in [Request::Merge(batch.clone()), Request::Flush { from: from.clone() }] {
             assert_eq!(ask(&node, "mallory", request).await, None);
         }
-        assert_eq!(node.handle().standing().await.unwrap().total(), Total::default());
+        assert_eq!(node.handle().status().await.unwrap().total(), Total::default());
         tell(&node, batch).await;
-        assert_eq!(node.handle().standing().await.unwrap().total().operations, 1);
+        assert_eq!(node.handle().status().await.unwrap().total().operations, 1);
         node.shutdown().await.unwrap();
     }
 
@@ -266,11 +271,11 @@ mod tests {
         for node in &nodes {
             // Before it is known, and again once its successor has started.
             for _ in 0..2 {
-                node.known.send_modify(|known| _ = known.insert("other".parse().unwrap()));
+                node.ever_connected.send_modify(|nodes| _ = nodes.insert("other".parse().unwrap()));
                 let before = node.handle.replicator().unwrap();
                 before.kill();
                 before.wait(None).await.unwrap();
-                node.handle().standing().await.unwrap();
+                node.handle().status().await.unwrap();
             }
         }
         let [absent, stopped] = nodes;
@@ -291,13 +296,13 @@ mod tests {
             let entry =
                 Entry { of: CounterName::from_static("a"), value: 10 * n, operations: n.unsigned_abs() };
             tell(&node, Batch { from: other.clone(), columns: vec![(other.clone(), vec![entry])] }).await;
-            handle.increment("a", 1).await.unwrap();
+            handle.keyspace().increment("a", 1).await.unwrap();
             let before = handle.replicator().unwrap();
             before.kill();
             before.wait(None).await.unwrap();
             let total = Total { value: i128::from(11 * n), operations: 2 * u128::from(n.unsigned_abs()) };
             assert_eq!(handle.value("a").await.unwrap().total, total);
-            assert_eq!(handle.standing().await.unwrap().total(), total);
+            assert_eq!(handle.status().await.unwrap().total(), total);
         }
         node.shutdown().await.unwrap();
     }

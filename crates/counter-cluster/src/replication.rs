@@ -3,31 +3,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use counter_protocol::Count;
 use counter_protocol::CounterName;
 
-use crate::ReplicaId;
 use crate::ledger::{Digest, Ledger, Source};
-use crate::link::{Link, Point, Reached};
+use crate::link::{Checkpoint, Link, Progress};
+use crate::replica::ReplicaId;
 use crate::wire::{
-    BATCH_BYTES, Batch, Comparison, DIGESTS_AT_ONCE, Differing, ENTRIES_AT_ONCE, ENTRY_BYTES, Entry,
-    HEARS_AT_ONCE, ROOTS_AT_ONCE,
+    BATCH_BYTES, Batch, Comparison, DIGESTS_AT_ONCE, DIRECT_PEERS_AT_ONCE, Differing, ENTRIES_AT_ONCE,
+    ENTRY_BYTES, Entry, ROOTS_AT_ONCE,
 };
 
-/// What a node knows and what its peers lack. Pure: messages come in, batches go out.
+/// The entries that a node knows, and those that its peers lack. Pure: messages come in, batches go out.
 ///
-/// - What this node counts is sent to every peer, and only what each lacks.
-/// - What another replica has counted is passed on to a peer only if that peer does not hear it itself.
-/// - What was missed for whatever reason is found by comparing digests: everything when a connection begins, later only of
-///   replicas that are quiet, because those that count differ all the time and are on their way.
-/// - Of a replica that is connected, only its own word is taken. Others may relay what it has counted while it is not; when it
-///   is there, it is shown what they have relayed, and [corrects](Self::corrected) what it has not counted.
+/// - This node's entries are sent to every peer, each once it has changed.
+/// - Entries of another replica are relayed to a peer only if that peer is not connected to the replica itself.
+/// - Entries that were missed are found by comparing digests. When a connection begins, everything is compared. Later only quiet
+///   replicas are, because those that count differ all the time, and their entries are on their way.
+/// - Of a replica that is connected, only its own entries are taken. Others may relay them while it is not connected. When it
+///   connects, it is shown the relayed ones, and [corrects](Self::corrected) those that it has not counted.
 #[derive(Debug)]
 pub struct Replication {
     me: ReplicaId,
     mine: u32,
     ledger: Ledger,
     peers: BTreeMap<u64, Peer>,
-    /// The digest of each column when last looked at.
+    /// Digest of each column at the last comparison of quiet ones.
     before: Vec<Digest>,
-    /// The column with which the next comparison of quiet ones begins.
+    /// Column with which the next comparison of quiet ones begins.
     next_quiet: u32,
     refused: u64,
 }
@@ -36,9 +36,10 @@ pub struct Replication {
 struct Peer {
     replica: ReplicaId,
     link: Link,
-    hears: BTreeSet<ReplicaId>,
-    /// Number of columns when the connection began. What the peer lacks of them is known once it has answered their
-    /// comparison; what is counted later is sent anyway.
+    /// Replicas that it is connected to.
+    direct_peers: BTreeSet<ReplicaId>,
+    /// Number of columns when the connection began. The entries of them that the peer lacks are known once it has answered
+    /// their comparison; later ones are sent anyway.
     columns: u32,
     /// The first of them that it has not answered for.
     next_column: u32,
@@ -50,12 +51,12 @@ impl Peer {
     }
 
     fn has_to_be_told(&self, of: &ReplicaId) -> bool {
-        self.replica != *of && !self.hears.contains(of)
+        self.replica != *of && !self.direct_peers.contains(of)
     }
 }
 
 impl Replication {
-    /// A node that knows nothing. All nodes of a cluster need the same key.
+    /// Makes a node that knows nothing. All nodes of a cluster need the same key.
     #[must_use]
     pub fn new(me: ReplicaId, key: [u64; 2]) -> Self {
         let mut ledger = Ledger::new(key);
@@ -63,25 +64,25 @@ impl Replication {
         Self { me, mine, ledger, peers: BTreeMap::new(), before: Vec::new(), next_quiet: 0, refused: 0 }
     }
 
-    /// This node's replica.
+    /// Returns this node's replica.
     #[must_use]
     pub const fn me(&self) -> &ReplicaId {
         &self.me
     }
 
-    /// What is known.
+    /// Returns the entries that are known.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Number of entries that were refused because the ledger has no room for another replica.
+    /// Returns the number of entries that were refused because the ledger has no room for another replica.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// This node has counted.
+    /// Notes counts of this node.
     pub fn counted(&mut self, counters: impl IntoIterator<Item = (CounterName, Count)>) {
         for (name, count) in counters {
             if let Some(place) = self.ledger.merge(self.mine, &name, count, Source::Direct) {
@@ -90,31 +91,30 @@ impl Replication {
         }
     }
 
-    /// There is a connection, under a number of the caller's, to a peer.
-    pub fn joined(&mut self, number: u64, replica: ReplicaId) {
-        let (link, hears) = (Link::default(), BTreeSet::new());
+    /// Adds a connection to a peer, under an index that the caller chooses.
+    pub fn joined(&mut self, index: u64, replica: ReplicaId) {
+        let (link, direct_peers) = (Link::default(), BTreeSet::new());
         let columns = self.columns();
-        self.peers.insert(number, Peer { replica, link, hears, columns, next_column: 0 });
+        self.peers.insert(index, Peer { replica, link, direct_peers, columns, next_column: 0 });
     }
 
-    /// The connection is gone, and with it all that was under way.
-    pub fn left(&mut self, number: u64) {
-        self.peers.remove(&number);
+    /// Removes a connection, with all batches that were under way.
+    pub fn left(&mut self, index: u64) {
+        self.peers.remove(&index);
     }
 
     /// Returns true while the connection is there.
     #[must_use]
-    pub fn has_joined(&self, number: u64) -> bool {
-        self.peers.contains_key(&number)
+    pub fn has_joined(&self, index: u64) -> bool {
+        self.peers.contains_key(&index)
     }
 
-    /// The replicas at the other ends.
+    /// Returns the connections and the replicas at their other ends.
     pub fn peers(&self) -> impl Iterator<Item = (u64, &ReplicaId)> {
-        self.peers.iter().map(|(number, peer)| (*number, &peer.replica))
+        self.peers.iter().map(|(index, peer)| (*index, &peer.replica))
     }
 
-    /// Keeps what a peer has sent, as far as it may say so. Returns what this node has counted itself where the peer holds
-    /// more than that.
+    /// Merges the entries of a batch that its sender may send. Returns this node's own counts where the batch claims more.
     ///
     /// The caller has verified that the batch is from whom it says.
     pub fn merge(&mut self, Batch { from, columns }: &Batch) -> Vec<Entry> {
@@ -131,9 +131,9 @@ impl Replication {
         corrections
     }
 
-    /// The replica at the other end has answered a batch with what it has counted itself, where that is less.
-    pub fn corrected(&mut self, number: u64, entries: &[Entry]) {
-        let Some(id) = self.peers.get(&number).map(|peer| peer.replica.clone()) else { return };
+    /// Notes that a peer has answered a batch with its own counts where they are less.
+    pub fn corrected(&mut self, index: u64, entries: &[Entry]) {
+        let Some(id) = self.peers.get(&index).map(|peer| peer.replica.clone()) else { return };
         let Some(column) = self.ledger.column(&id) else { return };
         for entry in entries {
             if let Some(place) = self.ledger.correct(column, &entry.of, entry.count())
@@ -145,8 +145,10 @@ impl Replication {
         }
     }
 
-    /// Quiet replicas to compare with peers now and then: those that have not changed since this was last asked, without
-    /// this node's own, which is sent anyway. If they are too many for one message, it is the next ones each time.
+    /// Returns a comparison of quiet replicas: those that have not changed since the last call.
+    ///
+    /// This node's own replica is left out, because its entries are sent anyway. If there are too many for one message, each
+    /// call returns the next ones.
     pub fn quiet(&mut self) -> Comparison {
         let now: Vec<_> = self.ledger.roots().collect();
         let is_quiet = |column: u32| {
@@ -162,21 +164,21 @@ impl Replication {
         self.comparison(quiet.into_iter().take(ROOTS_AT_ONCE).map(root).collect())
     }
 
-    /// The next part of what to compare with a peer since its connection began. None if it has answered all of it.
+    /// Returns the next part of the first comparison with a peer, or `None` if the peer has answered all of it.
     #[must_use]
-    pub fn next_comparison(&self, number: u64) -> Option<Comparison> {
-        let peer = self.peers.get(&number).filter(|peer| !peer.is_compared())?;
+    pub fn next_comparison(&self, index: u64) -> Option<Comparison> {
+        let peer = self.peers.get(&index).filter(|peer| !peer.is_compared())?;
         let columns =
             (peer.next_column..peer.columns).zip(self.ledger.roots().skip(peer.next_column as usize));
         let roots = columns.filter(|(_, root)| *root != 0).take(ROOTS_AT_ONCE);
         Some(self.comparison(roots.map(|(column, root)| (self.ledger.id(column).clone(), root)).collect()))
     }
 
-    /// Answers a peer that compares.
-    pub fn compare(&mut self, Comparison { from, hears, roots }: Comparison) -> Differing {
-        let hears: BTreeSet<_> = hears.into_iter().collect();
+    /// Answers a comparison.
+    pub fn compare(&mut self, Comparison { from, direct_peers, roots }: Comparison) -> Differing {
+        let direct_peers: BTreeSet<_> = direct_peers.into_iter().collect();
         for peer in self.peers.values_mut().filter(|peer| peer.replica == from) {
-            peer.hears.clone_from(&hears);
+            peer.direct_peers.clone_from(&direct_peers);
         }
         let (mut replicas, mut examined, mut digests) = (Vec::new(), 0, 0);
         for (id, root) in roots.into_iter().take(ROOTS_AT_ONCE) {
@@ -194,10 +196,11 @@ impl Replication {
         Differing { examined, replicas }
     }
 
-    /// A peer has answered with what it holds: where that differs, it is to get what is held here. If it is the replica itself,
-    /// that is what others have relayed, for it to correct.
-    pub fn compared(&mut self, number: u64, asked: &[ReplicaId], differing: &Differing) {
-        let Some(peer) = self.peers.get_mut(&number) else { return };
+    /// Marks the entries where a peer's answer to a comparison differs, to be sent to it.
+    ///
+    /// Of the peer's own replica, those are the relayed entries, for it to correct.
+    pub fn compared(&mut self, index: u64, asked: &[ReplicaId], differing: &Differing) {
+        let Some(peer) = self.peers.get_mut(&index) else { return };
         let examined = asked.len().min(differing.examined as usize);
         let is_end = examined == asked.len() && asked.len() < ROOTS_AT_ONCE;
         let last = asked[..examined].last().and_then(|id| self.ledger.column(id));
@@ -213,42 +216,43 @@ impl Replication {
         }
     }
 
-    /// The next batch for a peer, if there is one to send now.
-    pub fn next_batch(&mut self, number: u64) -> Option<(u64, Batch)> {
-        self.peers.get_mut(&number)?.link.next_batch(&self.me, &self.ledger)
+    /// Returns the next batch for a peer and its number, or `None` if there is none to send now.
+    pub fn next_batch(&mut self, index: u64) -> Option<(u64, Batch)> {
+        self.peers.get_mut(&index)?.link.next_batch(&self.me, &self.ledger)
     }
 
-    /// Whether a batch has arrived.
-    pub fn sent(&mut self, number: u64, batch: u64, arrived: bool) {
-        let Some(peer) = self.peers.get_mut(&number) else { return };
+    /// Notes that a batch has arrived, or that it may not have.
+    pub fn sent(&mut self, index: u64, batch: u64, arrived: bool) {
+        let Some(peer) = self.peers.get_mut(&index) else { return };
         if arrived { peer.link.acknowledged(batch) } else { peer.link.failed(batch) }
     }
 
     /// Returns true once the peer has answered the first comparison, so that what it lacks is known.
     #[cfg(test)]
-    pub(crate) fn is_compared(&self, number: u64) -> bool {
-        self.peers.get(&number).is_some_and(Peer::is_compared)
+    pub(crate) fn is_compared(&self, index: u64) -> bool {
+        self.peers.get(&index).is_some_and(Peer::is_compared)
     }
 
-    /// Behind all that the peer lacks now, if that is known.
+    /// Returns the position behind everything that the peer lacks now, if that is known.
     #[must_use]
-    pub fn end(&self, number: u64) -> Option<Point> {
-        self.peers.get(&number).filter(|peer| peer.is_compared()).map(|peer| peer.link.end())
+    pub fn checkpoint(&self, index: u64) -> Option<Checkpoint> {
+        self.peers.get(&index).filter(|peer| peer.is_compared()).map(|peer| peer.link.checkpoint())
     }
 
-    /// Whether the peer has all that it lacked then. `Lost` if the connection is gone.
+    /// Returns a peer's progress towards a checkpoint; `Lost` if the connection is gone.
     #[must_use]
-    pub fn has_reached(&self, number: u64, point: Point) -> Reached {
-        self.peers.get(&number).map_or(Reached::Lost, |peer| peer.link.has_reached(point))
+    pub fn progress(&self, index: u64, checkpoint: Checkpoint) -> Progress {
+        self.peers.get(&index).map_or(Progress::Lost, |peer| peer.link.progress(checkpoint))
     }
 
-    /// How many entries a peer has not acknowledged.
+    /// Returns the number of entries that a peer has not acknowledged.
     #[must_use]
-    pub fn lag(&self, number: u64) -> usize {
-        self.peers.get(&number).map_or(0, |peer| peer.link.lag())
+    pub fn lag(&self, index: u64) -> usize {
+        self.peers.get(&index).map_or(0, |peer| peer.link.lag())
     }
 
-    /// This node's entry of a name and those of other replicas, without the oldest if they are too many for one message.
+    /// Returns this node's entry of a name and those of other replicas, without the oldest if there are too many for one
+    /// message.
     #[must_use]
     pub fn entries(&self, name: &CounterName) -> Vec<Entry<ReplicaId>> {
         let own = self.ledger.entries(name).filter(|(id, _)| **id == self.me).take(1);
@@ -262,8 +266,8 @@ impl Replication {
     }
 
     fn comparison(&self, roots: Vec<(ReplicaId, Digest)>) -> Comparison {
-        let hears = self.peers.values().map(|peer| peer.replica.clone()).take(HEARS_AT_ONCE);
-        Comparison { from: self.me.clone(), hears: hears.collect(), roots }
+        let direct_peers = self.peers.values().map(|peer| peer.replica.clone()).take(DIRECT_PEERS_AT_ONCE);
+        Comparison { from: self.me.clone(), direct_peers: direct_peers.collect(), roots }
     }
 
     fn is_connected(&self, id: &ReplicaId) -> bool {
@@ -297,7 +301,7 @@ impl Replication {
         }
     }
 
-    /// Counts of this node where somebody else holds something that it cannot have said.
+    /// Returns counts of this node where somebody else holds an entry that it cannot have sent.
     fn corrections(&self, entries: &[Entry]) -> Vec<Entry> {
         let mut bytes = 0;
         let wrong = entries.iter().filter_map(|entry| {

@@ -1,46 +1,48 @@
-//! What nodes say to each other.
+//! Messages between nodes, and their encoding.
 
 use counter_protocol::Count;
 use counter_protocol::CounterName;
+use ractor_transport::MAX_NODE_NAME_BYTES;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::Digests;
-use crate::{BUCKETS, Digest, MAX_NODE_NAME_BYTES, ReplicaId};
+use crate::ledger::{BUCKETS, Digest, Digests};
+use crate::replica::ReplicaId;
 
-/// Length of a batch at which no further entry is added to it; the last one may exceed it.
+/// Length of a batch at which no further entry is added, in bytes. The last entry may exceed it.
 pub const BATCH_BYTES: usize = 64 * 1024;
 
-/// Length of the longest message from one node to another that is accepted, in bytes.
+/// Maximum length of a message from another node, in bytes.
 pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
 
-/// Maximum length of an entry beside its name: two numbers of 10 bytes each, and a length of 3.
+/// Maximum length of an entry beside its name, in bytes: two numbers of 10 bytes each, and a length of 3.
 pub(crate) const ENTRY_BYTES: usize = 10 + 10 + 3;
 
-/// Maximum length of a replica: the length of its node's name, the name, and a number.
+/// Maximum length of a replica, in bytes: the length of its node's name, the name, and a number.
 pub(crate) const REPLICA_BYTES: usize = 1 + MAX_NODE_NAME_BYTES + 10;
 
-/// Maximum length of a column of a batch beside its entries: the replica, and the number of entries.
+/// Maximum length of a column of a batch beside its entries, in bytes: the replica, and the number of entries.
 pub(crate) const COLUMN_BYTES: usize = REPLICA_BYTES + 5;
 
-/// Number of replicas in a comparison, or in an answer to it.
+/// Maximum number of replicas in a comparison, or in an answer to it.
 pub(crate) const ROOTS_AT_ONCE: usize = 4096;
 
-/// Number of connected replicas that a comparison names. To a node with more, entries are relayed that it hears itself.
-pub(crate) const HEARS_AT_ONCE: usize = 4096;
+/// Maximum number of connected replicas that a comparison names. To a node with more, entries of the others are relayed, too.
+pub(crate) const DIRECT_PEERS_AT_ONCE: usize = 4096;
 
-/// Number of digests by bucket in an answer to a comparison. The rest follows with the next comparison.
+/// Maximum number of digests by bucket in an answer to a comparison. The rest follows with the next comparison.
 pub(crate) const DIGESTS_AT_ONCE: usize = 32 * 1024;
 
-/// Number of entries in an answer to a read. Of more, those of the latest replicas are sent: the others have not changed
-/// for as long, and are known from comparisons.
+/// Maximum number of entries in an answer to a read.
+///
+/// Of more, those of the latest replicas are sent: the others have not changed for as long, and are known from comparisons.
 pub(crate) const ENTRIES_AT_ONCE: usize = 4096;
 
-/// Length that is left for what stands around the parts of a message, in this crate and in `ractor_cluster`.
+/// Length reserved for the framing of a message by this crate and `ractor_cluster`, in bytes.
 const ENVELOPE_BYTES: usize = 4096;
 
 const _: () = {
     let longest_entry = COLUMN_BYTES + ENTRY_BYTES + CounterName::MAX_BYTES;
-    let comparison = ROOTS_AT_ONCE * (REPLICA_BYTES + 10) + HEARS_AT_ONCE * REPLICA_BYTES;
+    let comparison = ROOTS_AT_ONCE * (REPLICA_BYTES + 10) + DIRECT_PEERS_AT_ONCE * REPLICA_BYTES;
     // Also an answer to a batch, which corrects all of its entries at most.
     assert!(BATCH_BYTES + longest_entry + ENVELOPE_BYTES < MAX_FRAME_BYTES);
     assert!(CounterName::MAX_BYTES + ENVELOPE_BYTES < MAX_FRAME_BYTES);
@@ -52,34 +54,34 @@ const _: () = {
     assert!(ENTRIES_AT_ONCE * (REPLICA_BYTES + ENTRY_BYTES) + ENVELOPE_BYTES < MAX_FRAME_BYTES);
 };
 
-/// What one node asks of another. Each is answered, and each may be asked again without harm.
+/// A request of one node to another. Each has a reply, and each is idempotent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Who are you?
+    /// Returns the replica of the node.
     Identify {
-        /// Who asks.
+        /// The sender.
         from: ReplicaId,
     },
-    /// Keep these entries.
+    /// Merges these entries.
     Merge(Batch),
-    /// Here is what I hold of some replicas: what do you hold of those where we differ?
+    /// Returns the digests of those replicas that differ.
     Compare(Comparison),
-    /// What do you hold of this name?
+    /// Returns the entries of a name.
     Read {
-        /// Who asks.
+        /// The sender.
         from: ReplicaId,
         /// The name.
         name: CounterName,
     },
-    /// Answer when I have all that you held when you got this.
+    /// Replies when the sender has acknowledged everything that the node held when the request arrived.
     Flush {
-        /// Who asks.
+        /// The sender.
         from: ReplicaId,
     },
 }
 
 impl Request {
-    /// The replica that the sender claims to be.
+    /// Returns the replica that the sender claims to be.
     #[must_use]
     pub const fn from(&self) -> &ReplicaId {
         match self {
@@ -92,34 +94,34 @@ impl Request {
     }
 }
 
-/// An answer.
+/// The reply to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// To `Identify`.
+    /// Reply to [`Request::Identify`].
     Identity(ReplicaId),
-    /// To `Merge`: kept. Of entries that are the answering node's own, and that it has not counted: what it has.
+    /// Reply to [`Request::Merge`]: the entries are merged. It has the answering node's own counts where the batch claims more.
     Merged(Vec<Entry>),
-    /// To `Compare`.
+    /// Reply to [`Request::Compare`].
     Differing(Differing),
-    /// To `Read`.
+    /// Reply to [`Request::Read`].
     Entries(Vec<Entry<ReplicaId>>),
-    /// To `Flush`.
+    /// Reply to [`Request::Flush`].
     Flushed,
 }
 
-/// Differences of the answering node from what it was shown.
+/// Differences between the answering node and a [`Comparison`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Differing {
-    /// Number of roots that were looked at, from the first on. More would not have fitted into one answer.
+    /// Number of roots that were examined, from the first on. More would not have fitted into one answer.
     pub examined: u32,
     /// Digests, bucket by bucket, of those replicas among them that differ.
     pub replicas: Vec<(ReplicaId, Digests)>,
 }
 
-/// A count, under a name or of a replica.
+/// A count of a name, or of a replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry<K = CounterName> {
-    /// What it counts.
+    /// Name or replica.
     pub of: K,
     /// Applied increments minus applied decrements.
     pub value: i64,
@@ -127,7 +129,7 @@ pub struct Entry<K = CounterName> {
     pub operations: u64,
 }
 
-/// Entries of any replicas, as the sender holds them.
+/// Entries of any replicas, with the values that the sender holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The sender.
@@ -136,14 +138,14 @@ pub struct Batch {
     pub columns: Vec<(ReplicaId, Vec<Entry>)>,
 }
 
-/// What the sender holds.
+/// Digests of the replicas that the sender holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The sender.
     pub from: ReplicaId,
-    /// The replicas that the sender is connected to: nobody else has to tell it what they count.
-    pub hears: Vec<ReplicaId>,
-    /// Digests of replicas.
+    /// Replicas that the sender is connected to, whose entries nobody else has to relay to it.
+    pub direct_peers: Vec<ReplicaId>,
+    /// Digest of each replica.
     pub roots: Vec<(ReplicaId, Digest)>,
 }
 
@@ -157,9 +159,9 @@ impl<K> Entry<K> {
     }
 }
 
-/// A message did not make sense. Is the other node of another version?
+/// Error of decoding a message, such as one from a node of another version.
 #[derive(Debug, thiserror::Error)]
-#[error("read a message from another node: is it of another version?")]
+#[error("malformed message from another node: is it of another version?")]
 pub struct BadMessage(#[source] postcard::Error);
 
 pub(crate) fn encode(message: &impl Serialize) -> Vec<u8> {
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn nothing_is_longer_than_the_bound_of_its_length() {
-        let node: crate::NodeName = "n".repeat(MAX_NODE_NAME_BYTES).parse().unwrap();
+        let node: ractor_transport::NodeName = "n".repeat(MAX_NODE_NAME_BYTES).parse().unwrap();
         let id = ReplicaId { node, incarnation: u64::MAX };
         assert_eq!(encode(&id).len(), REPLICA_BYTES);
         let name = CounterName::new(vec![255; CounterName::MAX_BYTES]).unwrap();

@@ -1,4 +1,5 @@
-use counter_cluster::{NodeName, PeerStatus, Standing, Total};
+use counter_cluster::{ClusterStatus, PeerStatus, Total};
+use ractor_transport::NodeName;
 use serde::{Deserialize, Serialize};
 
 /// Status of a cluster, as seen by one node.
@@ -30,8 +31,8 @@ pub struct Peer {
 }
 
 impl From<PeerStatus> for Peer {
-    fn from(PeerStatus { node, is_up, heard, lag, .. }: PeerStatus) -> Self {
-        let heard_ms = u64::try_from(heard.as_millis()).unwrap_or(u64::MAX);
+    fn from(PeerStatus { node, is_up, last_heard_from, lag, .. }: PeerStatus) -> Self {
+        let heard_ms = u64::try_from(last_heard_from.as_millis()).unwrap_or(u64::MAX);
         Self { node, is_up, heard_ms, lag: lag as u64 }
     }
 }
@@ -39,9 +40,9 @@ impl From<PeerStatus> for Peer {
 impl Report {
     /// Creates a report from a node's view of the cluster and the nodes that did not answer.
     #[must_use]
-    pub fn new(standing: Standing, unanswered: Vec<NodeName>) -> Self {
-        let total = standing.total();
-        let Standing { names, replicas, peers, .. } = standing;
+    pub fn new(status: ClusterStatus, unanswered: Vec<NodeName>) -> Self {
+        let total = status.total();
+        let ClusterStatus { names, replicas, peers, .. } = status;
         let replicas = replicas.into_iter().map(|(id, totals)| (id.to_string(), totals.total));
         let peers = peers.into_iter().map(Peer::from);
         Self { names, total, replicas: replicas.collect(), peers: peers.collect(), unanswered }

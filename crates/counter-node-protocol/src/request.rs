@@ -1,7 +1,8 @@
 use std::net::SocketAddr;
 
-use counter_cluster::{NodeName, Total};
+use counter_cluster::Total;
 use counter_protocol::CounterName;
+use ractor_transport::NodeName;
 use serde::{Deserialize, Serialize};
 
 use crate::load::Load;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use counter_cluster::{NodeHandle, NodeName};
+use counter_cluster::NodeHandle;
 use counter_keyspace::KeyspaceError;
 use counter_node_protocol::{Answer, Listening, Report, Request};
 use counter_protocol::CounterName;
+use ractor_transport::NodeName;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -75,7 +76,7 @@ async fn try_answer(
 ) -> Result<Answer, KeyspaceError> {
     Ok(match request {
         Request::Add { name, amount } => {
-            node.increment(name.as_bytes(), amount).await?;
+            node.keyspace().increment(name.as_bytes(), amount).await?;
             Answer::Added
         }
         Request::Load(load) => Answer::Loaded(count_load(node, load).await?),
@@ -85,7 +86,7 @@ async fn try_answer(
         }
         Request::Standing { fresh_ms } => {
             let unanswered = refresh(node, None, fresh_ms).await?;
-            Answer::Standing(Report::new(node.standing().await?, unanswered))
+            Answer::Standing(Report::new(node.status().await?, unanswered))
         }
         Request::Top { n } => Answer::Top(node.top(n).await?),
         Request::Listening {} => Answer::Listening(listening.clone()),

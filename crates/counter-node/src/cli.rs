@@ -9,8 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use counter_cli::LogArguments;
 use counter_cli::parse::{positive_duration, whole_number};
-use counter_cluster::NodeName;
-use counter_cluster::transport::Limits;
+use ractor_transport::{Limits, NodeName};
 
 /// Nodes of a counting cluster: each counts on its own, and all agree.
 #[derive(Debug, Parser)]

@@ -13,7 +13,7 @@ pub(crate) async fn count_load(node: &NodeHandle, load: Load) -> Result<Total, K
     let begun = Instant::now();
     let mut counted = Total::default();
     for Operation { name, amount } in load.operations() {
-        node.increment(&name, amount).await?;
+        node.keyspace().increment(&name, amount).await?;
         counted.value += i128::from(amount);
         counted.operations += 1;
         if counted.operations.is_multiple_of(u128::from(BURST)) {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use clap::Parser;
 use counter_cli::{Completion, Failure, Program, Stop};
-use counter_cluster::transport::{Cookie, Identity, Limits, Security, certificates};
 use counter_cluster::{Node, NodeOptions};
 use counter_node::{Input, ServeOptions, serve};
 use counter_node_protocol::Load;
+use ractor_transport::{Cookie, Identity, Limits, Security, certificates};
 
 use crate::cli::{Cli, Command, NodeArguments, StdinFormat};
 
@@ -51,7 +51,7 @@ fn node_options(arguments: &NodeArguments) -> anyhow::Result<NodeOptions> {
         listen: arguments.listen,
         peers: arguments.peers.clone(),
         security,
-        plaintext_anywhere: arguments.allow_plaintext,
+        allow_plaintext: arguments.allow_plaintext,
         limits: Limits { connections: arguments.max_connections.into(), ..Limits::default() },
         ..NodeOptions::new(arguments.name.clone(), cookie)
     })

@@ -38,7 +38,7 @@ pub(crate) async fn count_lines(node: &NodeHandle, stop: impl Future<Output = ()
         number += 1;
         match operation(&line.context("failed to read standard input")?) {
             Ok((name, amount)) => {
-                let counted = node.increment(name, amount).await;
+                let counted = node.keyspace().increment(name, amount).await;
                 counted.with_context(|| format!("line {number}"))?;
             }
             Err(refusal) => refusals.record(number, refusal),

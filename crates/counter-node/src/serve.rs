@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use counter_cluster::{Node, NodeHandle, NodeName};
+use counter_cluster::{Node, NodeHandle};
 use counter_node_protocol::{Listening, Load, Report};
+use ractor_transport::NodeName;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -100,8 +101,8 @@ async fn report(
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        let standing = node.standing().await?;
-        let report = Report::new(standing, Vec::new());
+        let status = node.status().await?;
+        let report = Report::new(status, Vec::new());
         reports.send_replace(if options.json {
             serde_json::to_string(&report).context("failed to write JSON")?
         } else {

@@ -2,44 +2,44 @@ use counter_protocol::Count;
 use counter_protocol::CounterName;
 
 use super::{Digest, Digests, Ledger, Place, Source};
-use crate::ReplicaId;
+use crate::replica::ReplicaId;
 
-/// Comparing ledgers, and what is known of a replica with what it says itself.
+/// Comparisons with other ledgers, and corrections of relayed entries.
 impl Ledger {
-    /// A digest of all entries of each column; zero if it has none.
+    /// Returns the digest of all entries of each column, which is zero if it has none.
     pub fn roots(&self) -> impl ExactSizeIterator<Item = Digest> {
         self.replicas.iter().map(|replica| replica.digest)
     }
 
-    /// A digest of all entries of a replica; zero if none is known.
+    /// Returns the digest of all entries of a replica, which is zero if none is known.
     #[must_use]
     pub fn root(&self, id: &ReplicaId) -> Digest {
         self.column(id).map_or(0, |column| self.replicas[column as usize].digest)
     }
 
-    /// The digests of a replica's entries by bucket.
+    /// Returns the digests of a replica's entries by bucket.
     #[must_use]
     pub fn digests(&self, id: &ReplicaId) -> Digests {
         let Some(column) = self.column(id) else { return Digests::new() };
         let parts = (0..=u8::MAX)
             .zip(&self.buckets)
-            .filter_map(|(number, bucket)| Some((number, bucket.columns.get(&column)?.digest)));
+            .filter_map(|(index, bucket)| Some((index, bucket.columns.get(&column)?.digest)));
         parts.collect()
     }
 
-    /// All entries of a replica in the buckets in which somebody else's digests differ.
+    /// Returns all entries of a replica in the buckets in which `theirs` differ.
     pub fn differing(&self, id: &ReplicaId, theirs: &Digests) -> impl Iterator<Item = Place> {
         let column = self.column(id);
-        let parts = (0..=u8::MAX).zip(&self.buckets).filter_map(move |(number, bucket)| {
+        let parts = (0..=u8::MAX).zip(&self.buckets).filter_map(move |(index, bucket)| {
             let part = bucket.columns.get(&column?)?;
-            (of(theirs, number) != part.digest).then_some(part)
+            (of(theirs, index) != part.digest).then_some(part)
         });
         parts.flat_map(|part| &part.pages).flat_map(|(_, page)| {
             self.pages[*page as usize].entries().map(|(slot, _)| Place { page: *page, slot })
         })
     }
 
-    /// All entries of a column that are known from others than its replica.
+    /// Returns the relayed entries of a column.
     pub fn relayed(&self, column: u32) -> impl Iterator<Item = Place> {
         let parts = self.buckets.iter().filter_map(move |bucket| bucket.columns.get(&column));
         parts.flat_map(|part| &part.pages).flat_map(|(_, page)| {
@@ -47,8 +47,8 @@ impl Ledger {
         })
     }
 
-    /// Replaces an entry that was relayed by what its replica has answered to it, also if that is less, and nothing if that
-    /// has no operations. Returns the place if it has changed.
+    /// Replaces a relayed entry by its replica's answer, even if that is less, and removes the entry if the answer has no
+    /// operations. Returns the place if it has changed.
     ///
     /// # Panics
     /// If there is no such column.
@@ -62,15 +62,15 @@ impl Ledger {
         }
     }
 
-    /// Takes all entries of a column as its replica's own word in the buckets in which that has the same digest.
+    /// Marks all entries of a column as sent by its replica, in the buckets in which the replica has the same digest.
     ///
     /// # Panics
     /// If there is no such column.
     pub fn confirm_equal(&mut self, column: u32, theirs: &Digests) {
         let replica = &mut self.replicas[column as usize];
-        for (number, bucket) in (0..=u8::MAX).zip(&self.buckets) {
+        for (index, bucket) in (0..=u8::MAX).zip(&self.buckets) {
             let part = bucket.columns.get(&column);
-            if let Some(part) = part.filter(|part| of(theirs, number) == part.digest) {
+            if let Some(part) = part.filter(|part| of(theirs, index) == part.digest) {
                 for (_, page) in &part.pages {
                     replica.relayed -= self.pages[*page as usize].confirm();
                 }

@@ -3,20 +3,20 @@ use counter_protocol::Count;
 /// Number of rows that a page covers: one for each bit of its masks.
 pub(crate) const PAGE_ROWS: u32 = u64::BITS;
 
-/// The entries of one column in [`PAGE_ROWS`] rows of a bucket, without room for entries that do not exist.
+/// Entries of one column in [`PAGE_ROWS`] rows of a bucket, without room for entries that do not exist.
 ///
 /// A page costs 56 bytes and 16 more for each entry: 17 bytes an entry if it is full, and no page exists for rows in
 /// which its column has nothing.
 #[derive(Debug)]
 pub(super) struct Page {
-    /// The column and the bucket that it is a part of.
+    /// Column and bucket that it belongs to.
     pub(super) column: u32,
     pub(super) bucket: u8,
-    /// Its first row, divided by [`PAGE_ROWS`].
+    /// First row, divided by [`PAGE_ROWS`].
     index: u32,
     /// Rows that have an entry.
     present: u64,
-    /// Rows whose entry is known from others than its replica.
+    /// Rows whose entry was relayed by another node than its replica.
     relayed: u64,
     /// The entries, in order of their rows.
     counts: Vec<Count>,
@@ -27,12 +27,12 @@ impl Page {
         Self { column, bucket, index, present: 0, relayed: 0, counts: Vec::new() }
     }
 
-    /// The row in the bucket.
+    /// Returns the row of a slot in the bucket.
     pub(super) const fn row(&self, slot: u8) -> u32 {
         self.index * PAGE_ROWS + slot as u32
     }
 
-    /// The entry; zero if there is none.
+    /// Returns the count of an entry, which is zero if there is none.
     pub(super) fn get(&self, slot: u8) -> Count {
         if self.present & bit(slot) == 0 { Count::default() } else { self.counts[self.position(slot)] }
     }
@@ -68,19 +68,19 @@ impl Page {
         if relayed { self.relayed |= bit(slot) } else { self.relayed &= !bit(slot) }
     }
 
-    /// Takes all entries as the replica's own word. Returns how many were not before.
+    /// Marks all entries as sent by the replica itself. Returns the number of those that were relayed before.
     pub(super) const fn confirm(&mut self) -> u64 {
         let confirmed = self.relayed.count_ones();
         self.relayed = 0;
         confirmed as u64
     }
 
-    /// All entries and their slots.
+    /// Returns all entries with their slots.
     pub(super) fn entries(&self) -> impl Iterator<Item = (u8, Count)> {
         slots(self.present).zip(self.counts.iter().copied())
     }
 
-    /// The slots of entries that are known from others than the replica.
+    /// Returns the slots of relayed entries.
     pub(super) fn relayed(&self) -> impl Iterator<Item = u8> + use<> {
         slots(self.relayed)
     }
@@ -89,7 +89,7 @@ impl Page {
         (self.present & (bit(slot) - 1)).count_ones() as usize
     }
 
-    /// Bytes that it has allocated.
+    /// Returns the allocated memory, in bytes.
     #[cfg(test)]
     pub(super) const fn allocated(&self) -> usize {
         self.counts.capacity() * size_of::<Count>()
@@ -100,7 +100,7 @@ const fn bit(slot: u8) -> u64 {
     1 << slot
 }
 
-/// The positions of the bits that are set, from the lowest.
+/// Returns the positions of the bits that are set, from the lowest.
 pub(crate) fn slots(mut mask: u64) -> impl Iterator<Item = u8> {
     std::iter::from_fn(move || {
         let slot = u8::try_from(mask.trailing_zeros()).ok().filter(|_| mask != 0)?;

@@ -10,17 +10,17 @@ pub struct Total {
     pub operations: u128,
 }
 
-/// A replica's sums.
+/// Sums of one replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Over all its names.
+    /// Sum over all its names.
     pub total: Total,
     /// Number of names that it has counted.
     pub names: u64,
 }
 
 impl Total {
-    /// Adds an entry.
+    /// Adds a count.
     pub fn add(&mut self, count: Count) {
         self.value += i128::from(count.value);
         self.operations += u128::from(count.operations);
@@ -41,7 +41,7 @@ impl FromIterator<Count> for Total {
 }
 
 impl Totals {
-    /// Puts one count in the place of another. An entry without operations does not exist.
+    /// Replaces one count by another. An entry without operations does not exist.
     pub(super) fn replace(&mut self, old: Count, new: Count) {
         self.total.remove(old);
         self.total.add(new);

@@ -2,20 +2,20 @@ use std::collections::VecDeque;
 
 use crate::ledger::{Place, slots};
 
-/// Places in a ledger that wait for something, each once. Pure.
+/// Queue of places in a ledger, each of which waits once. Pure.
 ///
 /// Pages wait in the order in which the first place on them was added, and the places of a page come together. So a place
 /// takes a bit, and a page that has places waiting 4 bytes more; what is added to a page while its places are being taken
 /// waits for the page's next turn.
 #[derive(Debug, Default)]
 pub(crate) struct PlaceQueue {
-    /// By page: the slots that wait.
+    /// Waiting slots, by page.
     waiting: Vec<u64>,
     /// Pages in the order of their turns.
     pages: VecDeque<u32>,
-    /// How many turns there were.
+    /// Number of turns that have begun.
     turns: u64,
-    /// The page whose turn it is, and those of its slots that are still to be taken.
+    /// Page whose turn it is, and those of its slots that are still to be taken.
     page: u32,
     slots: u64,
     len: usize,
@@ -35,7 +35,7 @@ impl PlaceQueue {
         *waiting |= bit;
     }
 
-    /// Takes the place that comes next.
+    /// Takes the next place.
     pub(crate) fn pop(&mut self) -> Option<Place> {
         if self.slots == 0 {
             self.page = self.pages.pop_front()?;
@@ -48,12 +48,12 @@ impl PlaceQueue {
         Some(Place { page: self.page, slot })
     }
 
-    /// The number of the turn in which the next place is taken.
+    /// Returns the number of the turn in which the next place is taken.
     pub(crate) const fn turn(&self) -> u64 {
         if self.slots == 0 { self.turns } else { self.turns - 1 }
     }
 
-    /// The number of the first turn after all those in which what waits now is taken.
+    /// Returns the number of the first turn after those in which the places that wait now are taken.
     pub(crate) fn end(&self) -> u64 {
         self.turns + self.pages.len() as u64
     }

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Differing, Reply, Request, encode};
-use crate::{MAX_FRAME_BYTES, MAX_REPLICAS, RESERVED_REPLICAS};
+use crate::ledger::{MAX_REPLICAS, RESERVED_REPLICAS};
+use crate::link::WINDOW;
+use crate::wire::{Differing, MAX_FRAME_BYTES, Reply, Request, encode};
 
 const NODES: usize = 4;
 
@@ -47,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 struct World {
     nodes: Vec<Replication>,
-    /// What each node has counted, by name.
+    /// Counts of each node, by name.
     counted: Vec<BTreeMap<u8, Count>>,
     /// Batches that will arrive once more, much later.
     late: Vec<(usize, Batch)>,
@@ -225,14 +226,14 @@ fn entries_of_further_replicas_are_refused_and_counted() {
     assert_eq!(node.refused(), RESERVED_REPLICAS as u64 + 1);
     // What would be refused is not asked for again.
     let roots = vec![(replica(u64::MAX), 1)];
-    assert_eq!(node.compare(Comparison { from: id(1), hears: Vec::new(), roots }).replicas, []);
+    assert_eq!(node.compare(Comparison { from: id(1), direct_peers: Vec::new(), roots }).replicas, []);
 }
 
 #[test]
 fn nodes_agree_after_more_incarnations_than_fit_into_one_message() {
     let mut world = World::new();
     let entry = Entry::new(CounterName::from_static("a"), Count { value: 1, operations: 1 });
-    let node: crate::NodeName = "n".repeat(crate::MAX_NODE_NAME_BYTES).parse().unwrap();
+    let node: ractor_transport::NodeName = "n".repeat(ractor_transport::MAX_NODE_NAME_BYTES).parse().unwrap();
     let replica = |n: u64| ReplicaId { node: node.clone(), incarnation: u64::MAX - n };
     let columns = (0..16_000).map(|n| (replica(n), vec![entry.clone()])).collect();
     world.nodes[2].merge(&Batch { from: id(3), columns });
@@ -275,7 +276,7 @@ fn an_entry_with_the_longest_name_travels() {
 }
 
 #[test]
-fn what_a_peer_hears_itself_is_not_passed_on() {
+fn entries_of_a_direct_peer_of_a_peer_are_not_relayed_to_it() {
     let mut world = World::new();
     world.join(0, 1);
     world.join(1, 2);
@@ -288,7 +289,7 @@ fn what_a_peer_hears_itself_is_not_passed_on() {
 }
 
 #[test]
-fn what_a_peer_does_not_hear_is_passed_on_at_once() {
+fn entries_of_a_replica_that_a_peer_is_not_connected_to_are_relayed_at_once() {
     let mut world = World::new();
     world.join(0, 1);
     world.join(1, 2);
@@ -320,25 +321,25 @@ fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
     while let Some((number, _)) = node.next_batch(1) {
         batches.push(number);
     }
-    assert_eq!(batches.len(), crate::WINDOW);
+    assert_eq!(batches.len(), WINDOW);
     assert_eq!(node.lag(1), 1000);
-    let point = node.end(1).unwrap();
+    let checkpoint = node.checkpoint(1).unwrap();
     (3..50).for_each(|operations| node.counted(counted(operations)));
     assert!(node.lag(1) <= 2000);
-    assert_eq!(node.has_reached(1, point), Reached::NotYet);
+    assert_eq!(node.progress(1, checkpoint), Progress::Pending);
     while let Some(number) = batches.pop() {
         node.sent(1, number, true);
         while let Some((number, _)) = node.next_batch(1) {
             batches.push(number);
         }
     }
-    assert_eq!(node.has_reached(1, point), Reached::Yes);
+    assert_eq!(node.progress(1, checkpoint), Progress::Reached);
     assert_eq!(node.lag(1), 0);
-    let point = node.end(1).unwrap();
+    let checkpoint = node.checkpoint(1).unwrap();
     node.counted([(CounterName::from_static("a"), Count { value: 1, operations: 1 })]);
     let (number, _) = node.next_batch(1).unwrap();
     node.sent(1, number, false);
-    assert_eq!(node.has_reached(1, point), Reached::Lost);
+    assert_eq!(node.progress(1, checkpoint), Progress::Lost);
     assert_eq!(node.lag(1), 1);
 }
 
@@ -348,18 +349,18 @@ fn what_a_peer_lacks_is_known_when_it_has_answered_a_comparison_of_everything() 
     node.counted([(CounterName::from_static("a"), Count { value: 1, operations: 1 })]);
     node.joined(1, id(1));
     assert!(node.has_joined(1) && !node.is_compared(1));
-    assert_eq!(node.end(1), None);
+    assert_eq!(node.checkpoint(1), None);
 
     let comparison = node.next_comparison(1).unwrap();
     node.compared(1, &[id(0)], &peer.compare(comparison));
     assert!(node.is_compared(1));
-    let point = node.end(1).unwrap();
-    assert_eq!(node.has_reached(1, point), Reached::NotYet);
+    let checkpoint = node.checkpoint(1).unwrap();
+    assert_eq!(node.progress(1, checkpoint), Progress::Pending);
     let (number, _) = node.next_batch(1).unwrap();
     node.sent(1, number, true);
-    assert_eq!(node.has_reached(1, point), Reached::Yes);
+    assert_eq!(node.progress(1, checkpoint), Progress::Reached);
 
     node.left(1);
     assert!(!node.has_joined(1) && !node.is_compared(1));
-    assert_eq!((node.end(1), node.has_reached(1, point)), (None, Reached::Lost));
+    assert_eq!((node.checkpoint(1), node.progress(1, checkpoint)), (None, Progress::Lost));
 }

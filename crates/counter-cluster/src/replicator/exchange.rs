@@ -1,18 +1,24 @@
-//! What is sent to other nodes, and what they are answered.
+//! Batches, comparisons and questions to other nodes, and answers to theirs.
 
 use std::time::Duration;
 
 use counter_protocol::CounterName;
 use futures_util::future::join_all;
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor_transport::NodeName;
+use tokio::time::Instant;
 
-use super::{CHANGES_AT_ONCE, ReplicatorMessage, ReplicatorState};
-use crate::gateway::{Unanswered, ask};
+use super::message::ReplicatorMessage;
+use super::state::ReplicatorState;
+use crate::replica::ReplicaId;
+use crate::rpc::{Unanswered, ask};
 use crate::wire::{Batch, Comparison, Entry, Reply, Request, encode};
-use crate::{NodeName, ReplicaId};
+
+/// Maximum number of changed counters that are taken from a shard at once.
+const CHANGES_AT_ONCE: usize = 4096;
 
 impl ReplicatorState {
-    /// Takes all that has changed until now from the shards.
+    /// Takes everything that has changed until now from the shards.
     pub(super) async fn collect(&mut self) -> Result<(), ActorProcessingErr> {
         for shard in 0..self.keyspace.shards() {
             // After the first time, as many as there were then: what changes meanwhile is for the next round.
@@ -26,8 +32,9 @@ impl ReplicatorState {
         Ok(())
     }
 
+    /// Sends a batch to every peer that lacks something and has room in its window.
     pub(super) fn send_batches(&mut self, myself: &ActorRef<ReplicatorMessage>) {
-        for peer in self.numbers() {
+        for peer in self.indices() {
             while let Some((batch, content)) = self.replication.next_batch(peer) {
                 self.question(myself, peer, Request::Merge(content), move |answer| {
                     let corrections = match answer {
@@ -41,28 +48,23 @@ impl ReplicatorState {
         }
     }
 
-    /// Compares what is quiet with everybody, and everything with those who have not answered that yet.
+    /// Compares quiet replicas with all peers, and everything with those that have not answered that yet.
     pub(super) fn compare_all(&mut self, myself: &ActorRef<ReplicatorMessage>) {
         let quiet = self.replication.quiet();
-        for peer in self.numbers() {
+        for peer in self.indices() {
             let comparison = self.replication.next_comparison(peer).unwrap_or_else(|| quiet.clone());
             self.compare(myself, peer, comparison);
         }
     }
 
-    /// Asks for the next part of the first comparison, if there is one left.
+    /// Sends the next part of the first comparison to a peer, if there is one left.
     pub(super) fn compare_next(&mut self, myself: &ActorRef<ReplicatorMessage>, peer: u64) {
         if let Some(comparison) = self.replication.next_comparison(peer) {
             self.compare(myself, peer, comparison);
         }
     }
 
-    pub(super) fn compare(
-        &mut self,
-        myself: &ActorRef<ReplicatorMessage>,
-        peer: u64,
-        comparison: Comparison,
-    ) {
+    fn compare(&mut self, myself: &ActorRef<ReplicatorMessage>, peer: u64, comparison: Comparison) {
         let asked = comparison.roots.iter().map(|(id, _)| id.clone()).collect();
         self.question(myself, peer, Request::Compare(comparison), move |answer| {
             let differing = match answer {
@@ -75,7 +77,7 @@ impl ReplicatorState {
         });
     }
 
-    /// Answers a node that is who the sender of a request must be, or refuses the request.
+    /// Answers a request, or refuses it if it is in the name of another node than its sender.
     pub(super) async fn answer(
         &mut self,
         sender: &NodeName,
@@ -91,11 +93,11 @@ impl ReplicatorState {
         let answer = match request {
             Request::Identify { .. } => Reply::Identity(self.replication.me().clone()),
             Request::Merge(batch) => {
-                self.heard_from(&batch.from);
+                self.peers.heard_from_node(&batch.from.node, Instant::now());
                 Reply::Merged(self.merge(&batch))
             }
             Request::Compare(comparison) => {
-                self.heard_from(&comparison.from);
+                self.peers.heard_from_node(&comparison.from.node, Instant::now());
                 Reply::Differing(self.replication.compare(comparison))
             }
             Request::Read { name, .. } => {
@@ -107,9 +109,9 @@ impl ReplicatorState {
                 self.collect().await?;
                 let peer = self.replication.peers().find(|(_, replica)| **replica == from);
                 if let Some((peer, _)) = peer {
-                    let reached = self.when_complete(peer);
+                    let complete = self.when_complete(peer);
                     self.questions.spawn(async move {
-                        if reached.await.is_ok() {
+                        if complete.await.is_ok() {
                             let _ = reply.send(encode(&Reply::Flushed));
                         }
                     });
@@ -121,7 +123,7 @@ impl ReplicatorState {
         Ok(())
     }
 
-    /// Keeps what a peer has sent. Returns what it holds wrong of this node.
+    /// Merges a batch, and returns corrections of entries of this node.
     pub(super) fn merge(&mut self, batch: &Batch) -> Vec<Entry> {
         let refused = self.replication.refused();
         let corrections = self.replication.merge(batch);
@@ -131,6 +133,7 @@ impl ReplicatorState {
         corrections
     }
 
+    /// Asks all peers for their entries, and replies when all have answered or the deadline is over.
     pub(super) fn refresh(
         &mut self,
         myself: &ActorRef<ReplicatorMessage>,
@@ -139,13 +142,14 @@ impl ReplicatorState {
         reply: RpcReplyPort<Vec<NodeName>>,
     ) {
         let mut unanswered = self.absent();
-        let questions = self.replication.peers().filter_map(|(number, from)| {
+        let questions = self.replication.peers().filter_map(|(peer, from)| {
             let request = match &name {
                 Some(name) => Request::Read { from: self.replication.me().clone(), name: name.clone() },
                 None => Request::Flush { from: self.replication.me().clone() },
             };
-            let (from, gateway, peers) = (from.clone(), self.gateway(number)?, self.peers.clone());
-            Some(async move { (from, ask(&peers, gateway, request, deadline).await) })
+            let (from, tickets) = (from.clone(), self.tickets.clone());
+            let gateway = self.peers.gateway(peer)?.clone();
+            Some(async move { (from, ask(&tickets, gateway, request, deadline).await) })
         });
         let (questions, myself) = (join_all(questions), myself.clone());
         self.questions.spawn(async move {
@@ -163,10 +167,11 @@ impl ReplicatorState {
         });
     }
 
+    /// Replies when all peers have everything that they lack now, or the deadline is over.
     pub(super) fn hand_over(&mut self, deadline: Duration, reply: RpcReplyPort<Vec<(NodeName, bool)>>) {
-        let peers: Vec<_> = self.replication.peers().map(|(number, id)| (number, id.node.clone())).collect();
+        let peers: Vec<_> = self.replication.peers().map(|(peer, id)| (peer, id.node.clone())).collect();
         let complete: Vec<_> =
-            peers.into_iter().map(|(number, node)| (node, self.when_complete(number))).collect();
+            peers.into_iter().map(|(peer, node)| (node, self.when_complete(peer))).collect();
         let absent = self.absent();
         self.questions.spawn(async move {
             let all = complete.into_iter().map(|(node, complete)| async move {
@@ -179,7 +184,7 @@ impl ReplicatorState {
     }
 }
 
-/// What a peer holds of one name, as if it had sent it by itself.
+/// Returns a peer's entries of one name as a batch that the peer might have sent.
 fn batch_of(from: ReplicaId, name: &CounterName, entries: Vec<Entry<ReplicaId>>) -> Batch {
     let column = |entry: Entry<ReplicaId>| {
         let count = entry.count();

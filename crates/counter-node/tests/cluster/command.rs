@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use counter_chaos::ChaosOptions;
-use counter_cluster::transport::Cookie;
+use ractor_transport::Cookie;
 
 use super::setup::shared;
 

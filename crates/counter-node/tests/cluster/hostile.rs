@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use counter_chaos::{Client, Cluster, Driver, Launch, NodeProcess, Plan, Sent};
 use counter_cluster::MAX_FRAME_BYTES;
-use counter_cluster::transport::{Cookie, certificates};
 use fastrand::Rng;
+use ractor_transport::{Cookie, certificates};
+use ractor_transport::{Cookie, certificates};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;

@@ -5,11 +5,11 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use counter_chaos::{Launch, NodeProcess};
-use counter_cluster::transport::Cookie;
 use counter_node_protocol::{Answer, Report, Request};
 use counter_protocol::CounterName;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use ractor_transport::Cookie;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 /// Deadline of everything that is expected to happen.
 pub(crate) const NEVER: Duration = Duration::from_secs(30);
 
-const LOG: &str = "warn,ractor_cluster=error,counter_cli=info,counter_node=info,counter_cluster=info";
+const LOG: &str =
+    "warn,ractor_cluster=error,counter_cli=info,counter_node=info,counter_cluster=info,ractor_transport=info";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_counter-node");
 

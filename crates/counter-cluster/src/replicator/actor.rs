@@ -1,0 +1,165 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use counter_keyspace::KeyspaceHandle;
+use ractor::pg::{self, GroupChangeMessage};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor_supervision::Lease;
+use ractor_transport::{NodeName, Peers};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::message::ReplicatorMessage;
+use super::state::ReplicatorState;
+use crate::replication::Replication;
+use crate::rpc::GROUP;
+
+/// Minimum interval between replication rounds.
+///
+/// It applies while a few thousand counters change and the machine is not busy. The interval grows with the duration of a
+/// round.
+pub const REPLICATE_EVERY: Duration = Duration::from_millis(20);
+
+/// Maximum interval between replication rounds, however many counters change.
+pub const REPLICATE_AT_LEAST_EVERY: Duration = Duration::from_millis(500);
+
+/// Interval between comparisons of quiet replicas, and so the maximum time without a message between peers.
+pub const COMPARE_EVERY: Duration = Duration::from_secs(1);
+
+/// Idle time after a round, as a multiple of its duration.
+///
+/// Sending the changes and merging those of others takes time as well. The more changes there are, the rarer the rounds,
+/// and the more is sent once instead of again and again.
+const REST: u32 = 16;
+
+/// The actor around [`Replication`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Replicator;
+
+pub(crate) struct ReplicatorArguments {
+    /// Survives the actor.
+    pub(crate) replication: Lease<Replication>,
+    pub(crate) keyspace: KeyspaceHandle,
+    /// The transport's peers.
+    pub(crate) tickets: Peers,
+    /// Nodes that were ever connected. Survives the actor.
+    pub(crate) ever_connected: watch::Sender<BTreeSet<NodeName>>,
+}
+
+impl Actor for Replicator {
+    type Msg = ReplicatorMessage;
+    type State = ReplicatorState;
+    type Arguments = ReplicatorArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ReplicatorMessage>,
+        ReplicatorArguments { mut replication, keyspace, tickets, ever_connected }: ReplicatorArguments,
+    ) -> Result<ReplicatorState, ActorProcessingErr> {
+        // An incarnation before this one may have had connections, and may have taken changes without telling anybody.
+        let before: Vec<_> = replication.peers().map(|(peer, _)| peer).collect();
+        before.into_iter().for_each(|peer| replication.left(peer));
+        keyspace.track_changes().await?;
+        pg::monitor(GROUP.into(), myself.get_cell());
+        myself.send_after(REPLICATE_EVERY, || ReplicatorMessage::Replicate);
+        myself.send_after(COMPARE_EVERY, || ReplicatorMessage::Compare);
+        Ok(ReplicatorState::new(replication, keyspace, tickets, ever_connected))
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<ReplicatorMessage>,
+        state: &mut ReplicatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.look_for_gateways(&myself);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ReplicatorMessage>,
+        message: ReplicatorMessage,
+        state: &mut ReplicatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        while state.questions.try_join_next().is_some() {}
+        match message {
+            ReplicatorMessage::Replicate => {
+                let begun = Instant::now();
+                state.collect().await?;
+                let rest = (begun.elapsed() * REST).clamp(REPLICATE_EVERY, REPLICATE_AT_LEAST_EVERY);
+                myself.send_after(rest, || ReplicatorMessage::Replicate);
+            }
+            ReplicatorMessage::Compare => {
+                state.look_for_gateways(&myself);
+                state.compare_all(&myself);
+                myself.send_after(COMPARE_EVERY, || ReplicatorMessage::Compare);
+            }
+            ReplicatorMessage::Asked(sender, request, reply) => state.answer(&sender, request, reply).await?,
+            ReplicatorMessage::Identified(id, replica) => state.identified(&myself, id, replica),
+            ReplicatorMessage::Sent { peer, batch, corrections } => {
+                state.replication.sent(peer, batch, corrections.is_ok());
+                if let Ok(corrections) = corrections {
+                    state.peers.heard_from(peer, Instant::now());
+                    state.replication.corrected(peer, &corrections);
+                }
+            }
+            ReplicatorMessage::Compared { peer, asked, differing } => {
+                if let Ok(differing) = differing {
+                    state.peers.heard_from(peer, Instant::now());
+                    state.replication.compared(peer, &asked, &differing);
+                    // Without progress, it is asked again with the others.
+                    if differing.examined > 0 {
+                        state.compare_next(&myself, peer);
+                    }
+                }
+            }
+            ReplicatorMessage::Refresh { name, deadline, reply } => {
+                state.refresh(&myself, name, deadline, reply);
+            }
+            ReplicatorMessage::Refreshed { batches, unanswered, reply } => {
+                batches.iter().for_each(|batch| _ = state.merge(batch));
+                let _ = reply.send(unanswered);
+            }
+            ReplicatorMessage::GetOthers(name, reply) => {
+                let _ = reply.send((state.others(&name), state.peer_statuses()));
+            }
+            ReplicatorMessage::GetStatus(reply) => {
+                state.collect().await?;
+                let _ = reply.send(state.status());
+            }
+            ReplicatorMessage::GetTop(n, reply) => {
+                state.collect().await?;
+                let _ = reply.send(state.replication.ledger().top(n));
+            }
+            ReplicatorMessage::HandOver(deadline, reply) => {
+                state.collect().await?;
+                state.hand_over(deadline, reply);
+            }
+        }
+        state.send_batches(&myself);
+        state.notify_waiters();
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<ReplicatorMessage>,
+        event: SupervisionEvent,
+        state: &mut ReplicatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ProcessGroupChanged(GroupChangeMessage::Join(_, _, cells)) => {
+                cells.into_iter().for_each(|cell| state.joined(&myself, cell));
+            }
+            SupervisionEvent::ProcessGroupChanged(GroupChangeMessage::Leave(_, _, cells)) => {
+                cells.iter().for_each(|cell| state.left(cell.get_id()));
+            }
+            // It has no children.
+            SupervisionEvent::ActorStarted(_)
+            | SupervisionEvent::ActorTerminated(..)
+            | SupervisionEvent::ActorFailed(..)
+            | SupervisionEvent::PidLifecycleEvent(_) => {}
+        }
+        Ok(())
+    }
+}

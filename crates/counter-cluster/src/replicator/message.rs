@@ -1,0 +1,42 @@
+use std::time::Duration;
+
+use counter_protocol::CounterName;
+use ractor::{ActorId, Message, RpcReplyPort};
+use ractor_transport::NodeName;
+
+use crate::ledger::Total;
+use crate::replica::ReplicaId;
+use crate::rpc::Unanswered;
+use crate::status::{ClusterStatus, PeerStatus};
+use crate::wire::{Batch, Differing, Entry, Request};
+
+/// Message of the replicator.
+pub(crate) enum ReplicatorMessage {
+    /// Takes what has changed, and sends it to the peers.
+    Replicate,
+    /// Compares with all peers.
+    Compare,
+    /// A request of another node, whose name the transport has verified.
+    Asked(NodeName, Request, RpcReplyPort<Vec<u8>>),
+    /// A gateway has answered with its replica.
+    Identified(ActorId, Result<ReplicaId, Unanswered>),
+    /// A peer has acknowledged a batch, with corrections of its own entries; or it has not.
+    Sent { peer: u64, batch: u64, corrections: Result<Vec<Entry>, Unanswered> },
+    /// A peer has answered with its digests where they differ.
+    Compared { peer: u64, asked: Vec<ReplicaId>, differing: Result<Differing, Unanswered> },
+    /// Asks all peers for their entries, of one name or in all, and replies with the nodes that did not answer.
+    Refresh { name: Option<CounterName>, deadline: Duration, reply: RpcReplyPort<Vec<NodeName>> },
+    /// The peers have answered a refresh.
+    Refreshed { batches: Vec<Batch>, unanswered: Vec<NodeName>, reply: RpcReplyPort<Vec<NodeName>> },
+    /// Returns the sum of a name's entries of other replicas.
+    GetOthers(CounterName, RpcReplyPort<(Total, Vec<PeerStatus>)>),
+    /// Returns the status of the cluster, with everything that was counted here before.
+    GetStatus(RpcReplyPort<ClusterStatus>),
+    /// Returns the largest values, with everything that was counted here before.
+    GetTop(usize, RpcReplyPort<Vec<(CounterName, Total)>>),
+    /// Replies when all peers have everything, or at the deadline: each node that is or was connected, and true if it has
+    /// everything.
+    HandOver(Duration, RpcReplyPort<Vec<(NodeName, bool)>>),
+}
+
+impl Message for ReplicatorMessage {}

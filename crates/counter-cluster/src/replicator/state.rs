@@ -1,0 +1,144 @@
+use std::collections::BTreeSet;
+
+use counter_keyspace::KeyspaceHandle;
+use counter_protocol::CounterName;
+use ractor::ActorRef;
+use ractor_supervision::Lease;
+use ractor_transport::NodeName;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::message::ReplicatorMessage;
+use super::peers::{Latest, Peers};
+use crate::ledger::Total;
+use crate::link::{Checkpoint, Progress};
+use crate::replication::Replication;
+use crate::rpc::{ANSWER_DEADLINE, GatewayMessage, Unanswered, ask};
+use crate::status::{ClusterStatus, PeerStatus};
+use crate::wire::{Reply, Request};
+
+/// State of the replicator. Its links to peers are in [`Replication`], by the index that a peer has here.
+pub(crate) struct ReplicatorState {
+    pub(super) replication: Lease<Replication>,
+    pub(super) keyspace: KeyspaceHandle,
+    /// The transport's peers, with the tickets for them.
+    pub(super) tickets: ractor_transport::Peers,
+    /// Nodes that are or were connected to this incarnation of the actor.
+    pub(super) peers: Peers<ActorRef<GatewayMessage>>,
+    /// Nodes that were ever connected, to any incarnation of this actor.
+    pub(super) ever_connected: watch::Sender<BTreeSet<NodeName>>,
+    waiters: Vec<Waiter>,
+    /// Questions to other nodes, each with a deadline. They end with this actor.
+    pub(super) questions: JoinSet<()>,
+}
+
+/// Somebody who waits until a peer has everything that it lacked at some point.
+struct Waiter {
+    peer: u64,
+    /// `None` until it is known what the peer lacks.
+    checkpoint: Option<Checkpoint>,
+    complete: oneshot::Sender<()>,
+}
+
+impl ReplicatorState {
+    /// Makes the state of a replicator that has no peers yet.
+    pub(super) fn new(
+        replication: Lease<Replication>,
+        keyspace: KeyspaceHandle,
+        tickets: ractor_transport::Peers,
+        ever_connected: watch::Sender<BTreeSet<NodeName>>,
+    ) -> Self {
+        Self {
+            replication,
+            keyspace,
+            tickets,
+            peers: Peers::default(),
+            ever_connected,
+            waiters: Vec::new(),
+            questions: JoinSet::new(),
+        }
+    }
+
+    /// Asks a peer on a task of its own, and sends the message that is made of its answer to this actor.
+    pub(super) fn question(
+        &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
+        peer: u64,
+        request: Request,
+        message: impl FnOnce(Result<Reply, Unanswered>) -> ReplicatorMessage + Send + 'static,
+    ) {
+        let (myself, tickets) = (myself.clone(), self.tickets.clone());
+        let gateway = self.peers.gateway(peer).cloned();
+        self.questions.spawn(async move {
+            let answer = match gateway {
+                Some(gateway) => ask(&tickets, gateway, request, ANSWER_DEADLINE).await,
+                None => Err(Unanswered),
+            };
+            let _ = myself.cast(message(answer));
+        });
+    }
+
+    /// Returns a receiver that resolves when a peer has everything that it lacks now, with an error if the connection ends
+    /// before.
+    pub(super) fn when_complete(&mut self, peer: u64) -> oneshot::Receiver<()> {
+        let (complete, when) = oneshot::channel();
+        self.waiters.push(Waiter { peer, checkpoint: self.replication.checkpoint(peer), complete });
+        when
+    }
+
+    /// Resolves the receivers of peers that have everything, or that are gone.
+    pub(super) fn notify_waiters(&mut self) {
+        for mut waiter in std::mem::take(&mut self.waiters) {
+            let Waiter { peer, checkpoint, .. } = &mut waiter;
+            *checkpoint = checkpoint.or_else(|| self.replication.checkpoint(*peer));
+            let progress = match *checkpoint {
+                Some(checkpoint) => self.replication.progress(*peer, checkpoint),
+                None if self.replication.has_joined(*peer) => Progress::Pending,
+                None => Progress::Lost,
+            };
+            match progress {
+                Progress::Reached => _ = waiter.complete.send(()),
+                Progress::Pending => self.waiters.push(waiter),
+                // Dropping the sender is the error that the receiver gets.
+                Progress::Lost => {}
+            }
+        }
+    }
+
+    /// Returns the indices of all peers that are connected and identified.
+    pub(super) fn indices(&self) -> Vec<u64> {
+        self.replication.peers().map(|(peer, _)| peer).collect()
+    }
+
+    /// Returns the nodes that were ever connected, and are not now.
+    pub(super) fn absent(&self) -> Vec<NodeName> {
+        let connected: BTreeSet<_> = self.replication.peers().map(|(_, replica)| &replica.node).collect();
+        self.ever_connected.borrow().iter().filter(|node| !connected.contains(node)).cloned().collect()
+    }
+
+    /// Returns the sum of a name's entries of other replicas.
+    pub(super) fn others(&self, name: &CounterName) -> Total {
+        let entries = self.replication.ledger().entries(name);
+        entries.filter(|(id, _)| *id != self.replication.me()).map(|(_, count)| count).collect()
+    }
+
+    /// Returns the status of the cluster.
+    pub(super) fn status(&self) -> ClusterStatus {
+        let ledger = self.replication.ledger();
+        let replicas = ledger.replicas().map(|(id, totals)| (id.clone(), totals)).collect();
+        let refused = self.replication.refused();
+        ClusterStatus { names: ledger.names(), replicas, peers: self.peer_statuses(), refused }
+    }
+
+    /// Returns the status of each other node, in the order of names.
+    pub(super) fn peer_statuses(&self) -> Vec<PeerStatus> {
+        let status = |Latest { replica, index, last_heard_from }: Latest<'_>| PeerStatus {
+            node: replica.node.clone(),
+            replica: replica.clone(),
+            is_up: index.is_some(),
+            last_heard_from: last_heard_from.elapsed(),
+            lag: index.map_or(0, |peer| self.replication.lag(peer)),
+        };
+        self.peers.latest().into_iter().map(status).collect()
+    }
+}
