@@ -11,7 +11,7 @@ use ractor_transport::{Cookie, NodeName, certificates};
 use tcp_proxy::TcpProxy;
 use tempfile::TempDir;
 
-use super::process::{Client, Launch, NodeProcess};
+use crate::process::{Client, Launch, NodeProcess};
 
 /// Time that the nodes have to find each other.
 const START_DEADLINE: Duration = Duration::from_secs(30);

@@ -1,6 +1,7 @@
 //! Arguments of the command line.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use counter_cli::parse::{duration, positive_duration, whole_number};
 
 /// Maximum number of counters that are actors: one takes 7 to 10 KB, so these take about 1 GB.
 pub(crate) const MAX_COUNTERS: usize = 100_000;
+
+/// Range of numbers of fields and names.
+const POSITIVE: RangeInclusive<NonZeroUsize> = NonZeroUsize::MIN..=NonZeroUsize::MAX;
 
 /// Exact counting with actors.
 ///
@@ -85,7 +89,7 @@ pub(crate) struct SimulateArguments {
     pub(crate) collect_every: Duration,
 
     /// Runs on a keyspace with N names instead, which may be millions: counters are entries of a table then.
-    #[arg(long, value_name = "N", conflicts_with_all = ["counters", "crash_every"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["counters", "crash_every"], value_parser = whole_number(NonZeroU32::MIN..=NonZeroU32::MAX))]
     pub(crate) keyspace: Option<NonZeroU32>,
 
     /// Interval at which a random counter is made to crash, by a panic, an error or a kill.
@@ -119,7 +123,7 @@ pub(crate) struct CountArguments {
     pub(crate) words: bool,
 
     /// Counts the Nth field of each line, from 1; lines with fewer fields count as the empty name.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number(POSITIVE))]
     pub(crate) field: Option<NonZeroUsize>,
 
     /// Byte that separates fields.
@@ -135,7 +139,7 @@ pub(crate) struct CountArguments {
     pub(crate) live: bool,
 
     /// Number of names to print, those with the largest values first.
-    #[arg(long, value_name = "N", default_value = "20", conflicts_with = "all")]
+    #[arg(long, value_name = "N", default_value = "20", conflicts_with = "all", value_parser = whole_number(POSITIVE))]
     pub(crate) top: NonZeroUsize,
 
     /// Prints every name.

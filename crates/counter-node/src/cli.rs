@@ -32,7 +32,7 @@ const EXIT_CODES: &str = "Exit codes:
 
 To start a whole cluster on this machine and see it survive faults: counter-chaos.";
 
-/// Range of counts.
+/// Range of numbers of operations and names.
 const POSITIVE: RangeInclusive<NonZeroU64> = NonZeroU64::MIN..=NonZeroU64::MAX;
 
 #[derive(Debug, Subcommand)]

@@ -1,8 +1,9 @@
 //! Standard output and standard error without a reader, or closed.
 
 use std::io::{PipeReader, PipeWriter, Write, pipe};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
+use counter_chaos::NodeProcess;
 use nix::sys::signal::Signal;
 
 use super::setup::{Files, Node, until_held};
@@ -22,18 +23,23 @@ fn closed_pipe() -> PipeWriter {
     pipe().expect("there are files left").1
 }
 
+/// Writes lines with one operation of `x`, waits until the peer holds each, and ends the node with SIGTERM.
+async fn counts_on_and_ends(mut node: Node, peer: &NodeProcess, lines: &[u8]) -> (ExitStatus, String) {
+    for n in 1..=10 {
+        node.write(lines).await;
+        until_held(peer, "x", n).await;
+    }
+    node.signal(Signal::SIGTERM);
+    node.ended().await
+}
+
 #[tokio::test]
 async fn a_node_whose_output_nobody_reads_counts_on_and_ends_when_told() {
     let (files, (_unread, full)) = (Files::new(), full_pipe());
     let b = files.peer("b").await;
     let arguments = ["--report-every", "1ms", "--peer", &b.address().to_string()];
-    let mut node = Node::start_with(&files, &arguments, full, Stdio::piped());
-    for n in 1..=10 {
-        node.write(b"x\n").await;
-        until_held(&b, "x", n).await;
-    }
-    node.signal(Signal::SIGTERM);
-    let (status, said) = node.ended().await;
+    let node = Node::start_with(&files, &arguments, full, Stdio::piped());
+    let (status, said) = counts_on_and_ends(node, &b, b"x\n").await;
     assert_eq!(status.code(), Some(0), "{said}");
 }
 
@@ -42,13 +48,8 @@ async fn a_node_whose_output_is_closed_says_so_once_and_counts_on() {
     let files = Files::new();
     let b = files.peer("b").await;
     let arguments = ["--report-every", "1ms", "--peer", &b.address().to_string()];
-    let mut node = Node::start_with(&files, &arguments, closed_pipe(), Stdio::piped());
-    for n in 1..=10 {
-        node.write(b"x\n").await;
-        until_held(&b, "x", n).await;
-    }
-    node.signal(Signal::SIGTERM);
-    let (status, said) = node.ended().await;
+    let node = Node::start_with(&files, &arguments, closed_pipe(), Stdio::piped());
+    let (status, said) = counts_on_and_ends(node, &b, b"x\n").await;
     assert_eq!(status.code(), Some(0), "{said}");
     assert_eq!(said.matches("standard output is closed").count(), 1, "{said}");
 }
@@ -88,12 +89,7 @@ async fn a_node_whose_log_nobody_reads_counts_on_and_ends_when_told() {
     let (files, (_unread, full)) = (Files::new(), full_pipe());
     let b = files.peer("b").await;
     let arguments = ["--report-every", "1ms", "--peer", &b.address().to_string()];
-    let mut node = Node::start_with(&files, &arguments, full.try_clone().unwrap(), full);
-    for n in 1..=10 {
-        // The second is warned of.
-        node.write(b"x\nx\ty\n").await;
-        until_held(&b, "x", n).await;
-    }
-    node.signal(Signal::SIGTERM);
-    assert_eq!(node.ended().await.0.code(), Some(0));
+    let node = Node::start_with(&files, &arguments, full.try_clone().unwrap(), full);
+    // The second line is warned of.
+    assert_eq!(counts_on_and_ends(node, &b, b"x\nx\ty\n").await.0.code(), Some(0));
 }
