@@ -14,7 +14,7 @@ pub(crate) async fn run() {
     let mut counters = Vec::with_capacity(COUNTERS);
     for n in 0..COUNTERS {
         let arguments = CounterState::new(format!("idle-{n}")).expect("a short name");
-        let counter = CounterHandle::spawn(arguments).await.expect("the counter starts");
+        let counter = CounterHandle::start(arguments).await.expect("the counter starts");
         counter.increment(1).expect("the counter runs");
         assert_eq!(counter.value().await.expect("the counter answers"), 1, "counting is exact");
         counters.push(counter);

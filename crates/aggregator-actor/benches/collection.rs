@@ -7,9 +7,9 @@ use tokio::runtime::Runtime;
 
 async fn start(counters: u64) -> AggregatorHandle {
     let arguments = AggregatorOptions { collect_every: None, ..AggregatorOptions::default() };
-    let aggregator = AggregatorHandle::spawn(arguments).await.expect("the aggregator starts");
+    let aggregator = AggregatorHandle::start(arguments).await.expect("the aggregator starts");
     for n in 0..counters {
-        let counter = CounterHandle::spawn(CounterState::new(n.to_string()).expect("a short name"))
+        let counter = CounterHandle::start(CounterState::new(n.to_string()).expect("a short name"))
             .await
             .expect("a counter starts");
         let actor = counter.actor().expect("it has started");

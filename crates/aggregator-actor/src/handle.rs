@@ -48,7 +48,7 @@ impl AggregatorHandle {
     ///
     /// # Errors
     /// [`AggregatorError::Start`] if the arguments are out of range or the actor does not start.
-    pub async fn spawn(options: AggregatorOptions) -> Result<Self, AggregatorError> {
+    pub async fn start(options: AggregatorOptions) -> Result<Self, AggregatorError> {
         let aggregator = AggregatorActor::default();
         let collections = aggregator.subscribe();
         let state = Lease::from(AggregatorState::new(options));

@@ -18,9 +18,9 @@
 //!
 //! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
 //! # runtime.block_on(async {
-//! let aggregator = AggregatorHandle::spawn(AggregatorOptions::default()).await?;
+//! let aggregator = AggregatorHandle::start(AggregatorOptions::default()).await?;
 //! for name in ["hits", "misses"] {
-//!     let counter = CounterHandle::spawn(CounterState::new(name)?).await?;
+//!     let counter = CounterHandle::start(CounterState::new(name)?).await?;
 //!     aggregator.register(counter.name().clone(), counter.actor()?).await?;
 //!     counter.increment(21)?;
 //! }

@@ -15,11 +15,11 @@ const DEADLINE: Duration = Duration::from_secs(1);
 
 async fn aggregator(collect_every: Option<Duration>) -> AggregatorHandle {
     let arguments = AggregatorOptions { collect_every, deadline: DEADLINE };
-    AggregatorHandle::spawn(arguments).await.expect("the aggregator starts")
+    AggregatorHandle::start(arguments).await.expect("the aggregator starts")
 }
 
 async fn counter(aggregator: &AggregatorHandle, name: &str) -> CounterHandle {
-    let counter = CounterHandle::spawn(CounterState::new(name).expect("a short name"))
+    let counter = CounterHandle::start(CounterState::new(name).expect("a short name"))
         .await
         .expect("the counter starts");
     let actor = counter.actor().expect("it has started");
@@ -188,7 +188,7 @@ async fn a_counter_that_dies_is_named_and_what_it_said_is_kept_until_another_tak
     }
 
     let state = CounterState::resuming("killed", Count { value: 5, operations: 1 }).unwrap();
-    let successor = CounterHandle::spawn(state).await.unwrap();
+    let successor = CounterHandle::start(state).await.unwrap();
     aggregator.register("killed", successor.actor().unwrap()).await.unwrap();
     aggregator.forget("failed").await.unwrap();
     let totals = aggregator.collect().await.unwrap();
@@ -249,7 +249,7 @@ async fn no_task_outlives_an_aggregator_and_whoever_waits_is_told() {
 #[tokio::test(start_paused = true)]
 async fn a_period_of_zero_is_refused_with_the_reason() {
     let arguments = AggregatorOptions { collect_every: Some(Duration::ZERO), deadline: DEADLINE };
-    let error = AggregatorHandle::spawn(arguments).await.unwrap_err();
+    let error = AggregatorHandle::start(arguments).await.unwrap_err();
     let source = std::error::Error::source(&error).expect("a source").to_string();
     assert!(source.contains("the time between two collections is zero"), "{source}");
 }

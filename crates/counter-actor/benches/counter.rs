@@ -10,7 +10,7 @@ const OPERATIONS: u64 = 100_000;
 async fn spawn(counters: u64) -> Vec<CounterHandle> {
     let mut handles = Vec::new();
     for n in 0..counters {
-        let handle = CounterHandle::spawn(CounterState::new(n.to_string()).expect("a short name")).await;
+        let handle = CounterHandle::start(CounterState::new(n.to_string()).expect("a short name")).await;
         handles.push(handle.expect("a counter starts"));
     }
     handles

@@ -54,7 +54,7 @@ impl CounterHandle {
     ///
     /// # Errors
     /// [`CounterError::Start`] if the actor does not start.
-    pub async fn spawn(state: impl Into<Lease<CounterState>>) -> Result<Self, CounterError> {
+    pub async fn start(state: impl Into<Lease<CounterState>>) -> Result<Self, CounterError> {
         let state = state.into();
         let name = state.name().clone();
         match Actor::spawn(None, CounterActor, state).await {

@@ -11,7 +11,7 @@
 //! use counter_actor::{CounterState, CounterHandle};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! let requests = CounterHandle::spawn(CounterState::new("requests")?).await?;
+//! let requests = CounterHandle::start(CounterState::new("requests")?).await?;
 //! requests.increment(5)?;
 //! requests.decrement(2)?;
 //! assert_eq!(requests.value().await?, 3);

@@ -10,7 +10,7 @@ use tokio::time::advance;
 async fn counter(initial_value: i64, initial_operations: u64) -> CounterHandle {
     let count = Count { value: initial_value, operations: initial_operations };
     let state = CounterState::resuming("under test", count).expect("a short name");
-    CounterHandle::spawn(state).await.expect("the counter starts")
+    CounterHandle::start(state).await.expect("the counter starts")
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +88,7 @@ async fn a_shutdown_applies_what_was_sent_before_and_refuses_what_comes_after() 
 async fn operations_accepted_during_a_shutdown_are_applied() {
     for _ in 0..50 {
         let slot = StateSlot::new(CounterState::new("c").unwrap());
-        let counter = CounterHandle::spawn(slot.lease().await).await.unwrap();
+        let counter = CounterHandle::start(slot.lease().await).await.unwrap();
         let senders: Vec<_> = (0..4)
             .map(|_| {
                 let counter = counter.clone();
@@ -110,7 +110,7 @@ async fn operations_accepted_during_a_shutdown_are_applied() {
         for sender in senders {
             accepted += sender.await.unwrap();
         }
-        let successor = CounterHandle::spawn(slot.lease().await).await.unwrap();
+        let successor = CounterHandle::start(slot.lease().await).await.unwrap();
         assert_eq!(successor.stats().await.unwrap().total_operations, accepted);
     }
 }

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
-use counter_keyspace::{Key, NameMap, first};
+use counter_keyspace::{Key, NameMap, top_k};
 use counter_protocol::Count;
 use counter_protocol::CounterName;
 use siphasher::sip::SipHasher13;
@@ -205,7 +205,7 @@ impl Ledger {
     pub fn entries(&self, name: &CounterName) -> impl DoubleEndedIterator<Item = (&ReplicaId, Count)> {
         let hash = self.hash(name);
         let bucket = &self.buckets[bucket_of(hash)];
-        let row = bucket.names.number_of(Key::hashed(hash, name));
+        let row = bucket.names.index_of(Key::hashed(hash, name));
         let counts = row.into_iter().flat_map(move |row| self.counts(bucket, row));
         counts.map(|(column, count)| (self.id(column), count))
     }
@@ -232,13 +232,13 @@ impl Ledger {
         let counter = |(Reverse(value), key, operations): (Reverse<i128>, Key<'_>, u128)| {
             (key.into(), Total { value, operations })
         };
-        first(n, ranked).into_iter().map(counter).collect()
+        top_k(n, ranked).into_iter().map(counter).collect()
     }
 
     fn place_or_insert(&mut self, column: u32, hash: u64, name: &CounterName) -> Place {
         let bucket = bucket_of(hash);
         let Bucket { names, columns, .. } = &mut self.buckets[bucket];
-        let row = names.number(Key::hashed(hash, name));
+        let row = names.get_or_insert_index(Key::hashed(hash, name));
         let (index, slot) = split(row);
         let pages = &mut columns.entry(column).or_default().pages;
         let at = pages.partition_point(|(before, _)| *before < index);
@@ -254,7 +254,7 @@ impl Ledger {
 
     fn place(&self, column: u32, hash: u64, name: &CounterName) -> Option<Place> {
         let bucket = &self.buckets[bucket_of(hash)];
-        let row = bucket.names.number_of(Key::hashed(hash, name))?;
+        let row = bucket.names.index_of(Key::hashed(hash, name))?;
         bucket.columns.get(&column)?.place(row)
     }
 

@@ -126,7 +126,7 @@ impl Node {
         let ever_connected = watch::Sender::default();
         let children = children(replication, &keyspace, transport.peers(), here, &ever_connected);
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
-        let supervisor = SupervisorHandle::spawn(restarts, children).await?;
+        let supervisor = SupervisorHandle::start(restarts, children).await?;
         let handle = NodeHandle::new(keyspace.handle(), replicator);
         Ok(Self { replica: me, keyspace, supervisor, server, transport, handle, ever_connected })
     }

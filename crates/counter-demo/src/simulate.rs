@@ -116,7 +116,7 @@ async fn on_keyspace<S: Future<Output = Result<(), Failure>>>(
     show: impl FnMut(Collection) -> S,
 ) -> Result<Outcome, Failure> {
     let SystemOptions { aggregator, supervision } = options(arguments);
-    let aggregator = AggregatorHandle::spawn(aggregator).await?;
+    let aggregator = AggregatorHandle::start(aggregator).await?;
     let reporting = Reporting { keyspace: "keyspace".into(), aggregator: aggregator.clone() };
     let options = KeyspaceOptions { supervision, ..KeyspaceOptions::default() };
     let keyspace = Keyspace::start_with(options, ShardActor, Some(reporting)).await?;

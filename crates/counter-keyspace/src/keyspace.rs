@@ -123,7 +123,7 @@ impl Keyspace {
             .collect();
         let outboxes = shards.iter().map(SupervisedActor::outbox).collect();
         let specs = shards.into_iter().map(Into::into).collect();
-        let supervisor = SupervisorHandle::spawn(options.supervision, specs).await?;
+        let supervisor = SupervisorHandle::start(options.supervision, specs).await?;
         Ok(Self { supervisor, handle: KeyspaceHandle::new(outboxes, hasher) })
     }
 

@@ -28,21 +28,21 @@
 //! ```
 
 mod deltas;
-mod first;
+mod dirty_set;
 mod handle;
 mod key;
 mod keyspace;
-mod marks;
 mod name_map;
 mod shard;
 mod table;
+mod top_k;
 
 pub use deltas::{Change, Deltas};
-pub use first::first;
+pub use dirty_set::DirtySet;
 pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken, by_rank};
 pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};
-pub use marks::Marks;
 pub use name_map::NameMap;
 pub use shard::{ShardActor, ShardMessage, ShardState};
 pub use table::{Changed, Table};
+pub use top_k::top_k;

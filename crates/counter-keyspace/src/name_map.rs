@@ -9,7 +9,7 @@ use crate::key::HEAD_BYTES;
 
 /// A map from names to values, made for many small entries.
 ///
-/// Entries stand in one vector, and the hash table holds their numbers only: so what a table must keep free to be fast
+/// Entries stand in one vector, and the hash table holds their indices only: so what a table must keep free to be fast
 /// costs 5 bytes an entry and not a whole entry. A name of up to 16 bytes stands in its entry; longer ones stand one
 /// behind the other in a vector of bytes. Hashes come from outside, are kept, and are never computed again.
 ///
@@ -105,8 +105,8 @@ impl<V: Copy + Default> NameMap<V> {
     /// With more than 4 GiB of names, or 2³² of them.
     #[inline]
     pub fn entry(&mut self, key: Key<'_>) -> &mut V {
-        let number = self.number(key);
-        self.value_mut(number)
+        let index = self.get_or_insert_index(key);
+        self.value_mut(index)
     }
 
     /// The number of a name's entry, which is new, with a default value, if there was none. Numbers count from 0 and stay
@@ -115,7 +115,7 @@ impl<V: Copy + Default> NameMap<V> {
     /// # Panics
     /// With more than 4 GiB of names, or 2³² of them.
     #[inline]
-    pub fn number(&mut self, key: Key<'_>) -> u32 {
+    pub fn get_or_insert_index(&mut self, key: Key<'_>) -> u32 {
         let recent = (key.hash >> 40) as usize % RECENT;
         if let Some(&at) = self.recent.get(recent)
             && self.entries.get(at as usize).is_some_and(|entry| entry.is_of(key, &self.names))
@@ -130,27 +130,27 @@ impl<V: Copy + Default> NameMap<V> {
         at
     }
 
-    /// The numbers of all entries.
+    /// The indices of all entries.
     #[must_use]
-    pub fn numbers(&self) -> Range<u32> {
+    pub fn indices(&self) -> Range<u32> {
         0..u32::try_from(self.entries.len()).expect("a map has fewer than 2^32 names")
     }
 
-    /// The name and value of the entry with this number.
+    /// The name and value of the entry with this index.
     #[must_use]
-    pub fn at(&self, number: u32) -> Option<(Key<'_>, V)> {
-        self.entries.get(number as usize).map(|entry| (entry.key(&self.names), entry.value))
+    pub fn at(&self, index: u32) -> Option<(Key<'_>, V)> {
+        self.entries.get(index as usize).map(|entry| (entry.key(&self.names), entry.value))
     }
 
-    /// The value of the entry with this number.
+    /// The value of the entry with this index.
     #[inline]
-    pub(crate) fn value_mut(&mut self, number: u32) -> &mut V {
-        &mut self.entries[number as usize].value
+    pub(crate) fn value_mut(&mut self, index: u32) -> &mut V {
+        &mut self.entries[index as usize].value
     }
 
     /// The number of a name's entry, if there is one.
     #[must_use]
-    pub fn number_of(&self, key: Key<'_>) -> Option<u32> {
+    pub fn index_of(&self, key: Key<'_>) -> Option<u32> {
         self.find(key)
     }
 
@@ -162,7 +162,7 @@ impl<V: Copy + Default> NameMap<V> {
 
     /// Brings an entry into the processor's cache.
     #[inline]
-    pub(crate) fn touch(&self, at: u32) {
+    pub(crate) fn prefetch(&self, at: u32) {
         black_box(self.entries.get(at as usize).map(|entry| entry.hash));
     }
 

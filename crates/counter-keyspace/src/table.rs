@@ -2,15 +2,18 @@ use std::cmp::Reverse;
 
 use counter_protocol::{Count, CounterName, Delta};
 
+use crate::deltas::Deltas;
+use crate::dirty_set::DirtySet;
+use crate::key::Key;
 use crate::name_map::NameMap;
-use crate::{Deltas, Key, Marks, first};
+use crate::top_k::top_k;
 
 /// How many maps a table is made of. Each grows by itself, so that growing is never a long pause; fewer would be longer
 /// pauses, more would leave more holes in the memory between them. Each is a page of a scan.
 pub(crate) const SEGMENTS: usize = 32;
 
 /// How many counters are warmed at once.
-const WARM: usize = 64;
+const PREFETCH: usize = 64;
 
 /// A shard's counters. Pure.
 ///
@@ -22,7 +25,7 @@ pub struct Table {
     total_operations: u128,
     rejected_operations: u128,
     /// Which counters have changed, by segment; if somebody wants to know.
-    changed: Option<Marks>,
+    changed: Option<DirtySet>,
 }
 
 /// Counters that have changed.
@@ -48,17 +51,17 @@ impl Table {
     pub fn apply(&mut self, key: Key<'_>, delta: Delta) {
         let at = segment_of(key.hash);
         let segment = &mut self.segments[at];
-        let applied = match segment.number_of(key) {
-            Some(number) => segment.value_mut(number).apply(delta).map(|()| number),
+        let applied = match segment.index_of(key) {
+            Some(index) => segment.value_mut(index).apply(delta).map(|()| index),
             None => {
                 let mut count = Count::default();
                 count.apply(delta).map(|()| segment.insert(key, count))
             }
         };
         match applied {
-            Ok(number) => {
+            Ok(index) => {
                 if let Some(changed) = &mut self.changed {
-                    changed.mark(at, number);
+                    changed.insert(at, index);
                 }
                 self.total_value += delta.value;
                 self.total_operations += u128::from(delta.operations);
@@ -76,8 +79,8 @@ impl Table {
     /// Applies all that is in a batch. Each delta is taken out before it is applied, so that a panic repeats nothing.
     pub fn apply_all(&mut self, deltas: &mut Deltas) {
         loop {
-            self.warm(deltas.upcoming(WARM));
-            for _ in 0..WARM {
+            self.prefetch(deltas.upcoming(PREFETCH));
+            for _ in 0..PREFETCH {
                 if !deltas.pop(|key, delta| self.apply(key, delta)) {
                     return;
                 }
@@ -95,11 +98,11 @@ impl Table {
     pub fn remove(&mut self, key: Key<'_>) -> Option<Count> {
         let at = segment_of(key.hash);
         let segment = &mut self.segments[at];
-        let number = segment.number_of(key)?;
+        let index = segment.index_of(key)?;
         let count = segment.remove(key)?;
         if let Some(changed) = &mut self.changed {
-            // Another counter may have this number now.
-            changed.mark(at, number);
+            // Another counter may have this index now.
+            changed.insert(at, index);
         }
         self.total_value -= i128::from(count.value);
         self.total_operations -= u128::from(count.operations);
@@ -108,9 +111,9 @@ impl Table {
 
     /// Notes from now on which counters change, and begins with all that there are.
     pub fn track_changes(&mut self) {
-        let mut changed = Marks::default();
+        let mut changed = DirtySet::default();
         for (at, segment) in self.segments.iter().enumerate() {
-            segment.numbers().for_each(|number| _ = changed.mark(at, number));
+            segment.indices().for_each(|index| _ = changed.insert(at, index));
         }
         self.changed = Some(changed);
     }
@@ -125,8 +128,8 @@ impl Table {
     /// is not among them.
     pub fn take_changes(&mut self, most: usize) -> Changed {
         let Some(changed) = &mut self.changed else { return Changed::default() };
-        let taken = std::iter::from_fn(|| changed.take()).take(most);
-        let counters = taken.filter_map(|(segment, number)| self.segments[segment].at(number));
+        let taken = std::iter::from_fn(|| changed.pop()).take(most);
+        let counters = taken.filter_map(|(segment, index)| self.segments[segment].at(index));
         let counters = counters.map(|(key, count)| (key.into(), count)).collect();
         Changed { counters, left: changed.len() }
     }
@@ -169,7 +172,7 @@ impl Table {
         let counter = |(Reverse(value), key, operations): (Reverse<i64>, Key<'_>, u64)| {
             (key.into(), Count { value, operations })
         };
-        first(n, ranked).into_iter().map(counter).collect()
+        top_k(n, ranked).into_iter().map(counter).collect()
     }
 
     /// The counters of one segment, in no order that means anything. Empty beyond the last.
@@ -181,14 +184,14 @@ impl Table {
 
     /// Brings counters into the processor's cache, where [`apply`](Self::apply) will look for them: a large table is not in
     /// there, and waiting for many counters at once takes hardly longer than for one.
-    fn warm(&self, hashes: impl Iterator<Item = u64>) {
-        let mut guesses = [(0, 0); WARM];
+    fn prefetch(&self, hashes: impl Iterator<Item = u64>) {
+        let mut guesses = [(0, 0); PREFETCH];
         for (guess, hash) in guesses.iter_mut().zip(hashes) {
             let segment = segment_of(hash);
             *guess = (segment, self.segments[segment].guess(hash));
         }
         for (segment, at) in guesses {
-            self.segments[segment].touch(at);
+            self.segments[segment].prefetch(at);
         }
     }
 }

@@ -71,7 +71,7 @@ where
     /// [`SystemError`] if the aggregator does not start, for instance because its options are out of range.
     pub async fn start_with(options: SystemOptions, actor: A) -> Result<Self, SystemError> {
         let (aggregator, spec) = AggregatorHandle::supervised(options.aggregator);
-        let supervisor = SupervisorHandle::spawn(options.supervision, vec![spec]).await?;
+        let supervisor = SupervisorHandle::start(options.supervision, vec![spec]).await?;
         Ok(Self { supervisor, aggregator, counters: Arc::default(), actor })
     }
 

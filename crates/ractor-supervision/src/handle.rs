@@ -43,7 +43,7 @@ impl SupervisorHandle {
     ///
     /// # Errors
     /// [`SupervisorError::Start`] if a child does not start; those before it are stopped again.
-    pub async fn spawn(options: Options, children: Vec<ChildSpec>) -> Result<Self, SupervisorError> {
+    pub async fn start(options: Options, children: Vec<ChildSpec>) -> Result<Self, SupervisorError> {
         let supervisor = Supervisor::default();
         let spawned = Actor::spawn(None, supervisor.clone(), (options, children)).await;
         let (actor, _task) = spawned.map_err(SupervisorError::Start)?;
@@ -54,7 +54,7 @@ impl SupervisorHandle {
     ///
     /// # Errors
     /// [`SupervisorError::Start`] if a child does not start; those before it are stopped again.
-    pub async fn spawn_linked(
+    pub async fn start_linked(
         options: Options,
         children: Vec<ChildSpec>,
         parent: ActorCell,

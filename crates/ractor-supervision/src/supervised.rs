@@ -69,7 +69,7 @@ type OnStart<M> = Arc<dyn Fn(ActorRef<M>) -> Started + Send + Sync>;
 /// let empty = Fifo::bounded(16.try_into()?);
 /// let worker = SupervisedActor::new("worker", || Worker, Vec::new(), empty);
 /// let outbox = worker.outbox();
-/// let supervisor = SupervisorHandle::spawn(Options::default(), vec![worker.into()]).await?;
+/// let supervisor = SupervisorHandle::start(Options::default(), vec![worker.into()]).await?;
 /// outbox.send("first".into()).await?;
 /// outbox.actor().expect("it has started").kill();
 /// outbox.send("second".into()).await?;

@@ -153,7 +153,7 @@ async fn each_message_arrives_exactly_once_and_in_order_through_a_thousand_crash
     let intensity = Intensity { restarts: usize::MAX, within: Duration::from_secs(1) };
     let backoff = Backoff { first: Duration::ZERO, max: Duration::ZERO };
     let options = Options { intensity, backoff, ..Options::default() };
-    let supervisor = SupervisorHandle::spawn(options, vec![supervised.into()]).await.unwrap();
+    let supervisor = SupervisorHandle::start(options, vec![supervised.into()]).await.unwrap();
 
     let calm = Arc::new(AtomicBool::new(false));
     let producers: Vec<_> =

@@ -56,7 +56,7 @@ fn sorted(lines: &[String]) -> Vec<&str> {
 async fn end(options: Options, end: impl AsyncFnOnce(&SupervisorHandle)) -> Vec<String> {
     let lines = Log::default();
     let children = vec![child("a", &lines), child("b", &lines)];
-    let supervisor = SupervisorHandle::spawn(options, children).await.expect("they start");
+    let supervisor = SupervisorHandle::start(options, children).await.expect("they start");
     end(&supervisor).await;
     lines.lock().expect("nobody panics").clone()
 }
@@ -85,7 +85,7 @@ async fn children_retire_when_restarts_are_given_up() {
 async fn a_child_that_is_removed_retires_first_and_the_others_do_not() {
     let lines = Log::default();
     let children = vec![child("a", &lines), child("b", &lines)];
-    let supervisor = SupervisorHandle::spawn(Options::default(), children).await.unwrap();
+    let supervisor = SupervisorHandle::start(Options::default(), children).await.unwrap();
     assert!(supervisor.remove_child("a").await.unwrap());
     assert_eq!(*lines.lock().unwrap(), ["a retires", "a stopped"]);
     supervisor.shutdown().await;

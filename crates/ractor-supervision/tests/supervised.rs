@@ -60,7 +60,7 @@ fn summing(initial: u64) -> Summed {
 }
 
 async fn supervise(child: Summed) -> SupervisorHandle {
-    SupervisorHandle::spawn(Options::default(), vec![child.into()]).await.expect("it starts")
+    SupervisorHandle::start(Options::default(), vec![child.into()]).await.expect("it starts")
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,7 +110,7 @@ async fn outboxes_close_when_restarts_are_given_up() {
     let outbox = child.outbox();
     let intensity = Intensity { restarts: 0, ..Intensity::default() };
     let options = Options { intensity, ..Options::default() };
-    let _supervisor = SupervisorHandle::spawn(options, vec![child.into()]).await.unwrap();
+    let _supervisor = SupervisorHandle::start(options, vec![child.into()]).await.unwrap();
     outbox.actor().unwrap().kill();
     is_closed(&outbox).await;
 }
@@ -168,7 +168,7 @@ async fn an_announcement_that_fails_is_a_failed_start() {
             async move { if fails { Err("nobody listens".into()) } else { Ok(()) } }
         })
     };
-    let supervisor = SupervisorHandle::spawn(Options::default(), Vec::new()).await.unwrap();
+    let supervisor = SupervisorHandle::start(Options::default(), Vec::new()).await.unwrap();
     let failed = supervisor.start_child(child().into()).await;
     assert!(matches!(failed, Err(SupervisorError::StartChild { .. })), "{failed:?}");
     fails.store(false, Ordering::Relaxed);

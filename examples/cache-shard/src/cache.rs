@@ -35,7 +35,7 @@ impl Cache {
             .collect();
         let cache = Self { shards: shards.iter().map(SupervisedActor::outbox).collect() };
         let specs = shards.into_iter().map(Into::into).collect();
-        let supervisor = SupervisorHandle::spawn(Options::default(), specs).await?;
+        let supervisor = SupervisorHandle::start(Options::default(), specs).await?;
         Ok((cache, supervisor))
     }
 

@@ -42,13 +42,13 @@ async fn main() -> anyhow::Result<()> {
 async fn run_system() -> anyhow::Result<AggregatedStats> {
     // An actor that knows all counters, and asks them for their statistics now and then.
     let options = AggregatorOptions { collect_every: Some(COLLECT_EVERY), ..AggregatorOptions::default() };
-    let aggregator = AggregatorHandle::spawn(options).await?;
+    let aggregator = AggregatorHandle::start(options).await?;
     let reporter = tokio::spawn(report(aggregator.subscribe()));
 
     // Four actors that own a number each. The handle is the only way to it.
     let mut counters = Vec::new();
     for number in 1..=COUNTERS {
-        let counter = CounterHandle::spawn(CounterState::new(format!("counter-{number}"))?).await?;
+        let counter = CounterHandle::start(CounterState::new(format!("counter-{number}"))?).await?;
         aggregator.register(counter.name().clone(), counter.actor()?).await?;
         counters.push(counter);
     }

@@ -7,7 +7,7 @@ use counter_protocol::CounterMessage;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let counter = CounterHandle::spawn(CounterState::new("downloads")?).await?;
+    let counter = CounterHandle::start(CounterState::new("downloads")?).await?;
 
     counter.increment(5)?;
     let actor = counter.actor()?;

@@ -49,7 +49,7 @@ pub(crate) struct MemberHandle {
 
 impl MemberHandle {
     pub(crate) async fn join(config: &ClientConfig, topic: &str, keyspace: KeyspaceHandle) -> Result<Self> {
-        let supervisor = SupervisorHandle::spawn(Options::default(), vec![]).await?;
+        let supervisor = SupervisorHandle::start(Options::default(), vec![]).await?;
         let (reports, report) = watch::channel(Report::default());
         let (leave, leaving) = oneshot::channel();
         let (runtime, partitions) = (Handle::current(), Mutex::default());

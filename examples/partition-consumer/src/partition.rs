@@ -126,7 +126,7 @@ mod tests {
         // Room for one name, so that an actor mostly waits for the keyspace with a record in hand.
         let options = KeyspaceOptions { max_pending_names: NonZeroUsize::MIN, ..KeyspaceOptions::default() };
         let keyspace = Keyspace::start(options).await.unwrap();
-        let supervisor = SupervisorHandle::spawn(Options::default(), vec![]).await.unwrap();
+        let supervisor = SupervisorHandle::start(Options::default(), vec![]).await.unwrap();
         let partition = Partition::start("0".into(), keyspace.handle(), &supervisor).await.unwrap();
         for offset in 0..RECORDS {
             partition.send(Record { offset, key: offset.to_string().into() }).await.unwrap();

@@ -42,7 +42,7 @@ impl Router {
         let outboxes = workers.iter().map(SupervisedActor::outbox).collect();
         let served = workers.iter().map(SupervisedActor::state).collect();
         let children = workers.into_iter().map(Into::into).collect();
-        let supervisor = SupervisorHandle::spawn(Options::default(), children).await?;
+        let supervisor = SupervisorHandle::start(Options::default(), children).await?;
         Ok(Self { outboxes, served, list: list.subscribe(), supervisor })
     }
 

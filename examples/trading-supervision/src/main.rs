@@ -54,7 +54,7 @@ async fn trade() -> anyhow::Result<(Vec<ChildStatus>, DeskSlot<Book>, DeskSlot<R
     let feed = Worker::supervised("feed", Feed(REFUSED_CONNECTIONS), Some(book.outbox()));
     let (inbox, desks) = (feed.outbox(), (book.state(), risk.state(), executor.state()));
     let children = [executor.into(), risk.into(), book.into(), feed.into()];
-    let supervisor = SupervisorHandle::spawn(Options::default(), children.into()).await?;
+    let supervisor = SupervisorHandle::start(Options::default(), children.into()).await?;
     let session = async {
         for number in 0..QUOTES {
             inbox.send(feed::quote(number)).await?;

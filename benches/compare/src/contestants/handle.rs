@@ -48,7 +48,7 @@ pub(super) async fn spawn(counters: usize) -> Vec<CounterHandle> {
     let mut handles = Vec::with_capacity(counters);
     for n in 0..counters {
         let arguments = CounterState::new(format!("counter-{n}")).expect("a short name");
-        handles.push(CounterHandle::spawn(arguments).await.expect("the counter starts"));
+        handles.push(CounterHandle::start(arguments).await.expect("the counter starts"));
     }
     handles
 }

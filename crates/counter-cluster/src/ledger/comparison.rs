@@ -62,7 +62,7 @@ impl Ledger {
         }
     }
 
-    /// Marks all entries of a column as sent by its replica, in the buckets in which the replica has the same digest.
+    /// DirtySet all entries of a column as sent by its replica, in the buckets in which the replica has the same digest.
     ///
     /// # Panics
     /// If there is no such column.

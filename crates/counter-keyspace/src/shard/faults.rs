@@ -145,7 +145,7 @@ async fn a_thousand_crashes_under_load_lose_and_double_nothing() {
     let seed = seed();
     let (mut random, faults, calm) =
         (Rng::with_seed(seed), Faults::default(), Arc::new(AtomicBool::new(false)));
-    let aggregator = AggregatorHandle::spawn(AggregatorOptions::default()).await.unwrap();
+    let aggregator = AggregatorHandle::start(AggregatorOptions::default()).await.unwrap();
     let reporting = Reporting { keyspace: "faulty".into(), aggregator: aggregator.clone() };
     let keyspace = Keyspace::start_with(options(), faulty(&faults), Some(reporting)).await.unwrap();
     let (mut producers, mut others) = (JoinSet::new(), JoinSet::new());

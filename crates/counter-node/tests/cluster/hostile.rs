@@ -7,7 +7,6 @@ use counter_chaos::{Client, Cluster, Driver, Launch, NodeProcess, Plan, Sent};
 use counter_cluster::MAX_FRAME_BYTES;
 use fastrand::Rng;
 use ractor_transport::{Cookie, certificates};
-use ractor_transport::{Cookie, certificates};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;

@@ -98,7 +98,7 @@ async fn a_child_that_ends_at_any_moment_of_its_start_is_started_again() {
     let intensity = Intensity { restarts: usize::MAX, within: Duration::from_secs(1) };
     let backoff = Backoff { first: Duration::ZERO, max: Duration::ZERO };
     let options = Options { intensity, backoff, ..options(Strategy::OneForOne) };
-    let supervisor = SupervisorHandle::spawn(options, vec![]).await.unwrap();
+    let supervisor = SupervisorHandle::start(options, vec![]).await.unwrap();
     supervisor.start_child(spec).await.unwrap();
     let restarts = async {
         while supervisor.children().await.unwrap()[0].restarts < RESTARTS {

@@ -91,7 +91,7 @@ async fn rest_for_one_restarts_what_was_started_after() {
             Child { slot: child.slot.clone(), running: Arc::clone(&child.running), worker, ..Child::new() };
         shared.spec(id)
     });
-    let supervisor = SupervisorHandle::spawn(options(Strategy::RestForOne), specs.collect()).await.unwrap();
+    let supervisor = SupervisorHandle::start(options(Strategy::RestForOne), specs.collect()).await.unwrap();
     let mut events = supervisor.subscribe();
     children.iter().for_each(|child| child.order(Order::Count));
     children[1].order(Order::Panic);
@@ -137,7 +137,7 @@ async fn a_supervisor_that_gives_up_stops_the_others_and_fails_for_its_own_super
         async move {
             let backoff = Backoff { max: Duration::ZERO, ..Backoff::default() };
             let options = Options { backoff, ..options(Strategy::OneForOne) };
-            let inner = SupervisorHandle::spawn_linked(options, specs, parent).await?;
+            let inner = SupervisorHandle::start_linked(options, specs, parent).await?;
             Ok(inner.actor().get_cell())
         }
     });
@@ -198,7 +198,7 @@ async fn children_come_and_go_at_run_time() {
 #[tokio::test(start_paused = true)]
 async fn a_start_that_takes_too_long_has_failed() {
     let never = ChildSpec::new("never", |_| std::future::pending()).start_deadline(Duration::from_secs(1));
-    let error = SupervisorHandle::spawn(options(Strategy::OneForOne), vec![never]).await.unwrap_err();
+    let error = SupervisorHandle::start(options(Strategy::OneForOne), vec![never]).await.unwrap_err();
     let source = std::error::Error::source(&error).expect("a source").to_string();
     assert!(source.contains("child never did not start: it had not started after 1s"), "{source}");
 }

@@ -109,7 +109,7 @@ async fn in_rest_for_one_each_start_waits_for_those_before_it() {
     }
     let [a, b, c, d] = &children;
     let specs = vec![a.spec("a"), b.spec("b"), c.spec("c")];
-    let supervisor = SupervisorHandle::spawn(options(Strategy::RestForOne), specs).await.unwrap();
+    let supervisor = SupervisorHandle::start(options(Strategy::RestForOne), specs).await.unwrap();
     let mut events = supervisor.subscribe();
     let begun = Instant::now();
     b.order(Order::Leak);
@@ -138,7 +138,7 @@ async fn in_rest_for_one_each_start_waits_for_those_before_it() {
 async fn a_sibling_that_is_removed_or_does_not_start_lets_those_behind_it_start() {
     let (a, b, c) = (Child::new(), Child::new(), Child::new());
     let specs = vec![a.spec("a"), b.spec("b")];
-    let supervisor = SupervisorHandle::spawn(options(Strategy::RestForOne), specs).await.unwrap();
+    let supervisor = SupervisorHandle::start(options(Strategy::RestForOne), specs).await.unwrap();
     let mut events = supervisor.subscribe();
     let begun = Instant::now();
     a.order(Order::Leak);
@@ -269,7 +269,7 @@ async fn a_supervisor_that_gives_up_cancels_the_starts_of_others() {
     let intensity = Intensity { restarts: 2, within: Duration::from_secs(10) };
     let options = Options { intensity, ..options(Strategy::OneForOne) };
     let specs = vec![half.spec("half"), hopeless.spec("hopeless")];
-    let supervisor = SupervisorHandle::spawn(options, specs).await.unwrap();
+    let supervisor = SupervisorHandle::start(options, specs).await.unwrap();
     let mut events = supervisor.subscribe();
     half.twist([Twist::Hang]);
     let before = half.actor();
@@ -299,7 +299,7 @@ async fn a_supervisor_that_gives_up_cancels_the_starts_of_others() {
 async fn rest_for_one_stops_and_forgets_a_temporary_sibling() {
     let (a, temporary, c) = (Child::new(), Child::new(), Child::new());
     let specs = vec![a.spec("a"), temporary.spec("temporary").restart(Restart::Temporary), c.spec("c")];
-    let supervisor = SupervisorHandle::spawn(options(Strategy::RestForOne), specs).await.unwrap();
+    let supervisor = SupervisorHandle::start(options(Strategy::RestForOne), specs).await.unwrap();
     let mut events = supervisor.subscribe();
     temporary.order(Order::Count);
     a.order(Order::Panic);

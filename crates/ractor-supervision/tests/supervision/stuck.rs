@@ -78,7 +78,7 @@ impl Actor for Blocker {
 async fn a_child_that_blocks_its_thread_holds_up_neither_its_siblings_nor_a_shutdown() {
     let (child, (blocker, closed)) = (Child::new(), Blocker::new());
     let specs = vec![child.spec("worker"), blocker.spec()];
-    let supervisor = SupervisorHandle::spawn(options(Strategy::RestForOne), specs).await.unwrap();
+    let supervisor = SupervisorHandle::start(options(Strategy::RestForOne), specs).await.unwrap();
     let mut events = supervisor.subscribe();
     blocker.until_blocked().await;
     child.order(Order::Fail);

@@ -163,7 +163,7 @@ pub(crate) const fn options(strategy: Strategy) -> Options {
 }
 
 pub(crate) async fn supervise(children: Vec<ChildSpec>) -> SupervisorHandle {
-    SupervisorHandle::spawn(options(Strategy::OneForOne), children).await.expect("they start")
+    SupervisorHandle::start(options(Strategy::OneForOne), children).await.expect("they start")
 }
 
 pub(crate) async fn until(

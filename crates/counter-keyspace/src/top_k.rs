@@ -1,12 +1,12 @@
 use std::collections::BinaryHeap;
 
-/// The first so many in ascending order, as if all were sorted, but with room for no more than those.
+/// Returns the `n` smallest items in ascending order, and keeps no more than `n` of them at a time.
 ///
 /// ```
-/// assert_eq!(counter_keyspace::first(2, [5, 1, 4, 2]), [1, 2]);
+/// assert_eq!(counter_keyspace::top_k(2, [5, 1, 4, 2]), [1, 2]);
 /// ```
 #[must_use]
-pub fn first<T: Ord>(n: usize, items: impl IntoIterator<Item = T>) -> Vec<T> {
+pub fn top_k<T: Ord>(n: usize, items: impl IntoIterator<Item = T>) -> Vec<T> {
     // The last of the first is on top, to be replaced.
     let mut heap = BinaryHeap::new();
     for item in items {
