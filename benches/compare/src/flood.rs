@@ -6,8 +6,8 @@ use std::time::Duration;
 use counter_actor::{CounterActor, CounterHandle, CounterState};
 use counter_protocol::{CounterMessage, CounterName, Delta};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use ractor_supervision::Lease;
 use ractor_outbox::{Metrics, Outbox};
+use ractor_supervision::Lease;
 use tokio::task::coop;
 use tokio::time::{Instant, sleep};
 
@@ -49,8 +49,8 @@ impl Actor for SlowCounter {
 
 pub(crate) async fn run() {
     let name = CounterName::from_static("flooded");
-    let arguments = CounterState::new(name.clone()).expect("a short name");
-    let (actor, _task) = Actor::spawn(None, SlowCounter, arguments).await.expect("the counter starts");
+    let state = Lease::from(CounterState::new(name.clone()).expect("a short name"));
+    let (actor, _task) = Actor::spawn(None, SlowCounter, state).await.expect("the counter starts");
     let counter = CounterHandle::supervised(name, Outbox::new(Delta::default(), actor));
 
     let memory = MemoryWatch::start();
