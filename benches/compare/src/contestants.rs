@@ -1,4 +1,4 @@
-//! The ways to count that are compared, each in a file of its own.
+//! Contestants: the ways to count that are compared, each in a file of its own.
 
 mod actix;
 mod atomic;
@@ -20,34 +20,34 @@ use self::per_producer::PerProducer;
 use crate::produce::Producer;
 use crate::race::Entrant;
 
-/// Others are compared with this one.
+/// Contestant that the others are compared with.
 pub(crate) const HANDLE: &str = OutboxHandle::NAME;
 pub(crate) const CAST: &str = Cast::NAME;
 pub(crate) const ATOMIC: &str = Atomic::<true>::NAME;
 
-/// Increments per run of a contestant that takes no more memory for more of them.
+/// Increments per run of a contestant whose memory does not grow with them.
 const NO_LIMIT: u64 = 1_000_000_000;
-/// Increments per run of a contestant whose mailboxes have no bound: all of them may wait, at 100 to 200 bytes each,
+/// Increments per run of a contestant whose mailboxes have no bound. All of them may wait, at 100 to 200 bytes each,
 /// and that has to stay under 1 GB.
 const MAX_WAITING: u64 = 2_000_000;
 
-/// A way to count: any number of counters, numbered from 0.
+/// Way to count, with any number of counters, numbered from 0.
 pub(crate) trait Contestant: Sized {
     const NAME: &'static str;
-    /// How many increments a run can have in all.
+    /// Maximum number of increments in one run, of all producers together.
     const MAX_INCREMENTS: u64;
     type Producer: Producer;
 
-    /// Counters at 0.
+    /// Starts counters at 0.
     async fn start(counters: usize) -> Self;
 
-    /// A new producer's end for one of the counters.
+    /// Returns a new producer's end for one of the counters.
     fn producer(&self, counter: usize) -> Self::Producer;
 
-    /// Each counter's final value, as soon as every increment is applied. The producers have ended.
+    /// Returns each counter's final value, as soon as every increment is applied. The producers have ended.
     async fn values(&mut self) -> Vec<i64>;
 
-    /// Ends what runs, after the measurement.
+    /// Stops all tasks and threads, after the measurement.
     async fn stop(self) {}
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn with_tasks() -> Vec<Entrant> {
     ]
 }
 
-/// Those whose producers need no runtime.
+/// Returns the contestants whose producers need no runtime.
 pub(crate) fn with_threads() -> Vec<Entrant> {
     vec![
         Entrant::with_threads::<OutboxHandle>(),

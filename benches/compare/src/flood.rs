@@ -1,4 +1,4 @@
-//! Floods a slow counter, to see that what waits for it does not grow.
+//! Floods a slow counter, to show that memory does not grow with the operations that wait for it.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::process::MemoryWatch;
 use crate::produce::bursts;
 
 const PRODUCERS: u64 = 4;
-/// Of each producer.
+/// Increments of each producer.
 const INCREMENTS: u64 = 25_000_000;
-/// What the counter takes for each message.
+/// Time that the counter takes for each message.
 const DELAY: Duration = Duration::from_millis(10);
 
-/// A counter that takes its time.
+/// Counter that takes [`DELAY`] for each message.
 struct SlowCounter;
 
 impl Actor for SlowCounter {
@@ -80,7 +80,7 @@ pub(crate) async fn run() {
     );
 }
 
-/// Returns what became of the increments, and when the last one was sent.
+/// Sends the increments. Returns their counts by outcome, and the time at which the last one was sent.
 async fn produce(counter: CounterHandle) -> (Metrics, Instant) {
     for burst in bursts(INCREMENTS) {
         for _ in 0..burst {

@@ -1,4 +1,4 @@
-//! Leaves counters alone, to see that they do nothing by themselves.
+//! Leaves counters alone, to show that they do nothing by themselves.
 
 use std::time::Duration;
 

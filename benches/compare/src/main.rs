@@ -1,4 +1,4 @@
-//! How fast counters count exactly: `counter-actor`'s handle, and what one would use instead.
+//! Compares the throughput of exact counters: `counter-actor`'s handle and its alternatives.
 //!
 //! Without an argument, producers are tokio tasks; with `threads`, they are threads. `flood` shows what a slow counter
 //! costs in memory, `idle` what idle counters cost in time.
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Of the one runtime that all contestants run on.
+/// Worker threads of the one runtime that all contestants run on.
 const WORKERS: usize = 2;
 
 fn main() -> ExitCode {

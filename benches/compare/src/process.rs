@@ -1,14 +1,14 @@
-//! What Linux says about this process.
+//! Memory and processor time of this process, from Linux.
 
 use std::fs;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How often memory is looked at.
+/// Interval between samples of memory.
 const SAMPLE_EVERY: Duration = Duration::from_millis(20);
 
-/// Watches memory from a thread of its own, so that busy workers do not keep it from looking.
+/// Samples memory in a thread of its own, so that busy workers do not delay it.
 #[derive(Debug)]
 pub(crate) struct MemoryWatch {
     start_bytes: u64,
@@ -16,7 +16,7 @@ pub(crate) struct MemoryWatch {
     thread: JoinHandle<u64>,
 }
 
-/// Resident memory over a stretch of time.
+/// Resident memory over a time span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
     pub(crate) start_bytes: u64,
@@ -46,7 +46,7 @@ impl MemoryWatch {
     }
 }
 
-/// User and system time of all threads so far, to the next tick: 10 ms.
+/// Returns the user and system time of all threads so far, to the next tick: 10 ms.
 pub(crate) fn cpu_time() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux has /proc/self/stat");
     // The second field is the program's name in parentheses, which may hold anything.

@@ -11,18 +11,18 @@ use crate::contestants::Contestant;
 use crate::produce::{Increment, Producer, run_on_thread};
 use crate::table;
 
-/// How often each scenario is measured for each contestant.
+/// Number of measurements of each contestant in each scenario.
 const ROUNDS: usize = 5;
-/// What a run should take: long enough to drown what starting it takes.
+/// Target duration of a run, long compared with the time that starting it takes.
 const TARGET: Duration = Duration::from_millis(250);
-/// A run that takes this long is long enough.
+/// Minimum duration of a run.
 const LONG_ENOUGH: Duration = Duration::from_millis(150);
-/// Increments in the first of the runs that find out how many are to be measured.
+/// Increments in the first of the trial runs, which determine the number of increments to measure.
 const FIRST_TRIAL: u64 = 200_000;
-/// How much longer each of those runs is than the one before, at most: short runs say little.
+/// Maximum growth from one trial run to the next, because short runs say little.
 const MAX_GROWTH: u128 = 10;
 
-/// Who counts where. Producer p increments counter p % `counters`.
+/// Numbers of producers and counters. Producer p increments counter p % `counters`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) producers: usize,
@@ -36,12 +36,12 @@ const SCENARIOS: [Scenario; 4] = [
     Scenario { producers: 16, counters: 16 },
 ];
 
-/// A contestant with producers of some kind.
+/// Contestant with producers of some kind.
 #[derive(Debug)]
 pub(crate) struct Entrant {
     name: &'static str,
     max_increments: u64,
-    /// Measures so many increments per producer, from their start until all of them are applied.
+    /// Measures this number of increments per producer, from their start until all of them are applied.
     run: fn(&Runtime, Scenario, u64) -> Duration,
 }
 
@@ -49,9 +49,9 @@ pub(crate) struct Entrant {
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) name: &'static str,
-    /// Of each producer, in each round.
+    /// Increments of each producer, in each round.
     pub(crate) increments: u64,
-    /// Million increments per second, of all producers together, round by round.
+    /// Rates by round, in million increments per second of all producers together.
     pub(crate) rates: Vec<f64>,
 }
 
@@ -64,7 +64,7 @@ impl Entrant {
         Self { name: C::NAME, max_increments: C::MAX_INCREMENTS, run: run_threads::<C> }
     }
 
-    /// How many increments per producer make a run that is long enough, or as long as it can be. Warms up, too.
+    /// Returns the number of increments per producer for a run that is long enough, or the maximum. Warms up, too.
     fn calibrate(&self, runtime: &Runtime, scenario: Scenario) -> u64 {
         let producers = scenario.producers as u64;
         let most = self.max_increments / producers;
@@ -81,8 +81,8 @@ impl Entrant {
     }
 }
 
-/// Prints a table for each scenario. Rounds are interleaved, so that what disturbs the machine for a while disturbs
-/// everybody.
+/// Prints a table for each scenario. Rounds are interleaved, so that a disturbance of the machine affects all
+/// contestants.
 pub(crate) fn run(runtime: &Runtime, entrants: &[Entrant]) {
     for scenario in SCENARIOS {
         let start = |entrant: &Entrant| Measured {
@@ -144,7 +144,7 @@ fn producers<C: Contestant>(contestant: &C, scenario: Scenario) -> Vec<C::Produc
     (0..scenario.producers).map(|p| contestant.producer(p % scenario.counters)).collect()
 }
 
-/// A contestant that loses or doubles anything is out.
+/// Fails if a contestant has lost or doubled anything.
 fn check(values: &[i64], scenario: Scenario, increments: u64) {
     let sum: i128 = values.iter().copied().map(i128::from).sum();
     assert_eq!(sum, scenario.producers as i128 * i128::from(increments), "counting is exact");

@@ -1,14 +1,14 @@
-//! How measurements look.
+//! Formats measurements as tables.
 
 use std::iter;
 
 use crate::contestants::{ATOMIC, CAST, HANDLE};
 use crate::race::{Measured, Scenario};
 
-/// Who the handle is to beat, and by what ratio of rates.
+/// Contestants that the handle is to beat, and by what ratio of rates.
 const GOALS: [(&str, f64); 2] = [(CAST, 50.0), (ATOMIC, 0.8)];
 
-/// One scenario: a row for each contestant, then whether the handle has reached its goals.
+/// Prints one scenario: a row for each contestant, then whether the handle has reached its goals.
 pub(crate) fn print(scenario: Scenario, measured: &[Measured]) {
     let Scenario { producers, counters } = scenario;
     println!("{producers}/{counters} (producers/counters), in million increments per second");
@@ -37,12 +37,12 @@ pub(crate) fn print(scenario: Scenario, measured: &[Measured]) {
     println!();
 }
 
-/// The median of the rounds' ratios of rates.
+/// Returns the median of the rounds' ratios of rates.
 fn ratio(handle: &Measured, other: &Measured) -> f64 {
     median(iter::zip(&handle.rates, &other.rates).map(|(handle, other)| handle / other).collect())
 }
 
-/// Of an odd number of values.
+/// Returns the median of an odd number of values.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

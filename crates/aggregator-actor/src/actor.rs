@@ -19,12 +19,12 @@ pub struct AggregatorActor {
     collections: watch::Sender<Collection>,
 }
 
-/// When and how an aggregator collects.
+/// Timing of an aggregator's collections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AggregatorOptions {
-    /// The time from one periodic collection to the next, more than zero; `None` to collect on request only.
+    /// Interval between periodic collections, more than zero. `None` collects on request only.
     pub collect_every: Option<Duration>,
-    /// How long one collection waits for the counters' answers.
+    /// Maximum time that one collection waits for the counters' answers.
     pub deadline: Duration,
 }
 
@@ -56,9 +56,9 @@ impl AggregatorState {
 /// Result of one collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Collection {
-    /// Counts collections from 1; 0 before the first.
+    /// Number of the collection, counted from 1; 0 before the first.
     pub number: u64,
-    /// The totals at its end.
+    /// Totals at the end of the collection.
     pub stats: AggregatedStats,
 }
 
@@ -72,7 +72,7 @@ pub struct Incarnation {
 }
 
 impl AggregatorActor {
-    /// Each new collection as it ends. A subscriber that is slower than the collections sees the latest only.
+    /// Returns each new collection as it ends. A subscriber that is slower than the collections sees the latest only.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Collection> {
         self.collections.subscribe()
@@ -81,7 +81,7 @@ impl AggregatorActor {
 
 impl Incarnation {
     fn apply(&mut self, myself: &ActorRef<AggregatorInput>, message: AggregatorMessage) {
-        // A reply that nobody waits for any more is not an error.
+        // The caller may have given up by now, so a failed reply is no error.
         match message {
             AggregatorMessage::RegisterCounter { name, counter } => {
                 self.register(myself, name, Member::Counter(counter));
@@ -115,7 +115,7 @@ impl Incarnation {
     fn register(&mut self, myself: &ActorRef<AggregatorInput>, name: CounterName, member: Member) {
         let cell = member.cell();
         myself.monitor(cell.clone());
-        // From here on its end is an event; one that had ended before has left already.
+        // A counter that ends from here on causes an event; one that had ended before has left already.
         if cell.get_status() >= ActorStatus::Stopping {
             warn!(counter = %name, "not registered: the actor has stopped");
             return;
@@ -126,7 +126,7 @@ impl Incarnation {
         }
     }
 
-    /// A new incarnation watches the counters that the last one knew, and makes good the collection that it lost.
+    /// Monitors the counters that the previous incarnation knew, and repeats the collection that was lost with it.
     fn resume(&mut self, myself: &ActorRef<AggregatorInput>) {
         let counters: Vec<_> = self.state.roster.counters().cloned().collect();
         for counter in counters {
@@ -147,14 +147,14 @@ impl Incarnation {
         }
     }
 
-    /// Collects beside the mailbox; the answers come back as a message.
+    /// Collects in a task beside the mailbox. The answers come back as a message.
     fn begin_collection(&mut self, myself: &ActorRef<AggregatorInput>) {
         let counters = self.state.roster.counters().cloned().collect();
         let deadline = Instant::now() + self.state.options.deadline;
         let myself = myself.clone();
         let task = tokio::spawn(async move {
             let answers = collect(counters, deadline).await;
-            // An error means that the aggregator has stopped, and nobody is interested any more.
+            // An error means that the aggregator has stopped, so nobody needs the answers.
             let _ = myself.cast(AggregatorInput(Input::CollectionEnded(answers)));
         });
         self.collection = Some(task.into());
@@ -222,7 +222,7 @@ impl Actor for AggregatorActor {
         Ok(())
     }
 
-    /// Counters are monitored, not supervised: whoever started them restarts them.
+    /// Counters are monitored, not supervised: their own supervisor restarts them.
     async fn handle_supervisor_evt(
         &self,
         _myself: ActorRef<AggregatorInput>,
@@ -267,7 +267,7 @@ impl Actor for AggregatorActor {
     }
 }
 
-/// Whoever this is, for members are equal if they are the same actor.
+/// Returns a member for this actor. Members are equal if they are the same actor, so its type does not matter.
 fn member(who: ActorCell) -> Member {
     Member::Counter(who.into())
 }

@@ -4,7 +4,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::member::{Answer, Member, Report};
 
-/// The reply that a member owes.
+/// Reply that a member still has to send.
 enum Owed {
     Counter(OneshotReceiver<CounterStats>),
     Group(OneshotReceiver<AggregatedStats>),
@@ -12,8 +12,8 @@ enum Owed {
 
 /// Asks all members at once and waits for their answers until the deadline.
 ///
-/// Going through the replies one after the other is enough: all were asked before, and once the deadline has
-/// passed, each reply that is there is still taken and each that is not costs no more time.
+/// The replies can be awaited one after the other, because all members were asked before. Once the deadline has
+/// passed, a reply that is there is still taken, and a missing one costs no more time.
 pub(crate) async fn collect(members: Vec<Member>, deadline: Instant) -> Vec<Answer> {
     let asked: Vec<_> = members.into_iter().map(|member| (ask(&member), member)).collect();
     let mut answers = Vec::with_capacity(asked.len());
@@ -27,7 +27,7 @@ pub(crate) async fn collect(members: Vec<Member>, deadline: Instant) -> Vec<Answ
     answers
 }
 
-/// A dead member drops the port, which ends the wait for its reply at once.
+/// Sends a member its question. A dead member drops the port, which ends the wait for its reply at once.
 fn ask(member: &Member) -> Owed {
     match member {
         Member::Counter(counter) => {

@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use crate::actor::{AggregatorActor, AggregatorOptions, AggregatorState, Collection};
 use crate::message::AggregatorInput;
 
-/// How many registrations of one handle wait for the aggregator; then the caller waits.
+/// Maximum number of registrations of one handle that wait for the aggregator. Beyond it, the caller waits.
 const REGISTRATIONS: NonZeroUsize = NonZeroUsize::new(1_024).expect("1024 is not zero");
 
-/// What callers hold of an aggregator. Clones speak to the same aggregator.
+/// Handle on an aggregator. Clones speak to the same aggregator.
 ///
 /// Registrations go through an [`Outbox`], so a supervised aggregator that crashes loses none.
 ///
@@ -25,7 +25,7 @@ pub struct AggregatorHandle {
     collections: watch::Receiver<Collection>,
 }
 
-/// Why an aggregator could not do what was asked of it.
+/// Error of an [`AggregatorHandle`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AggregatorError {
@@ -38,7 +38,7 @@ pub enum AggregatorError {
     /// The aggregator has stopped for good, before or while it was asked.
     #[error("aggregator has stopped")]
     Stopped,
-    /// The actor dropped the question. [`AggregatorActor`] never does; one of your own might.
+    /// The actor dropped the question. [`AggregatorActor`] never does, but a custom actor might.
     #[error("question dropped by the aggregator")]
     Unanswered,
 }
@@ -67,8 +67,8 @@ impl AggregatorHandle {
         (Self { outbox: supervised.outbox(), collections }, supervised.into())
     }
 
-    /// Watches a counter under a name. The same again changes nothing; another counter under a name that is taken
-    /// takes its place; a counter that has stopped is not registered.
+    /// Registers a counter under a name. Registering the same counter again changes nothing; another counter takes
+    /// over a name that is in use; a counter that has stopped is not registered.
     ///
     /// # Errors
     /// [`AggregatorError::NameTooLong`], [`AggregatorError::Stopped`].
@@ -81,7 +81,7 @@ impl AggregatorHandle {
         self.send(AggregatorMessage::RegisterCounter { name, counter }).await
     }
 
-    /// Watches an actor that speaks for many counters, under a name, by the same rules.
+    /// Registers an actor that speaks for many counters, by the same rules as [`register`](Self::register).
     ///
     /// # Errors
     /// [`AggregatorError::NameTooLong`], [`AggregatorError::Stopped`].
@@ -94,7 +94,7 @@ impl AggregatorHandle {
         self.send(AggregatorMessage::RegisterGroup { name, group }).await
     }
 
-    /// Stops watching the counter or group of this name, if there is one, and drops its statistics.
+    /// Removes the counter or group of this name, if there is one, and its statistics.
     ///
     /// # Errors
     /// [`AggregatorError::NameTooLong`], [`AggregatorError::Stopped`].
@@ -106,7 +106,7 @@ impl AggregatorHandle {
         self.send(AggregatorMessage::ForgetCounter { name }).await
     }
 
-    /// The totals as of the last collection, at once.
+    /// Returns the totals as of the last collection, without waiting for counters.
     ///
     /// # Errors
     /// [`AggregatorError::Stopped`], [`AggregatorError::Unanswered`].
@@ -114,7 +114,7 @@ impl AggregatorHandle {
         self.call(AggregatorMessage::GetTotalStats).await
     }
 
-    /// Each counter's statistics as of the last collection, in order of name, at once.
+    /// Returns each counter's statistics as of the last collection, in order of name, without waiting for counters.
     ///
     /// # Errors
     /// [`AggregatorError::Stopped`], [`AggregatorError::Unanswered`].
@@ -122,8 +122,9 @@ impl AggregatorHandle {
         self.call(AggregatorMessage::GetCounterStats).await
     }
 
-    /// The totals of a collection that begins from now on: everything that counters have been sent before is in
-    /// it, unless a counter does not answer. Takes at most the deadline, twice if a collection runs already.
+    /// Returns the totals of a collection that begins after this call. They include everything that was sent to the
+    /// counters before, unless a counter does not answer. Takes at most the deadline, or twice that if a collection
+    /// is running already.
     ///
     /// # Errors
     /// [`AggregatorError::Stopped`], [`AggregatorError::Unanswered`].
@@ -134,26 +135,26 @@ impl AggregatorHandle {
         fresh.map(|collection| collection.stats.clone()).map_err(|_| AggregatorError::Stopped)
     }
 
-    /// Each new collection as it ends. A subscriber that is slower than the collections sees the latest only; the
-    /// channel closes when the aggregator stops.
+    /// Returns each new collection as it ends. A subscriber that is slower than the collections sees the latest only.
+    /// The channel closes when the aggregator stops.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Collection> {
         self.collections.clone()
     }
 
-    /// Lets the aggregator finish what has been sent to it, and waits until it is gone. A running collection is
-    /// abandoned.
+    /// Lets the aggregator handle the messages it has been sent, and waits until it has stopped. A running collection
+    /// is abandoned.
     ///
-    /// A supervised aggregator is restarted: its supervisor is what to shut down.
+    /// A supervisor restarts a supervised aggregator, so shut down the supervisor instead.
     pub async fn shutdown(&self) {
         if let Some(actor) = self.outbox.actor() {
-            // An error means that it has stopped or is about to.
+            // An error means that the aggregator has stopped or is about to.
             let _ = actor.drain();
             let _ = actor.wait(None).await;
         }
     }
 
-    /// The actor itself; of a supervised aggregator, its latest incarnation.
+    /// Returns the actor itself; of a supervised aggregator, its latest incarnation.
     ///
     /// # Errors
     /// [`AggregatorError::Stopped`] if a supervised aggregator has not started yet.
@@ -182,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    /// Drops whatever it is asked.
+    /// Drops each question that it is asked.
     struct Mute;
 
     impl Actor for Mute {

@@ -3,17 +3,17 @@ use std::hash::{Hash, Hasher};
 use counter_protocol::{AggregatedStats, CounterMessage, CounterStats, GetGroupStats};
 use ractor::{ActorCell, ActorId, ActorRef, DerivedActorRef};
 
-/// Actor that an aggregator asks for statistics. Two are equal if they are the same actor.
+/// Actor that an aggregator asks for statistics. Two members are equal if they are the same actor.
 #[derive(Clone, Debug)]
 pub enum Member {
     /// One counter.
     Counter(ActorRef<CounterMessage>),
-    /// Many counters behind one actor: so aggregators nest.
+    /// Many counters behind one actor, which lets aggregators nest.
     Group(DerivedActorRef<GetGroupStats>),
 }
 
 impl Member {
-    /// The actor, to monitor.
+    /// Returns the actor, to monitor it.
     #[must_use]
     pub fn cell(&self) -> ActorCell {
         match self {
@@ -47,17 +47,17 @@ impl Hash for Member {
 /// Statistics that a member answers with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// Of one counter.
+    /// Statistics of one counter.
     Counter(CounterStats),
-    /// Of many together.
+    /// Statistics of many counters together.
     Group(AggregatedStats),
 }
 
 /// Outcome of one question in a collection.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Who was asked.
+    /// Member that was asked.
     pub(crate) member: Member,
-    /// The reply; `None` if there was none in time.
+    /// Its reply; `None` if there was none in time.
     pub(crate) report: Option<Report>,
 }

@@ -4,7 +4,7 @@ use ractor_outbox::{Fifo, Parcel};
 
 use crate::member::Answer;
 
-/// Message as it arrives in an aggregator's mailbox: from others, or from itself.
+/// Message in an aggregator's mailbox, from others or from the aggregator itself.
 #[derive(Debug)]
 pub struct AggregatorInput(pub(crate) Input);
 

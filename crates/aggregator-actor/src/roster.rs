@@ -6,7 +6,7 @@ use counter_protocol::{AggregatedStats, CounterName, CounterStats, Rate};
 
 use crate::member::Report;
 
-/// The registered members and what each of them last said. A member is a counter, or speaks for many; `R` refers to one.
+/// Registered members and the last report of each. A member is a counter, or speaks for many; `R` refers to one.
 ///
 /// *Invariant:* `by_name` and `names` are each other's inverse, so a member has one name and is counted once.
 #[derive(Debug)]
@@ -19,9 +19,9 @@ pub struct Roster<R> {
 struct Entry<R> {
     counter: R,
     report: Report,
-    /// Whether it answered the last collection.
+    /// True if the counter answered the last collection.
     answered: bool,
-    /// When this counter answered last.
+    /// Time of the counter's last answer.
     heard_at: Option<Duration>,
     recent: Rate,
 }
@@ -33,10 +33,10 @@ impl<R> Default for Roster<R> {
 }
 
 impl<R: Clone + Eq + Hash> Roster<R> {
-    /// Puts a counter under a name, and returns the counter that it displaces there.
+    /// Registers a counter under a name, and returns the counter that had the name before.
     ///
-    /// The same again changes nothing. A counter that has another name moves. A counter that takes a name over
-    /// inherits what was last known under it, until it answers for itself.
+    /// Registering the same counter again changes nothing. A counter that has another name moves. A counter that
+    /// takes over a name inherits the last report under it, until it answers itself.
     pub fn register(&mut self, name: CounterName, counter: R) -> Option<R> {
         let moved = match self.names.insert(counter.clone(), name.clone()) {
             Some(old) if old == name => return None,
@@ -60,21 +60,21 @@ impl<R: Clone + Eq + Hash> Roster<R> {
         displaced.map(|entry| entry.counter)
     }
 
-    /// Drops whatever has this name, and returns the counter.
+    /// Removes and returns the counter of this name.
     pub fn forget(&mut self, name: &CounterName) -> Option<R> {
         let entry = self.by_name.remove(name)?;
         self.names.remove(&entry.counter);
         Some(entry.counter)
     }
 
-    /// A counter has stopped in order: it leaves, and its statistics with it.
+    /// Removes a counter that has stopped in order, with its statistics.
     pub fn leave(&mut self, counter: &R) -> Option<CounterName> {
         let name = self.names.remove(counter)?;
         self.by_name.remove(&name);
         Some(name)
     }
 
-    /// A counter has died or not answered: what it last said stays.
+    /// DirtySet a counter as unanswered because it has died or did not answer in time. Its last report stays.
     pub fn lose(&mut self, counter: &R) -> Option<&CounterName> {
         let (name, entry) = self.entry(counter)?;
         entry.answered = false;
@@ -82,7 +82,8 @@ impl<R: Clone + Eq + Hash> Roster<R> {
         Some(name)
     }
 
-    /// A counter has answered a collection. One that is not registered (any more) is ignored.
+    /// Records a counter's answer to a collection. An answer of a counter that is not registered (any more) is
+    /// ignored.
     pub fn hear(&mut self, counter: &R, report: Report, now: Duration) {
         let Some((_, entry)) = self.entry(counter) else { return };
         let since_then = operations(&report).saturating_sub(operations(&entry.report));
@@ -94,12 +95,12 @@ impl<R: Clone + Eq + Hash> Roster<R> {
         entry.heard_at = Some(now);
     }
 
-    /// All registered counters, in order of name.
+    /// Returns all registered counters, in order of name.
     pub fn counters(&self) -> impl Iterator<Item = &R> {
         self.by_name.values().map(|entry| &entry.counter)
     }
 
-    /// What each single counter last said, in order of name.
+    /// Returns the last report of each single counter, in order of name.
     pub fn counter_stats(&self) -> impl Iterator<Item = (&CounterName, CounterStats)> {
         self.by_name.iter().filter_map(|(name, entry)| match entry.report {
             Report::Counter(stats) => Some((name, stats)),
@@ -107,7 +108,7 @@ impl<R: Clone + Eq + Hash> Roster<R> {
         })
     }
 
-    /// The statistics of all registered members together.
+    /// Returns the statistics of all registered members together.
     #[must_use]
     pub fn totals(&self) -> AggregatedStats {
         let one = |(name, entry): (&CounterName, &Entry<R>)| {

@@ -1,7 +1,8 @@
-/// Keeps collections apart: at most one runs, and at most one more is due after it.
+/// Ensures that collections do not overlap: at most one runs, and at most one more is due after it.
 ///
-/// Collections are numbered from 1. Whoever needs one that begins after a certain moment asks for its number and
-/// waits until that number has ended; so any number of callers wait for one collection, and nothing queues here.
+/// Collections are numbered from 1. A caller that needs a collection which begins after a certain moment asks for its
+/// number, and waits until that number has ended. Any number of callers can wait for one collection, and nothing
+/// queues here.
 #[derive(Debug, Default)]
 pub struct Schedule {
     begun: u64,
@@ -10,7 +11,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A collection would be good: true if it has to begin now, false if one is running.
+    /// Begins a collection unless one is running. Returns true if it has to begin now.
     #[must_use]
     pub const fn begin_unless_running(&mut self) -> bool {
         let idle = self.begun == self.ended;
@@ -20,7 +21,7 @@ impl Schedule {
         idle
     }
 
-    /// A collection that begins from now on is needed: its number, and whether it has to begin now.
+    /// Requests a collection that begins from now on. Returns its number, and true if it has to begin now.
     #[must_use]
     pub const fn request(&mut self) -> (u64, bool) {
         if self.begin_unless_running() {
@@ -31,7 +32,8 @@ impl Schedule {
         }
     }
 
-    /// The running collection, if there is one, was lost with the actor: whether another has to begin in its place.
+    /// Records that the running collection, if any, was lost with the actor. Returns true if another has to begin in
+    /// its place.
     #[must_use]
     pub const fn resume(&mut self) -> bool {
         let lost = self.begun != self.ended;
@@ -39,7 +41,7 @@ impl Schedule {
         lost && self.begin_unless_running()
     }
 
-    /// The running collection has ended: its number, and whether the next one has to begin now.
+    /// Records that the running collection has ended. Returns its number, and true if the next one has to begin now.
     #[must_use]
     pub const fn end(&mut self) -> (u64, bool) {
         self.ended = self.begun;

@@ -27,7 +27,7 @@ async fn counter(aggregator: &AggregatorHandle, name: &str) -> CounterHandle {
     counter
 }
 
-/// Takes questions and, if it is hung, keeps them for ever without an answer.
+/// Actor that takes questions and, if it is hung, keeps them for ever without an answer.
 struct Probe {
     asked: Arc<AtomicU64>,
     hung: bool,
@@ -63,7 +63,7 @@ impl Actor for Probe {
     }
 }
 
-/// The probe, and how often it has been asked.
+/// Starts a probe, and returns it with a count of its questions.
 async fn probe(
     aggregator: &AggregatorHandle,
     name: &str,

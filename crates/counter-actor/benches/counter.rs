@@ -16,7 +16,7 @@ async fn spawn(counters: u64) -> Vec<CounterHandle> {
     handles
 }
 
-/// Casts from one sender, spread evenly, until all of them are applied.
+/// Casts from one sender, spread evenly, until all casts are applied.
 fn casts(c: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let mut group = c.benchmark_group("cast");

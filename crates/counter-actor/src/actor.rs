@@ -22,7 +22,7 @@ pub struct CounterState {
 }
 
 impl CounterState {
-    /// Creates the state of a new counter, at 0 after no operations. Logs and errors call it by the name, which need not
+    /// Creates the state of a new counter, at 0 after no operations. The name appears in logs and errors and need not
     /// be unique.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ impl CounterState {
         Self::resuming(name, Count::default())
     }
 
-    /// Creates the state of a counter that goes on from a value, and from the number of operations that have led to it.
+    /// Creates the state of a counter that resumes from a value and the number of operations that have led to it.
     ///
     /// # Errors
     /// [`NameTooLong`].
@@ -52,7 +52,8 @@ impl CounterState {
         self.counter.stats(self.started.map(|started| started.elapsed()).unwrap_or_default())
     }
 
-    /// Warns of the counter's first rejected operation. That is worth a line; a flood of them is in the statistics.
+    /// Changes the counter, and logs a warning at its first rejected operation. Later rejections show in the
+    /// statistics only.
     fn change(&mut self, change: impl FnOnce(&mut Counter) -> Result<(), Overflow>) {
         let counter = &mut self.counter;
         let rejected_before = counter.rejected();
@@ -98,7 +99,7 @@ impl Actor for CounterActor {
         message: CounterMessage,
         state: &mut Lease<CounterState>,
     ) -> Result<(), ActorProcessingErr> {
-        // A reply that nobody waits for any more is not an error.
+        // The caller may have given up by now, so a failed reply is no error.
         match message {
             CounterMessage::Increment { amount } => state.change(|counter| counter.increment(amount)),
             CounterMessage::Decrement { amount } => state.change(|counter| counter.decrement(amount)),

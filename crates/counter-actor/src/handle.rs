@@ -5,12 +5,11 @@ use ractor_supervision::Lease;
 
 use crate::actor::{CounterActor, CounterState};
 
-/// What callers hold of a counter. Clones speak to the same counter; give each sender its own, for then they do not
-/// contend.
+/// Handle on a counter. Clones speak to the same counter; give each sender its own, so that they do not contend.
 ///
-/// Operations go through an [`Outbox`]: while they wait for the counter they are folded into one, so any number of them
-/// takes no more memory than one, and a supervised counter that crashes loses none. Operations that were folded are
-/// rejected together, if their sum would overflow the counter.
+/// Operations go through an [`Outbox`]: while they wait for the counter they are folded into one, so any number of
+/// them takes no more memory than one, and a supervised counter that crashes loses none. Operations that were folded
+/// are rejected together if their sum would overflow the counter.
 ///
 /// Dropping handles does not stop the counter: [`shutdown`](Self::shutdown) does.
 #[derive(Clone, Debug)]
@@ -19,7 +18,7 @@ pub struct CounterHandle {
     outbox: Outbox<Delta, CounterMessage>,
 }
 
-/// Why a counter could not do what was asked of it.
+/// Error of a [`CounterHandle`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CounterError {
@@ -29,22 +28,22 @@ pub enum CounterError {
     /// The actor did not start.
     #[error("counter `{name}` did not start")]
     Start {
-        /// The counter.
+        /// Name of the counter.
         name: CounterName,
-        /// What ractor says.
+        /// Error from `ractor`.
         #[source]
         source: SpawnErr,
     },
     /// The counter has stopped for good: the operation was not and will not be applied, the question not answered.
     #[error("counter `{name}` has stopped")]
     Stopped {
-        /// The counter.
+        /// Name of the counter.
         name: CounterName,
     },
-    /// The actor dropped the question. [`CounterActor`] never does; one of your own might.
+    /// The actor dropped the question. [`CounterActor`] never does, but a custom actor might.
     #[error("question dropped by counter `{name}`")]
     Unanswered {
-        /// The counter.
+        /// Name of the counter.
         name: CounterName,
     },
 }
@@ -63,13 +62,13 @@ impl CounterHandle {
         }
     }
 
-    /// A handle on a counter that somebody supervises, and directs the outbox to.
+    /// Creates a handle on a supervised counter, whose supervisor redirects the outbox.
     #[must_use]
     pub const fn supervised(name: CounterName, outbox: Outbox<Delta, CounterMessage>) -> Self {
         Self { name, outbox }
     }
 
-    /// Adds `amount`, which may be negative. Fire and forget: a rejection shows in the statistics.
+    /// Adds `amount`, which may be negative. Does not wait for the counter; a rejection shows in the statistics.
     ///
     /// # Errors
     /// [`CounterError::Stopped`].
@@ -78,7 +77,7 @@ impl CounterHandle {
         self.send(amount.into())
     }
 
-    /// Subtracts `amount`, which may be negative. Fire and forget: a rejection shows in the statistics.
+    /// Subtracts `amount`, which may be negative. Does not wait for the counter; a rejection shows in the statistics.
     ///
     /// # Errors
     /// [`CounterError::Stopped`].
@@ -87,7 +86,8 @@ impl CounterHandle {
         self.send(-i128::from(amount))
     }
 
-    /// The value, after everything that this caller has sent before. Waits for as long as the counter takes.
+    /// Returns the value, after everything that this handle has sent before. Waits for the counter without a time
+    /// limit.
     ///
     /// # Errors
     /// [`CounterError::Stopped`], [`CounterError::Unanswered`].
@@ -95,7 +95,8 @@ impl CounterHandle {
         self.call(CounterMessage::GetValue).await
     }
 
-    /// The statistics, after everything that this caller has sent before. Waits for as long as the counter takes.
+    /// Returns the statistics, after everything that this handle has sent before. Waits for the counter without a
+    /// time limit.
     ///
     /// # Errors
     /// [`CounterError::Stopped`], [`CounterError::Unanswered`].
@@ -103,25 +104,26 @@ impl CounterHandle {
         self.call(CounterMessage::GetStats).await
     }
 
-    /// Lets the counter finish what has been sent to it, and waits until it is gone. Later operations are errors.
+    /// Lets the counter handle the messages it has been sent, and waits until it has stopped. Later operations are
+    /// errors.
     ///
-    /// A supervised counter is restarted: its supervisor is what to shut down.
+    /// A supervisor restarts a supervised counter, so shut down the supervisor instead.
     pub async fn shutdown(&self) {
         if let Some(actor) = self.outbox.actor() {
-            // An error means that it has stopped or is about to.
+            // An error means that the counter has stopped or is about to.
             let _ = actor.drain();
             let _ = actor.wait(None).await;
         }
     }
 
-    /// What logs and errors call it.
+    /// Returns the counter's name, as it appears in logs and errors.
     #[must_use]
     pub const fn name(&self) -> &CounterName {
         &self.name
     }
 
-    /// The actor itself, to register with an aggregator, monitor or kill; of a supervised counter, its latest
-    /// incarnation. A message that is cast to it may overtake what waits in the outbox.
+    /// Returns the actor itself, to register with an aggregator, monitor or kill; of a supervised counter, its latest
+    /// incarnation. A message that is cast to it directly may overtake the contents of the outbox.
     ///
     /// # Errors
     /// [`CounterError::Stopped`] if a supervised counter has not started yet.
@@ -129,7 +131,7 @@ impl CounterHandle {
         self.outbox.actor().ok_or_else(|| self.stopped())
     }
 
-    /// What has become of this handle's operations. Clones have their own.
+    /// Returns counts of this handle's operations by outcome. Clones have their own.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.outbox.metrics()

@@ -24,7 +24,7 @@ pub struct Counter {
 }
 
 impl From<Count> for Counter {
-    /// Creates a counter that goes on from a value and a number of operations.
+    /// Creates a counter that resumes from a value and a number of operations.
     fn from(count: Count) -> Self {
         Self { count, rejected: 0, restarts: 0, initial_operations: count.operations }
     }
@@ -66,24 +66,24 @@ impl Counter {
         outcome
     }
 
-    /// Its actor has been restarted.
+    /// Counts a restart of the counter's actor.
     pub const fn restarted(&mut self) {
         self.restarts += 1;
     }
 
-    /// Applied increments minus applied decrements, plus the initial value.
+    /// Returns the applied increments minus the applied decrements, plus the initial value.
     #[must_use]
     pub const fn value(&self) -> i64 {
         self.count.value
     }
 
-    /// How many operations were rejected.
+    /// Returns the number of rejected operations.
     #[must_use]
     pub const fn rejected(&self) -> u64 {
         self.rejected
     }
 
-    /// The statistics of a counter that has been up for so long; the rate leaves the initial operations out.
+    /// Returns the statistics of a counter with this uptime. The rate leaves the initial operations out.
     #[must_use]
     pub fn stats(&self, uptime: Duration) -> CounterStats {
         CounterStats {
@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// Amounts that are small, at the edges, or anything.
+    /// Generates amounts that are small, at the edges, or anything.
     fn amount() -> impl Strategy<Value = i64> {
         prop_oneof![-9..=9_i64, Just(i64::MIN), Just(i64::MAX), any::<i64>()]
     }

@@ -57,7 +57,7 @@ async fn it_goes_on_from_where_its_arguments_say() {
 async fn a_refused_operation_leaves_the_counter_running() {
     let counter = counter(i64::MAX, 0).await;
     counter.increment(1).unwrap();
-    // Not folded into the one before, which the counter has got by then.
+    // Not folded into the operation before, which the counter has taken by then.
     assert_eq!(counter.value().await.unwrap(), i64::MAX);
     counter.increment(i64::MIN).unwrap();
     let stats = counter.stats().await.unwrap();

@@ -1,5 +1,5 @@
-//! Grows a keyspace to 10 million counters with names of 12 bytes: how much memory a counter takes beside its name, and
-//! the longest that one `increment` keeps its caller waiting meanwhile.
+//! Grows a keyspace to 10 million counters with names of 12 bytes. Reports the memory that a counter takes beside its
+//! name, and the longest time that one `increment` blocks its caller meanwhile.
 //!
 //! `cargo bench -p counter-keyspace` (Linux, about 1 GB)
 
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const COUNTERS: u64 = 10_000_000;
 const NAME_BYTES: u64 = 12;
 
-/// The resident set, in bytes.
+/// Returns the resident set, in bytes.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a resident set");

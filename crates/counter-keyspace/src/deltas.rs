@@ -7,9 +7,9 @@ use ractor_outbox::Batch;
 use crate::Key;
 use crate::name_map::NameMap;
 
-/// What waits for one shard: operations, folded by name.
+/// Operations that wait for one shard, folded by name.
 ///
-/// Bounded by the number of different names, and by their length in all. Pure.
+/// Bounded by the number of different names and by their total length. Pure.
 #[derive(Clone, Debug)]
 pub struct Deltas {
     by_name: NameMap<Folded>,
@@ -60,58 +60,58 @@ const fn halves(value: i128) -> (u64, i64) {
     (value as u64, (value >> 64) as i64)
 }
 
-/// What can be put into [`Deltas`].
+/// Item that can be pushed into [`Deltas`].
 #[derive(Debug)]
 pub enum Change<'a> {
     /// One operation.
     One(
-        /// The name's key in this keyspace.
+        /// Key of the name in this keyspace.
         Key<'a>,
-        /// The signed amount.
+        /// Signed amount.
         i128,
     ),
-    /// Operations that were folded elsewhere. Costs nothing where nothing waits, else one addition for each name.
+    /// Operations that were folded elsewhere. Merging them is free if nothing waits, else one addition for each name.
     Many(Deltas),
 }
 
 impl Deltas {
-    /// Room for `names` different names of `name_bytes` in all. One name always fits.
+    /// Creates deltas with room for `names` different names of `name_bytes` in all. One name always fits.
     #[must_use]
     pub fn bounded(names: NonZeroUsize, name_bytes: usize) -> Self {
         Self { by_name: NameMap::default(), operations: 0, bound: Bound { names, name_bytes } }
     }
 
-    /// Empty and without a bound, with memory for so many names of so many bytes in all.
+    /// Creates unbounded deltas, with memory reserved for `names` names of `bytes` in all.
     #[must_use]
     pub fn with_capacity(names: usize, bytes: usize) -> Self {
         let bound = Bound { names: NonZeroUsize::MAX, name_bytes: usize::MAX };
         Self { by_name: NameMap::with_capacity(names, bytes), operations: 0, bound }
     }
 
-    /// The arguments for [`with_capacity`](Self::with_capacity) to make room for just these names.
+    /// Returns the arguments with which [`with_capacity`](Self::with_capacity) reserves room for exactly these names.
     #[must_use]
     pub const fn size(&self) -> (usize, usize) {
         (self.by_name.len(), self.by_name.long_name_bytes())
     }
 
-    /// How many names are inside.
+    /// Returns the number of different names.
     #[must_use]
     pub const fn names(&self) -> usize {
         self.by_name.len()
     }
 
-    /// Folds an operation in, bound or no bound.
+    /// Folds an operation in, regardless of the bound.
     #[inline]
     pub fn add(&mut self, key: Key<'_>, amount: i128) {
         self.fold(key, amount.into());
     }
 
-    /// The hashes of the next names to be popped, so many of them at most.
+    /// Returns the hashes of the next names to be popped, `most` of them at most.
     pub(crate) fn upcoming(&self, most: usize) -> impl Iterator<Item = u64> {
         self.by_name.last(most)
     }
 
-    /// Takes the operations on some name out, and shows them. False if there are none.
+    /// Removes the operations on some name, and passes them to `show`. Returns false if there are none.
     pub fn pop(&mut self, show: impl FnOnce(Key<'_>, Delta)) -> bool {
         let operations = &mut self.operations;
         self.by_name.pop(|key, folded| {
@@ -166,7 +166,7 @@ impl Batch for Deltas {
     }
 
     fn put_back(&mut self, mut older: Self) {
-        // Nothing can be found any more in what has been popped from, so that is what goes into the other.
+        // Names cannot be looked up in deltas that have been popped from, so such deltas are folded into the others.
         if self.is_empty() && older.by_name.is_searchable() {
             mem::swap(self, &mut older);
         }

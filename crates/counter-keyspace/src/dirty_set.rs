@@ -2,19 +2,19 @@ use std::collections::VecDeque;
 
 use fixedbitset::FixedBitSet;
 
-/// Entries that somebody has yet to hear of, each once, in the order in which they were marked. Pure.
+/// Set of changed entries, each once, in the order in which they were marked. Pure.
 ///
-/// An entry is named by its part and its index in there. It is told as it stands when it is taken out, so what changes
-/// again while it waits costs nothing more.
+/// An entry is identified by its part and its index in there. Its value is read when it is taken out, so an entry
+/// that changes again before costs nothing more.
 #[derive(Clone, Debug, Default)]
 pub struct DirtySet {
-    /// For each part: which numbers are in `order`.
+    /// Per part, the indices that are in `order`.
     marked: Vec<FixedBitSet>,
     order: VecDeque<(u32, u32)>,
 }
 
 impl DirtySet {
-    /// Adds an entry. Returns false if it was there already.
+    /// DirtySet an entry. Returns false if it was marked already.
     ///
     /// # Panics
     /// With 2³² parts or more.
@@ -24,7 +24,7 @@ impl DirtySet {
         }
         let (marked, bit) = (&mut self.marked[part], index as usize);
         if marked.len() <= bit {
-            // Twice as many, so that a part that grows is not copied each time.
+            // Doubled, so that the bits of a growing part are not copied each time.
             marked.grow(2 * (bit + 1));
         }
         if marked.put(bit) {
@@ -42,13 +42,13 @@ impl DirtySet {
         Some((part, index))
     }
 
-    /// How many entries are marked.
+    /// Returns the number of marked entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Whether none is.
+    /// Returns true if no entry is marked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()

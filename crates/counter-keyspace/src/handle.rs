@@ -12,7 +12,7 @@ use crate::key::{self, Key, OwnedKey};
 use crate::shard::ShardMessage;
 use crate::table::{Changed, SEGMENTS};
 
-/// What callers hold of a keyspace. Clones have outboxes of their own, so give each sender one.
+/// Handle on a keyspace. Clones have outboxes of their own, so give each sender one.
 ///
 /// Questions see everything that was sent through the same handle before.
 #[derive(Clone, Debug)]
@@ -21,21 +21,21 @@ pub struct KeyspaceHandle {
     hasher: Arc<RandomState>,
 }
 
-/// Why a keyspace could not do what was asked of it.
+/// Error of a [`KeyspaceHandle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyspaceError {
     /// The name is too long for a counter.
     #[error(transparent)]
     NameTooLong(#[from] NameTooLong),
-    /// Too many different names wait for the shard, or too long ones: the operation has not been counted.
+    /// The names that wait for the shard are too many or too long in all: the operation has not been counted.
     #[error("too many names wait; wait, drop the operation or send it elsewhere")]
     Full,
     /// The keyspace has stopped: the operation was not and will not be applied, the question not answered.
     #[error("keyspace has stopped")]
     Stopped,
-    /// The shard dropped the question, but has not stopped. [`ShardActor`](crate::ShardActor) never does; one of your
-    /// own might.
+    /// The shard dropped the question, but has not stopped. [`ShardActor`](crate::ShardActor) never does, but a
+    /// custom actor might.
     #[error("question dropped by a shard of the keyspace")]
     Unanswered,
     /// There is no such shard, or not as many.
@@ -46,16 +46,16 @@ pub enum KeyspaceError {
     },
 }
 
-/// Counters of one page of a scan, in no order that means anything.
+/// Counters of one page of a scan, in arbitrary order.
 pub type Page = Vec<(CounterName, Count)>;
 
-/// The order of [`KeyspaceHandle::top`]: the largest value first, equal ones by name.
+/// Compares two counters in the order of [`KeyspaceHandle::top`]: largest value first, equal values by name.
 #[must_use]
 pub fn by_rank((a, x): &(CounterName, Count), (b, y): &(CounterName, Count)) -> Ordering {
     y.value.cmp(&x.value).then_with(|| a.cmp(b))
 }
 
-/// Where a scan goes on. The default is its beginning.
+/// Position in a scan. The default is its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageToken(usize);
 
@@ -82,9 +82,9 @@ impl KeyspaceHandle {
         Self { shards, hasher: Arc::new(hasher) }
     }
 
-    /// Adds `amount`, which may be negative, to the counter of this name, which is new if there is none. Fire and
-    /// forget; if too many names wait for its shard, waits for room. A future that is dropped before it is ready has
-    /// counted nothing.
+    /// Adds `amount`, which may be negative, to the counter of this name, and creates the counter if there is none.
+    /// Waits for room if too many names wait for its shard, but not for the shard to apply the operation. A future
+    /// that is dropped before it is ready has counted nothing.
     ///
     /// # Errors
     /// [`KeyspaceError`], but never `Full`.
@@ -93,7 +93,7 @@ impl KeyspaceHandle {
         Ok(shard.send(change).await?)
     }
 
-    /// The same, but does not wait for room.
+    /// Adds `amount` like [`increment`](Self::increment), but does not wait for room.
     ///
     /// # Errors
     /// [`KeyspaceError`].
@@ -102,7 +102,8 @@ impl KeyspaceHandle {
         Ok(shard.try_send(change)?)
     }
 
-    /// The same, but drops and counts the operation if there is no room. True if it went in.
+    /// Adds `amount` like [`increment`](Self::increment), but drops and counts the operation if there is no room.
+    /// Returns true if it went in.
     ///
     /// # Errors
     /// [`KeyspaceError`], but never `Full`.
@@ -111,7 +112,8 @@ impl KeyspaceHandle {
         Ok(shard.send_or_drop(change)?)
     }
 
-    /// The same, but turns to another keyspace if there is no room in this one, or it has stopped.
+    /// Adds `amount` like [`increment`](Self::increment), but turns to another keyspace if this one has no room or
+    /// has stopped.
     ///
     /// # Errors
     /// [`KeyspaceError`] of the other keyspace.
@@ -127,8 +129,9 @@ impl KeyspaceHandle {
         }
     }
 
-    /// Adds up many operations that were folded beforehand, each [`Deltas`] for the shard of its place in the list. If
-    /// too many names wait, waits for room; more names than ever fit go in when nothing else waits.
+    /// Adds up many operations that were folded beforehand. The [`Deltas`] at index `i` of the list are for shard
+    /// `i`. Waits for room if too many names wait; deltas that exceed the bound by themselves go in once nothing else
+    /// waits.
     ///
     /// # Errors
     /// [`KeyspaceError::NoSuchShard`] unless there are as many as shards: nothing has been added then.
@@ -145,7 +148,7 @@ impl KeyspaceHandle {
         Ok(())
     }
 
-    /// The key of a name in this keyspace. Carry it along where it is needed again.
+    /// Returns the key of a name in this keyspace. Reuse it where the same name is needed again.
     ///
     /// # Errors
     /// [`NameTooLong`].
@@ -154,7 +157,8 @@ impl KeyspaceHandle {
         self.key_within(name, name.len())
     }
 
-    /// The key of the name that is the first `len` of these bytes. With more bytes behind the name this is faster.
+    /// Returns the key of the name that is the first `len` of these bytes. This is faster if more bytes follow the
+    /// name.
     ///
     /// # Errors
     /// [`NameTooLong`].
@@ -166,20 +170,20 @@ impl KeyspaceHandle {
         Key::new(&self.hasher, bytes, len)
     }
 
-    /// The shard that a name belongs to.
+    /// Returns the shard that a name belongs to.
     #[inline]
     #[must_use]
     pub fn shard_of(&self, key: Key<'_>) -> usize {
         key::shard_of(key, self.shards.len())
     }
 
-    /// How many shards there are.
+    /// Returns the number of shards.
     #[must_use]
     pub const fn shards(&self) -> usize {
         self.shards.len()
     }
 
-    /// The value of a counter, if there is one of this name.
+    /// Returns the value of the counter of this name, if there is one.
     ///
     /// # Errors
     /// [`KeyspaceError`].
@@ -187,7 +191,7 @@ impl KeyspaceHandle {
         Ok(self.count(name).await?.map(|count| count.value))
     }
 
-    /// The value of a counter and the number of its operations, if there is one of this name.
+    /// Returns the value and the number of operations of the counter of this name, if there is one.
     ///
     /// # Errors
     /// [`KeyspaceError`].
@@ -197,7 +201,8 @@ impl KeyspaceHandle {
         Ok(shard.call(|reply| ShardMessage::Get(key.clone(), reply)).await?)
     }
 
-    /// Takes a counter out, and returns what it was. After a crash in between it may say `None` of one that was there.
+    /// Removes a counter, and returns its last value and number of operations. After a crash during the call it may
+    /// return `None` for a counter that did exist.
     ///
     /// # Errors
     /// [`KeyspaceError`].
@@ -216,7 +221,7 @@ impl KeyspaceHandle {
         Ok(())
     }
 
-    /// The statistics of all counters together.
+    /// Returns the statistics of all counters together.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
@@ -224,7 +229,8 @@ impl KeyspaceHandle {
         Ok(self.ask_all(ShardMessage::GetStats).await?.into_iter().collect())
     }
 
-    /// The counters with the largest values, those of equal value in order of name. Exact, across all shards.
+    /// Returns the `n` counters with the largest values, those of equal value in order of name. Exact, across all
+    /// shards.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
@@ -236,8 +242,8 @@ impl KeyspaceHandle {
         Ok(top)
     }
 
-    /// One page of all counters, and where the next begins. A counter that is there throughout a scan is in exactly
-    /// one page, whatever comes and goes meanwhile. A page may be empty.
+    /// Returns one page of all counters, and the position of the next. A counter that exists throughout a scan is in
+    /// exactly one page, whatever is added or removed meanwhile. A page may be empty.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
@@ -248,7 +254,7 @@ impl KeyspaceHandle {
         Ok((counters, (next < self.shards.len() * SEGMENTS).then_some(PageToken(next))))
     }
 
-    /// Notes from now on which counters change, for [`take_changes`](Self::take_changes); all that there are count as
+    /// Starts to track changed counters, for [`take_changes`](Self::take_changes). All existing counters count as
     /// changed.
     ///
     /// # Errors
@@ -258,8 +264,8 @@ impl KeyspaceHandle {
         Ok(())
     }
 
-    /// Takes counters of a shard that have changed, each as it stands, so many at most. One that changes while it waits
-    /// to be taken is taken once. After a crash of the shard, all its counters count as changed.
+    /// Drains up to `most` changed counters of a shard, each with its current value. A counter that changes again
+    /// before it is drained is returned once. After a crash of the shard, all its counters count as changed.
     ///
     /// # Errors
     /// [`KeyspaceError::NoSuchShard`], [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
@@ -268,7 +274,7 @@ impl KeyspaceHandle {
         Ok(shard.call(|reply| ShardMessage::TakeChanges(most, reply)).await?)
     }
 
-    /// What has become of this handle's operations.
+    /// Returns counts of this handle's operations by outcome.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.shards.iter().map(Outbox::metrics).fold(Metrics::default(), |sum, metrics| sum + metrics)

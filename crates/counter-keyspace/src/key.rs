@@ -4,10 +4,10 @@ use std::hash::{BuildHasher, Hasher};
 use ahash::RandomState;
 use counter_protocol::{CounterName, NameTooLong};
 
-/// How much of a name is its head.
+/// Length of a name's head, in bytes.
 pub(crate) const HEAD_BYTES: usize = size_of::<u128>();
 
-/// By length: the bits of a head that belong to the name.
+/// Masks by length: the bits of a head that belong to the name.
 const MASKS: [u128; HEAD_BYTES + 1] = {
     let mut masks = [0; HEAD_BYTES + 1];
     let mut bytes = 1;
@@ -18,7 +18,7 @@ const MASKS: [u128; HEAD_BYTES + 1] = {
     masks
 };
 
-/// A name, with what is needed to find it: made once by a keyspace's handle, and carried along.
+/// Name with its hash and head. A keyspace's handle computes them once, and they travel with the name.
 ///
 /// Keys of the same map are equal if their names are, and ordered by name.
 ///
@@ -26,16 +26,16 @@ const MASKS: [u128; HEAD_BYTES + 1] = {
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     pub(crate) hash: u64,
-    /// The name's first bytes, with zeros behind a shorter one.
+    /// First bytes of the name, padded with zeros.
     pub(crate) head: u128,
     pub(crate) name: &'a [u8],
 }
 
 impl<'a> Key<'a> {
-    /// The key of the name that is the first `len` of these bytes.
+    /// Creates the key of the name that is the first `len` of these bytes.
     ///
-    /// Most names are short, and of all lengths: what depends on the length would often be guessed wrong by the
-    /// processor. Where there are bytes behind the name, nothing does as long as it fits into its head.
+    /// Most names are short and of varying length, so branches on the length would often be mispredicted. As long as
+    /// the name fits into its head and [`HEAD_BYTES`] bytes can be read, no branch depends on its exact length.
     ///
     /// # Errors
     /// [`NameTooLong`].
@@ -48,6 +48,8 @@ impl<'a> Key<'a> {
         let name = &bytes[..len];
         let head = head(bytes, len);
         let mut state = hasher.build_hasher();
+        // A short name is hashed as one word, whatever its length. Names that differ only in zeros at their end share
+        // the hash, but are not equal.
         if len <= HEAD_BYTES {
             state.write_u128(head)
         } else {
@@ -56,12 +58,12 @@ impl<'a> Key<'a> {
         Ok(Self { hash: state.finish(), head, name })
     }
 
-    /// The key of a name that is known to be short enough.
+    /// Creates the key of a name whose length is known to be within the limit.
     pub(crate) fn of(hasher: &RandomState, name: &'a CounterName) -> Self {
         Self::new(hasher, name.as_bytes(), name.as_bytes().len()).expect("its type bounds its length")
     }
 
-    /// The key of a name whose hash comes from elsewhere, for a [`NameMap`](crate::NameMap) of your own.
+    /// Creates a key with a hash from elsewhere, for a [`NameMap`](crate::NameMap) of your own.
     #[inline]
     #[must_use]
     pub fn hashed(hash: u64, name: &'a CounterName) -> Self {
@@ -69,19 +71,19 @@ impl<'a> Key<'a> {
         Self { hash, head: head(name, name.len()), name }
     }
 
-    /// The hash of the name.
+    /// Returns the hash of the name.
     #[must_use]
     pub const fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// Whether the head is all of the name.
+    /// Returns true if the name fits into its head.
     #[inline]
     pub(crate) const fn is_short(&self) -> bool {
         self.name.len() <= HEAD_BYTES
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub const fn name(&self) -> &'a [u8] {
         self.name
@@ -114,7 +116,7 @@ impl From<Key<'_>> for CounterName {
     }
 }
 
-/// A [`Key`] that can be sent.
+/// Owned [`Key`], to be sent.
 #[derive(Clone, Debug)]
 pub struct OwnedKey {
     hash: u64,
@@ -134,16 +136,19 @@ impl From<Key<'_>> for OwnedKey {
     }
 }
 
-/// Returns which of the shards a name belongs to.
+/// Returns the index of the shard that a name belongs to.
 #[inline]
 pub(crate) const fn shard_of(key: Key<'_>, shards: usize) -> usize {
-    // Multiplied into range, with bits that neither the segments nor the maps look at.
+    // Scales 16 bits of the hash to `0..shards` without a division. Segments use bits 24 to 31, and hash tables the
+    // lowest bits and the top 7, so names of one shard still spread over all of these.
     (((key.hash >> 32) & 0xffff) as usize * shards) >> 16
 }
 
-/// The head of the name that is the first `len` of these bytes.
+/// Returns the head of the name that is the first `len` of these bytes.
 #[inline]
 fn head(bytes: &[u8], len: usize) -> u128 {
+    // One load of 16 bytes; the mask then clears those behind the name. In little-endian order the first byte of the
+    // name is the lowest of the word, so the mask depends on the length only.
     let head = match bytes.first_chunk() {
         Some(head) => u128::from_le_bytes(*head),
         None => short(bytes),
@@ -151,13 +156,14 @@ fn head(bytes: &[u8], len: usize) -> u128 {
     head & MASKS[len.min(HEAD_BYTES)]
 }
 
-/// Fewer bytes than a head has, with zeros behind.
+/// Returns fewer bytes than a head has, padded with zeros.
 #[cold]
 fn short(bytes: &[u8]) -> u128 {
+    // From the last byte to the first, which ends up lowest, as in `from_le_bytes`.
     bytes.iter().rev().fold(0, |head, &byte| head << 8 | u128::from(byte))
 }
 
-/// A key whose hash is chosen, for tests.
+/// Creates a key with a chosen hash, for tests.
 #[cfg(test)]
 pub(crate) fn with_hash(hash: u64, name: &[u8]) -> Key<'_> {
     Key { hash, ..Key::new(&RandomState::with_seeds(1, 2, 3, 4), name, name.len()).unwrap() }

@@ -14,7 +14,7 @@ use crate::key::{Key, shard_of};
 use crate::shard::{ShardActor, ShardMessage, ShardState};
 use crate::table::Table;
 
-/// Deadline for the shards to apply what they have accepted, at a shutdown.
+/// Deadline for the shards to apply the operations they have accepted, at a shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Named counters over supervised shards.
@@ -24,31 +24,31 @@ pub struct Keyspace {
     handle: KeyspaceHandle,
 }
 
-/// The size of a keyspace, and how it restarts.
+/// Size and restart policy of a keyspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyspaceOptions {
-    /// How many shards share the names.
+    /// Number of shards that share the names.
     pub shards: NonZeroUsize,
-    /// How many different names wait for one shard in one handle, at most.
+    /// Maximum number of different names that wait for one shard in one handle.
     pub max_pending_names: NonZeroUsize,
-    /// Maximum length of these names in all, in bytes. One name may wait whatever its length.
+    /// Maximum total length of these names, in bytes. One name may wait whatever its length.
     pub max_pending_name_bytes: usize,
-    /// The supervisor's options.
+    /// Options of the supervisor.
     pub supervision: Options,
 }
 
-/// To whom a keyspace's shards report, and under which name. Aggregators nest: one can collect from keyspaces and
-/// counters alike.
+/// Aggregator that a keyspace's shards report to, and the name to report under. Aggregators nest: one can collect
+/// from keyspaces and counters alike.
 #[derive(Clone, Debug)]
 pub struct Reporting {
-    /// What the aggregator calls the keyspace.
+    /// Name of the keyspace at the aggregator.
     pub keyspace: String,
-    /// The aggregator.
+    /// Aggregator to report to.
     pub aggregator: AggregatorHandle,
 }
 
 impl Default for KeyspaceOptions {
-    /// As many shards as the machine has cores; 16,384 names of 4 MiB in all waiting.
+    /// One shard per core, and 16,384 pending names of 4 MiB in all.
     fn default() -> Self {
         Self {
             shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -68,7 +68,7 @@ impl Keyspace {
         Self::start_with(options, ShardActor, None).await
     }
 
-    /// Starts an empty keyspace whose shards are actors of your own, and which an aggregator may know.
+    /// Starts an empty keyspace with custom shard actors, which reports to an aggregator if there is one.
     ///
     /// # Errors
     /// [`SupervisorError`] if a shard does not start.
@@ -83,7 +83,7 @@ impl Keyspace {
         Self::resume_with(options, actor, reporting, []).await
     }
 
-    /// Starts a keyspace that goes on from these counters; of several with one name, the last one counts.
+    /// Starts a keyspace with these counters. If several have the same name, the last one counts.
     ///
     /// # Errors
     /// [`SupervisorError`] if a shard does not start.
@@ -94,8 +94,7 @@ impl Keyspace {
         Self::resume_with(options, ShardActor, None, counters).await
     }
 
-    /// Starts a keyspace that goes on from these counters, whose shards are actors of your own, and which an aggregator
-    /// may know.
+    /// Starts a keyspace with these counters and custom shard actors, which reports to an aggregator if there is one.
     ///
     /// # Errors
     /// [`SupervisorError`] if a shard does not start.
@@ -127,24 +126,24 @@ impl Keyspace {
         Ok(Self { supervisor, handle: KeyspaceHandle::new(outboxes, hasher) })
     }
 
-    /// A handle with outboxes of its own.
+    /// Returns a handle with outboxes of its own.
     #[must_use]
     pub fn handle(&self) -> KeyspaceHandle {
         self.handle.clone()
     }
 
-    /// The supervisor, to see the shards or to subscribe to restarts.
+    /// Returns the supervisor, to inspect the shards or to subscribe to restarts.
     #[must_use]
     pub const fn supervisor(&self) -> &SupervisorHandle {
         &self.supervisor
     }
 
-    /// Stops the shards, waits until all are gone, and returns the final statistics.
+    /// Stops the shards, waits until all have stopped, and returns the final statistics.
     ///
-    /// Handles return errors from now on. Every operation that was accepted before is applied first, also if its shard
-    /// crashes meanwhile. The exception is a shard that has not applied all of them within 5 seconds, or whose keyspace
-    /// has given up: it is [`unanswered`](AggregatedStats::unanswered), as `shard 0` and so on, and its counters are
-    /// missing.
+    /// Handles return errors from now on. Every operation that was accepted before is applied first, even if its
+    /// shard crashes meanwhile. The exception is a shard that has not applied all of them within 5 seconds, or whose
+    /// supervisor has given up: it is [`unanswered`](AggregatedStats::unanswered), as `shard 0` and so on, and its
+    /// counters are missing.
     pub async fn shutdown(self) -> AggregatedStats {
         let supervisor = &self.supervisor;
         let drained = self.handle.shards.iter().enumerate().map(|(n, shard)| async move {
@@ -160,7 +159,7 @@ impl Keyspace {
     }
 }
 
-/// Returns a shard for the supervisor to start. The aggregator, if there is one, knows each incarnation.
+/// Returns a shard for the supervisor to start. Each incarnation registers with the aggregator, if there is one.
 fn shard<A>(
     n: usize,
     actor: A,
@@ -177,7 +176,8 @@ where
         None => shard,
         Some(Reporting { keyspace, aggregator }) => shard.on_start(move |incarnation| {
             let (name, aggregator) = (format!("{keyspace} shard {n}"), aggregator.clone());
-            // Before the outboxes follow, so that whoever has an answer from the shard finds it at the aggregator as well.
+            // Registers before the outboxes are redirected: a caller that has an answer from the shard finds it at
+            // the aggregator as well.
             async move { Ok(aggregator.register_group(name, incarnation.get_derived()).await?) }
         }),
     }

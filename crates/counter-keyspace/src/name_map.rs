@@ -7,14 +7,15 @@ use hashbrown::HashTable;
 use crate::Key;
 use crate::key::HEAD_BYTES;
 
-/// A map from names to values, made for many small entries.
+/// Map from names to values, made for many small entries.
 ///
-/// Entries stand in one vector, and the hash table holds their indices only: so what a table must keep free to be fast
-/// costs 5 bytes an entry and not a whole entry. A name of up to 16 bytes stands in its entry; longer ones stand one
-/// behind the other in a vector of bytes. Hashes come from outside, are kept, and are never computed again.
+/// Entries are in one vector, and the hash table holds only their indices. The slots that a hash table must leave
+/// free to be fast then cost 5 bytes an entry and not a whole entry. A name of up to 16 bytes is stored in its entry;
+/// longer names are stored one after the other in a vector of bytes. Hashes come from outside, are kept, and are
+/// never computed again.
 ///
-/// Vectors grow by an eighth, so that little is reserved in vain; the copying that this costs stays small as long as a
-/// map is one of many, each with a part of all names.
+/// Vectors grow by an eighth, so that little is reserved in vain. The copying that this costs stays small as long as
+/// a map is one of many, each with a part of all names.
 #[derive(Clone, Debug)]
 pub struct NameMap<V> {
     index: HashTable<u32>,
@@ -22,24 +23,24 @@ pub struct NameMap<V> {
     names: Vec<u8>,
     /// Bytes of `names` that belong to removed entries.
     dead_bytes: usize,
-    /// Bytes of all names, those within entries included.
+    /// Length of all names in bytes, including those within entries.
     name_bytes: usize,
-    /// By some bits of the hash: which entry was last asked for. May be out of date.
+    /// Index of the entry that was last asked for, by some bits of the hash. May be out of date.
     recent: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry<V> {
     hash: u64,
-    /// The name's first bytes, with zeros behind a shorter one.
+    /// First bytes of the name, padded with zeros.
     head: [u8; HEAD_BYTES],
-    /// Where a name that is longer than its head begins.
+    /// Offset in `names` of a name that is longer than its head.
     start: u32,
     len: u32,
     value: V,
 }
 
-/// How many entries a map remembers as recent: so few that the list stays in the processor's first cache.
+/// Number of entries that a map remembers as recent. The list is small enough to stay in the first-level cache.
 const RECENT: usize = 4096;
 
 impl<V> Entry<V> {
@@ -50,9 +51,11 @@ impl<V> Entry<V> {
         Key { hash: self.hash, head: u128::from_le_bytes(self.head), name }
     }
 
-    /// Whether it is the entry of this name.
+    /// Returns true if this is the entry of this name.
     #[inline]
     fn is_of(&self, key: Key<'_>, names: &[u8]) -> bool {
+        // Compares 16 bytes at once. The length tells a name from one with zeros behind it, which has the same head.
+        // Only long names are then compared as a whole.
         self.head == key.head.to_le_bytes()
             && self.len as usize == key.name.len()
             && (key.is_short() || self.key(names).name == key.name)
@@ -77,7 +80,8 @@ impl<V> Default for NameMap<V> {
 }
 
 impl<V: Copy + Default> NameMap<V> {
-    /// A map with room for so many names of so many bytes in all, where the most frequent are found sooner.
+    /// Creates a map with room for `names` names of `bytes` in all, and a list of recent entries to find frequent
+    /// names sooner.
     pub(crate) fn with_capacity(names: usize, bytes: usize) -> Self {
         Self {
             index: HashTable::with_capacity(names),
@@ -89,17 +93,17 @@ impl<V: Copy + Default> NameMap<V> {
         }
     }
 
-    /// Bytes of all names.
+    /// Returns the length of all names, in bytes.
     pub(crate) const fn name_bytes(&self) -> usize {
         self.name_bytes
     }
 
-    /// Bytes of the names that do not fit into their entries.
+    /// Returns the length in bytes of the names that do not fit into their entries.
     pub(crate) const fn long_name_bytes(&self) -> usize {
         self.names.len()
     }
 
-    /// The value under a name, a default one if it is new.
+    /// Returns the value under a name, and inserts a default value if the name is new.
     ///
     /// # Panics
     /// With more than 4 GiB of names, or 2³² of them.
@@ -109,20 +113,21 @@ impl<V: Copy + Default> NameMap<V> {
         self.value_mut(index)
     }
 
-    /// The number of a name's entry, which is new, with a default value, if there was none. Numbers count from 0 and stay
-    /// what they are until something is removed.
+    /// Returns the index of a name's entry, and inserts one with a default value if the name is new. Indices count
+    /// from 0 and do not change until something is removed.
     ///
     /// # Panics
     /// With more than 4 GiB of names, or 2³² of them.
     #[inline]
     pub fn get_or_insert_index(&mut self, key: Key<'_>) -> u32 {
+        // Frequent names are found without the hash table. An entry that is out of date fails the comparison.
         let recent = (key.hash >> 40) as usize % RECENT;
         if let Some(&at) = self.recent.get(recent)
             && self.entries.get(at as usize).is_some_and(|entry| entry.is_of(key, &self.names))
         {
             return at;
         }
-        // Most names are there already, and finding alone is faster than finding where to insert.
+        // Most names exist already, and a plain look-up is faster than one that also finds where to insert.
         let at = self.find(key).unwrap_or_else(|| self.insert(key, V::default()));
         if let Some(recent) = self.recent.get_mut(recent) {
             *recent = at;
@@ -130,63 +135,66 @@ impl<V: Copy + Default> NameMap<V> {
         at
     }
 
-    /// The indices of all entries.
+    /// Returns the indices of all entries.
     #[must_use]
     pub fn indices(&self) -> Range<u32> {
         0..u32::try_from(self.entries.len()).expect("a map has fewer than 2^32 names")
     }
 
-    /// The name and value of the entry with this index.
+    /// Returns the name and value of the entry with this index.
     #[must_use]
     pub fn at(&self, index: u32) -> Option<(Key<'_>, V)> {
         self.entries.get(index as usize).map(|entry| (entry.key(&self.names), entry.value))
     }
 
-    /// The value of the entry with this index.
+    /// Returns the value of the entry with this index.
     #[inline]
     pub(crate) fn value_mut(&mut self, index: u32) -> &mut V {
         &mut self.entries[index as usize].value
     }
 
-    /// The number of a name's entry, if there is one.
+    /// Returns the index of a name's entry, if there is one.
     #[must_use]
     pub fn index_of(&self, key: Key<'_>) -> Option<u32> {
         self.find(key)
     }
 
-    /// Where the entry with this hash most likely is.
+    /// Returns the most likely index of the entry with this hash.
     #[inline]
     pub(crate) fn guess(&self, hash: u64) -> u32 {
+        // Accepts the first slot whose 7-bit tag matches, so that no entry is read.
         self.index.find(hash, |_| true).copied().unwrap_or_default()
     }
 
-    /// Brings an entry into the processor's cache.
+    /// Loads an entry into the processor's cache.
     #[inline]
     pub(crate) fn prefetch(&self, at: u32) {
+        // Keeps the compiler from leaving the unused read out.
         black_box(self.entries.get(at as usize).map(|entry| entry.hash));
     }
 
-    /// The hashes of the last entries, which are the next to be popped.
+    /// Returns the hashes of the last `n` entries, which are the next to be popped.
     pub(crate) fn last(&self, n: usize) -> impl Iterator<Item = u64> {
         self.entries[self.entries.len().saturating_sub(n)..].iter().map(|entry| entry.hash)
     }
 
-    /// The value under a name.
+    /// Returns the value under a name.
     #[must_use]
     pub fn get(&self, key: Key<'_>) -> Option<V> {
         self.find(key).map(|at| self.entries[at as usize].value)
     }
 
-    /// Whether there is one.
+    /// Returns true if the name exists.
     pub(crate) fn contains(&self, key: Key<'_>) -> bool {
         self.find(key).is_some()
     }
 
-    /// Takes a name out. Its bytes are freed when half of all bytes are free.
+    /// Removes a name. Its bytes are freed once more than half of the bytes in `names` belong to removed names.
     pub(crate) fn remove(&mut self, key: Key<'_>) -> Option<V> {
         let at = self.find(key)?;
         self.index.find_entry(key.hash, |&it| it == at).ok()?.remove();
         let removed = self.entries.swap_remove(at as usize);
+        // The last entry has moved into the gap, and its slot in the hash table still says the old index.
         if let Some(moved) = self.entries.get(at as usize) {
             let last = u32::try_from(self.entries.len()).ok()?;
             if let Some(slot) = self.index.find_mut(moved.hash, |&it| it == last) {
@@ -203,37 +211,38 @@ impl<V: Copy + Default> NameMap<V> {
         Some(removed.value)
     }
 
-    /// How many names there are.
+    /// Returns the number of names.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no names.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether names can be found: true until something has been popped.
+    /// Returns true if names can be looked up, which is so until something has been popped.
     pub(crate) fn is_searchable(&self) -> bool {
         self.index.len() == self.entries.len()
     }
 
-    /// All names and values, in no order that means anything.
+    /// Returns all names and values, in arbitrary order.
     pub fn iter(&self) -> impl Iterator<Item = (Key<'_>, V)> {
         self.entries.iter().map(|entry| (entry.key(&self.names), entry.value))
     }
 
-    /// Takes some entry out, and shows it.
+    /// Removes some entry, and passes it to `show`. Returns false if there is none.
     ///
-    /// The entry is gone before it is shown, so a panic in there neither repeats nor loses another. Once this has been
-    /// called nothing can be found by name any more, until the map is empty.
+    /// The entry is removed before it is shown, so a panic in `show` neither repeats it nor loses another. From the
+    /// first call on, names cannot be looked up until the map is empty.
     pub(crate) fn pop(&mut self, show: impl FnOnce(Key<'_>, V)) -> bool {
         let Some(entry) = self.entries.pop() else {
             self.names.clear();
             return false;
         };
+        // Dropping the whole hash table once is cheaper than removing entry by entry; later calls find it empty.
         self.index.clear();
         self.name_bytes -= entry.len as usize;
         show(entry.key(&self.names), entry.value);
@@ -245,7 +254,7 @@ impl<V: Copy + Default> NameMap<V> {
         self.index.find(key.hash, |&at| self.entries[at as usize].is_of(key, &self.names)).copied()
     }
 
-    /// Adds a name that must not be there yet, and returns the number of its entry.
+    /// Adds a name that must not exist yet, and returns the index of its entry.
     ///
     /// # Panics
     /// With more than 4 GiB of names, or 2³² of them.
@@ -268,6 +277,7 @@ impl<V: Copy + Default> NameMap<V> {
     }
 
     fn compact(&mut self) {
+        // Copies the bytes of living names to a new vector, and has each entry point there.
         let old = mem::take(&mut self.names);
         self.names.reserve_exact(old.len() - self.dead_bytes);
         for entry in self.entries.iter_mut().filter(|entry| !entry.is_short()) {
@@ -279,7 +289,7 @@ impl<V: Copy + Default> NameMap<V> {
     }
 }
 
-/// Grows by an eighth where `Vec` by itself would double.
+/// Makes room by growing an eighth at a time, where `Vec` itself would double.
 fn make_room<T>(vec: &mut Vec<T>, more: usize) {
     if vec.capacity() - vec.len() < more {
         vec.reserve_exact(more.max(vec.len() / 8).max(8));
@@ -295,7 +305,7 @@ mod tests {
     use super::*;
     use crate::key::with_hash;
 
-    /// A key whose hash has many collisions.
+    /// Creates a key whose hash has many collisions.
     fn key(name: &[u8]) -> Key<'_> {
         with_hash(name.iter().map(|&byte| u64::from(byte) % 3).sum::<u64>() << 57, name)
     }

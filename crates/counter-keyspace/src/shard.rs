@@ -12,14 +12,14 @@ use crate::table::{Changed, Table};
 #[derive(Clone, Copy, Debug)]
 pub struct ShardActor;
 
-/// What a shard understands.
+/// Message to a shard.
 #[derive(Debug)]
 pub enum ShardMessage {
-    /// Applies what waits in a handle's outbox.
+    /// Applies the contents of a handle's outbox.
     Parcel(Parcel<Deltas>),
     /// Asks for a counter.
     Get(OwnedKey, RpcReplyPort<Option<Count>>),
-    /// Takes a counter out.
+    /// Removes a counter.
     Remove(OwnedKey, RpcReplyPort<Option<Count>>),
     /// Asks for an answer behind everything that was sent before.
     Flush(RpcReplyPort<()>),
@@ -29,9 +29,9 @@ pub enum ShardMessage {
     GetTop(usize, RpcReplyPort<Vec<(CounterName, Count)>>),
     /// Asks for the counters of one segment.
     GetPage(usize, RpcReplyPort<Vec<(CounterName, Count)>>),
-    /// Notes from now on which counters change; all that there are count as changed.
+    /// Starts to track changed counters. All existing counters count as changed.
     TrackChanges(RpcReplyPort<()>),
-    /// Takes so many of the changed counters at most.
+    /// Drains up to this number of changed counters.
     TakeChanges(usize, RpcReplyPort<Changed>),
 }
 
@@ -49,7 +49,7 @@ impl From<GetGroupStats> for ShardMessage {
     }
 }
 
-/// Back again, for a shard that could not be asked.
+/// Converts back, for a shard that could not be asked.
 impl TryFrom<ShardMessage> for GetGroupStats {
     type Error = ();
 
@@ -78,14 +78,14 @@ pub struct ShardState {
 }
 
 impl From<Table> for ShardState {
-    /// Creates the state of a shard that goes on from a table.
+    /// Creates the state of a shard that resumes from a table.
     fn from(table: Table) -> Self {
         Self { table, ..Self::default() }
     }
 }
 
 impl ShardState {
-    /// Without a recent rate: that is between two answers, and whoever collects them computes it.
+    /// Returns the statistics without a recent rate. The aggregator computes that between two answers.
     fn stats(&self) -> AggregatedStats {
         let table = &self.table;
         let uptime = self.started.map(|started| started.elapsed());
@@ -114,7 +114,7 @@ impl Actor for ShardActor {
     ) -> Result<Lease<ShardState>, ActorProcessingErr> {
         state.restarts += u64::from(state.started.is_some());
         if state.table.tracks_changes() {
-            // An answer with changes may have died with the incarnation before.
+            // An answer with changes may have been lost with the previous incarnation.
             state.table.track_changes();
         }
         state.started.get_or_insert_with(Instant::now);
@@ -127,7 +127,7 @@ impl Actor for ShardActor {
         message: ShardMessage,
         state: &mut Lease<ShardState>,
     ) -> Result<(), ActorProcessingErr> {
-        // A reply that nobody waits for any more is not an error.
+        // The caller may have given up by now, so a failed reply is no error.
         let table = &mut state.table;
         match message {
             ShardMessage::Parcel(parcel) => {

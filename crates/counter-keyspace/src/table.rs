@@ -8,23 +8,23 @@ use crate::key::Key;
 use crate::name_map::NameMap;
 use crate::top_k::top_k;
 
-/// How many maps a table is made of. Each grows by itself, so that growing is never a long pause; fewer would be longer
-/// pauses, more would leave more holes in the memory between them. Each is a page of a scan.
+/// Number of maps in a table. Each grows by itself, so that growing is never a long pause. Fewer maps would mean
+/// longer pauses, more would leave more holes in the memory between them. Each map is a page of a scan.
 pub(crate) const SEGMENTS: usize = 32;
 
-/// How many counters are warmed at once.
+/// Number of counters that are prefetched at once.
 const PREFETCH: usize = 64;
 
-/// A shard's counters. Pure.
+/// Counters of a shard. Pure.
 ///
-/// The same rule as a counter actor's holds for each: a delta is applied exactly or refused whole.
+/// Each follows the same rule as a counter actor: a delta is applied exactly or refused whole.
 #[derive(Debug)]
 pub struct Table {
     segments: Vec<NameMap<Count>>,
     total_value: i128,
     total_operations: u128,
     rejected_operations: u128,
-    /// Which counters have changed, by segment; if somebody wants to know.
+    /// Changed counters by segment, if changes are tracked.
     changed: Option<DirtySet>,
 }
 
@@ -32,9 +32,9 @@ pub struct Table {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changed {
-    /// Each as it stands now.
+    /// Changed counters with their current values.
     pub counters: Vec<(CounterName, Count)>,
-    /// How many more there are to take.
+    /// Number of changed counters that are left to take.
     pub left: usize,
 }
 
@@ -46,7 +46,8 @@ impl Default for Table {
 }
 
 impl Table {
-    /// Applies a delta to the counter of this name, which is new if there is none. A refused one starts no counter.
+    /// Applies a delta to the counter of this name, and creates the counter if there is none. A refused delta creates
+    /// none.
     #[inline]
     pub fn apply(&mut self, key: Key<'_>, delta: Delta) {
         let at = segment_of(key.hash);
@@ -70,13 +71,13 @@ impl Table {
         }
     }
 
-    /// Puts a counter in, in place of one that has its name.
+    /// Inserts a counter, in place of an existing one of the same name.
     pub(crate) fn insert(&mut self, key: Key<'_>, Count { value, operations }: Count) {
         self.remove(key);
         self.apply(key, Delta { value: value.into(), operations });
     }
 
-    /// Applies all that is in a batch. Each delta is taken out before it is applied, so that a panic repeats nothing.
+    /// Applies a whole batch. Each delta is removed before it is applied, so that a panic repeats nothing.
     pub fn apply_all(&mut self, deltas: &mut Deltas) {
         loop {
             self.prefetch(deltas.upcoming(PREFETCH));
@@ -88,20 +89,20 @@ impl Table {
         }
     }
 
-    /// The counter of this name.
+    /// Returns the counter of this name.
     #[must_use]
     pub fn get(&self, key: Key<'_>) -> Option<Count> {
         self.segments[segment_of(key.hash)].get(key)
     }
 
-    /// Takes a counter out; the totals are without it from then on.
+    /// Removes a counter, and subtracts it from the totals.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Count> {
         let at = segment_of(key.hash);
         let segment = &mut self.segments[at];
         let index = segment.index_of(key)?;
         let count = segment.remove(key)?;
         if let Some(changed) = &mut self.changed {
-            // Another counter may have this index now.
+            // Removal moves the last counter to this index, so whatever is there now counts as changed.
             changed.insert(at, index);
         }
         self.total_value -= i128::from(count.value);
@@ -109,7 +110,7 @@ impl Table {
         Some(count)
     }
 
-    /// Notes from now on which counters change, and begins with all that there are.
+    /// Starts to track changes. All existing counters count as changed.
     pub fn track_changes(&mut self) {
         let mut changed = DirtySet::default();
         for (at, segment) in self.segments.iter().enumerate() {
@@ -118,14 +119,13 @@ impl Table {
         self.changed = Some(changed);
     }
 
-    /// Whether changes are noted.
+    /// Returns true if changes are tracked.
     #[must_use]
     pub const fn tracks_changes(&self) -> bool {
         self.changed.is_some()
     }
 
-    /// Takes out so many of the counters that have changed and were not taken since, at most. A counter that was removed
-    /// is not among them.
+    /// Drains up to `most` changed counters. Counters that were removed are left out.
     pub fn take_changes(&mut self, most: usize) -> Changed {
         let Some(changed) = &mut self.changed else { return Changed::default() };
         let taken = std::iter::from_fn(|| changed.pop()).take(most);
@@ -134,37 +134,37 @@ impl Table {
         Changed { counters, left: changed.len() }
     }
 
-    /// How many counters there are.
+    /// Returns the number of counters.
     #[must_use]
     pub fn len(&self) -> usize {
         self.segments.iter().map(NameMap::len).sum()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no counters.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Sum of the counters' values.
+    /// Returns the sum of the counters' values.
     #[must_use]
     pub const fn total_value(&self) -> i128 {
         self.total_value
     }
 
-    /// Sum of the counters' operations.
+    /// Returns the sum of the counters' operations.
     #[must_use]
     pub const fn total_operations(&self) -> u128 {
         self.total_operations
     }
 
-    /// How many operations were refused.
+    /// Returns the number of refused operations.
     #[must_use]
     pub const fn rejected_operations(&self) -> u128 {
         self.rejected_operations
     }
 
-    /// The counters with the largest values, those of equal value in order of name.
+    /// Returns the `n` counters with the largest values, those of equal value in order of name.
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(CounterName, Count)> {
         let counters = self.segments.iter().flat_map(NameMap::iter);
@@ -175,15 +175,15 @@ impl Table {
         top_k(n, ranked).into_iter().map(counter).collect()
     }
 
-    /// The counters of one segment, in no order that means anything. Empty beyond the last.
+    /// Returns the counters of one segment, in arbitrary order. Empty beyond the last segment.
     #[must_use]
     pub fn page(&self, segment: usize) -> Vec<(CounterName, Count)> {
         let counters = self.segments.get(segment).into_iter().flat_map(NameMap::iter);
         counters.map(|(key, count)| (key.into(), count)).collect()
     }
 
-    /// Brings counters into the processor's cache, where [`apply`](Self::apply) will look for them: a large table is not in
-    /// there, and waiting for many counters at once takes hardly longer than for one.
+    /// Loads counters into the processor's cache, where [`apply`](Self::apply) will look for them. A large table does
+    /// not fit in there, and waiting for many cache misses at once takes hardly longer than waiting for one.
     fn prefetch(&self, hashes: impl Iterator<Item = u64>) {
         let mut guesses = [(0, 0); PREFETCH];
         for (guess, hash) in guesses.iter_mut().zip(hashes) {
@@ -196,13 +196,17 @@ impl Table {
     }
 }
 
-/// Some segments get up to twice as many names as others, evenly in between: so they do not all have to grow at the same
-/// time, and one growing is a short pause.
+/// Returns the segment of a hash.
 ///
-/// For a byte `u` of the hash, which neither the shard nor the maps inside look at, it is nearly `log2(1 + u / 256)` of
-/// all segments: `x * (4 - x) / 3` is 0 at 0 and 1 at 1, and half as steep at the end.
+/// Segments get unequal shares of the names, up to twofold and evenly spread in between. They therefore do not all
+/// have to grow at the same time, and growing one is a short pause.
+///
+/// The byte `u` of the hash is one that neither the shard nor the maps inside look at. With `x = u / 256`, the
+/// segment is `x * (4 - x) / 3` of all segments, which is close to `log2(1 + x)`: 0 at 0, 1 at 1, and half as steep
+/// at the end as at the beginning. The flatter it is, the more hashes share a segment.
 const fn segment_of(hash: u64) -> usize {
     let u = (hash >> 24) as usize & 0xff;
+    // `x * (4 - x) / 3 * SEGMENTS` in integers, with `x = u / 256`. The largest `u` yields `SEGMENTS - 1`.
     u * (4 * 256 - u) * SEGMENTS / (3 * 256 * 256)
 }
 

@@ -1,13 +1,13 @@
 use std::collections::BinaryHeap;
 
-/// Returns the `n` smallest items in ascending order, and keeps no more than `n` of them at a time.
+/// Returns the `n` smallest items in ascending order, with memory for no more than those.
 ///
 /// ```
 /// assert_eq!(counter_keyspace::top_k(2, [5, 1, 4, 2]), [1, 2]);
 /// ```
 #[must_use]
 pub fn top_k<T: Ord>(n: usize, items: impl IntoIterator<Item = T>) -> Vec<T> {
-    // The last of the first is on top, to be replaced.
+    // The largest of the smallest `n` is on top, to be replaced.
     let mut heap = BinaryHeap::new();
     for item in items {
         if heap.len() < n {

@@ -24,7 +24,7 @@ async fn keyspace(shards: usize, max_pending_names: usize) -> Keyspace {
     Keyspace::start(options).await.expect("it starts")
 }
 
-/// A shard that drops every question for a counter.
+/// Shard that drops every question for a counter.
 #[derive(Clone)]
 struct Mute;
 
@@ -64,7 +64,7 @@ async fn a_question_that_a_shard_drops_is_not_reported_as_the_keyspaces_end() {
     keyspace.shutdown().await;
 }
 
-/// Stops every shard for good, and does not tell the handles.
+/// Stops every shard for good, without telling the handles.
 async fn kill_shards(keyspace: &Keyspace) {
     keyspace.supervisor().actor().kill_and_wait(None).await.expect("it dies");
 }
@@ -89,7 +89,7 @@ async fn values_totals_tops_and_scans_agree_with_a_map() {
         handles[n % 2].increment(&name, amount).await.unwrap();
         *model.entry(name).or_default() += amount;
     }
-    // Each handle's question is behind its own operations.
+    // Each handle's question comes after its own operations.
     for handle in &handles {
         handle.stats().await.unwrap();
     }
@@ -254,7 +254,7 @@ async fn a_shutdown_applies_what_was_sent_and_ends_every_handle_and_task() {
     tokio::time::timeout(Duration::from_millis(10), gone).await.expect("all tasks end with the keyspace");
 }
 
-/// Counts until that is refused, and returns how often it was accepted.
+/// Increments until that is refused, and returns the number of accepted increments.
 async fn count_until_refused(handle: KeyspaceHandle) -> u128 {
     let mut accepted = 0;
     while handle.increment(accepted.to_string(), 1).await.is_ok() {
@@ -283,7 +283,7 @@ async fn operations_accepted_during_a_shutdown_are_applied() {
     }
 }
 
-/// A shard that reports how many operations it has applied when it stops.
+/// Shard that reports the number of operations it has applied when it stops.
 #[derive(Clone)]
 struct Reporting(mpsc::Sender<u128>);
 

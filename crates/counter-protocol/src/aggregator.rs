@@ -6,34 +6,34 @@ use crate::{AggregatedStats, CounterMessage, CounterName, CounterStats};
 /// Message to an aggregator actor.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum AggregatorMessage {
-    /// Watches a counter under a name.
+    /// Registers a counter under a name.
     ///
-    /// The same counter again changes nothing; under another name it moves there. Another counter under the same
-    /// name takes its place.
+    /// Registering the same counter again changes nothing; under another name it moves there. Another counter under
+    /// the same name takes its place.
     #[serde(skip)]
     RegisterCounter {
         /// Name in the statistics.
         name: CounterName,
-        /// The counter to ask.
+        /// Counter to ask.
         counter: ActorRef<CounterMessage>,
     },
-    /// Watches an actor that speaks for many counters, under a name, by the same rules.
+    /// Registers an actor that speaks for many counters, by the same rules.
     #[serde(skip)]
     RegisterGroup {
         /// Name in the statistics.
         name: CounterName,
-        /// The actor to ask.
+        /// Actor to ask.
         group: DerivedActorRef<GetGroupStats>,
     },
-    /// Stops watching a counter or a group and drops its statistics.
+    /// Removes a counter or a group, and its statistics.
     ForgetCounter {
-        /// The name it was registered under.
+        /// Name under which it was registered.
         name: CounterName,
     },
     /// Starts a collection, unless one is running.
     CollectStats,
-    /// Makes sure that a collection starts from now on, and replies with its number at once. The collection with
-    /// that number or a later one has seen everything that was applied before this message was handled.
+    /// Requests a collection that begins from now on, and replies with its number at once. The collection with that
+    /// number or a later one includes everything that was applied before this message was handled.
     #[serde(skip)]
     RequestCollection(RpcReplyPort<u64>),
     /// Asks for the totals as of the last collection. Answered at once, even while a collection runs.

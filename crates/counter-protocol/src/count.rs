@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Delta;
 
-/// Value of a counter and the number of operations that have led to it: the least that there is of a counter.
+/// Value of a counter and the number of operations that have led to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// Applied increments minus applied decrements, plus the initial value.

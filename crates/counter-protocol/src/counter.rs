@@ -4,30 +4,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CounterStats, Delta};
 
-/// What a counter actor understands.
+/// Message to a counter actor.
 ///
-/// Increments and decrements are fire and forget: the counter applies each exactly once, or refuses it whole if
-/// it would leave the range of `i64` and counts it under
-/// [`rejected_operations`](CounterStats::rejected_operations). As plain messages they are lost with the mailbox if the
-/// counter dies; what waits in an outbox is not. Queries carry the port for their reply; they are
-/// handled in order with the operations, so a sender sees its own writes.
+/// Increments and decrements have no reply. The counter applies each exactly once, or refuses it whole if it would
+/// leave the range of `i64` and counts it under [`rejected_operations`](CounterStats::rejected_operations).
+/// Operations sent as plain messages are lost with the mailbox if the counter dies; operations in an outbox are not.
+/// Queries carry the port for their reply. They are handled in order with the operations, so a sender sees its own
+/// writes.
 ///
-/// With `serde`, operations can be logged and replayed; a query is an error to serialize, since it means nothing
+/// With `serde`, operations can be logged and replayed. Serializing a query is an error, since it means nothing
 /// without its reply port.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum CounterMessage {
     /// Adds `amount`, which may be negative.
     Increment {
-        /// How much to add.
+        /// Amount to add.
         amount: i64,
     },
     /// Subtracts `amount`, which may be negative (`i64::MIN` included).
     Decrement {
-        /// How much to subtract.
+        /// Amount to subtract.
         amount: i64,
     },
-    /// Applies what waits in a sender's outbox, as one operation: if the sum of what was folded there would leave the
-    /// range, all of it is refused together.
+    /// Applies the contents of a sender's outbox, as one operation. If their sum would leave the range, all of them
+    /// are refused together.
     #[serde(skip)]
     Parcel(Parcel<Delta>),
     /// Asks for the current value.

@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 pub struct Delta {
     /// Increments minus decrements.
     pub value: i128,
-    /// How many operations have been folded.
+    /// Number of operations that have been folded.
     pub operations: u64,
 }
 
 impl From<i128> for Delta {
-    /// One operation.
+    /// Creates a delta of one operation.
     fn from(amount: i128) -> Self {
         Self { value: amount, operations: 1 }
     }

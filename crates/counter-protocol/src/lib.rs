@@ -1,9 +1,9 @@
-//! What the actors of the counter system say to each other: names, statistics and messages.
+//! Vocabulary of the actors of the counter system: names, statistics and messages.
 //!
-//! Start at [`CounterMessage`] for one counter, [`AggregatorMessage`] for statistics across many. This crate
-//! holds data only; `counter-actor` and `aggregator-actor` hold the actors that understand it.
+//! Start at [`CounterMessage`] for one counter and at [`AggregatorMessage`] for statistics across many. This crate
+//! holds data only; `counter-actor` and `aggregator-actor` hold the actors.
 //!
-//! Everything that is not a reply port or an actor reference can be written down with `serde`.
+//! Everything that is not a reply port or an actor reference can be serialized with `serde`.
 
 mod aggregator;
 mod count;

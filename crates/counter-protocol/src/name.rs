@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// The name of a counter: up to [`MAX_BYTES`](Self::MAX_BYTES) bytes of any kind, cheap to clone, ordered bytewise.
+/// Name of a counter: up to [`MAX_BYTES`](Self::MAX_BYTES) bytes of any kind, cheap to clone, ordered bytewise.
 ///
 /// A longer name cannot be constructed or deserialized, so whatever takes a `CounterName` need not check it again.
 ///
@@ -25,19 +25,19 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CounterName(Arc<[u8]>);
 
-/// A counter's name is longer than [`CounterName::MAX_BYTES`].
+/// Error of a name that is longer than [`CounterName::MAX_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("counter name of {len_bytes} bytes, above the limit of {}", CounterName::MAX_BYTES)]
 pub struct NameTooLong {
-    /// Its length.
+    /// Length of the name.
     pub len_bytes: usize,
 }
 
 impl CounterName {
-    /// The length of the longest name.
+    /// Maximum length of a name, in bytes.
     pub const MAX_BYTES: usize = 64 * 1024;
 
-    /// A name from text or bytes; of a function that takes a name as any of these, this is the first line.
+    /// Creates a name from text or bytes. Functions that take a name as any of these can start with this call.
     ///
     /// # Errors
     /// [`NameTooLong`] above [`MAX_BYTES`](Self::MAX_BYTES).
@@ -45,7 +45,7 @@ impl CounterName {
         name.try_into().map_err(Into::into)
     }
 
-    /// A name that is written in the source code.
+    /// Creates a name from a literal in the source code.
     ///
     /// # Panics
     /// If it is longer than [`MAX_BYTES`](Self::MAX_BYTES).
@@ -54,7 +54,7 @@ impl CounterName {
         Self::new(text).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The name as it was given.
+    /// Returns the bytes of the name.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

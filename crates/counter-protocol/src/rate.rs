@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 const MICROS_PER_UNIT: f64 = 1e6;
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// Operations per second, at least 0.
+/// Rate of operations per second, at least 0.
 ///
 /// Kept as a whole number of millionths, so that rates add up to the same sum in any order and grouping, which
-/// floating-point numbers do not. Sums stop at the largest rate, 1.8 × 10¹³ per second. Formats like an `f64`, and
-/// is one in `serde`'s formats.
+/// floating-point numbers do not. Sums saturate at the largest rate, 1.8 × 10¹³ per second. Formats like an `f64`,
+/// and is one in `serde`'s formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "f64", into = "f64")]
 pub struct Rate {
@@ -20,10 +20,10 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// No operations.
+    /// Rate of no operations.
     pub const ZERO: Self = Self { millionths: 0 };
 
-    /// The mean rate of so many operations over a stretch of time; zero if no time has passed.
+    /// Returns the mean rate of `operations` over a time span; zero if no time has passed.
     ///
     /// ```
     /// # use {counter_protocol::Rate, std::time::Duration};
@@ -37,7 +37,7 @@ impl Rate {
         Self { millionths: u64::try_from(millionths.unwrap_or(0)).unwrap_or(u64::MAX) }
     }
 
-    /// The rate as a number.
+    /// Returns the rate as a floating-point number.
     #[must_use]
     pub fn per_second(self) -> f64 {
         self.millionths as f64 / MICROS_PER_UNIT

@@ -4,26 +4,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CounterName, Rate};
 
-/// The statistics of one counter, cumulative since it was first started.
+/// Statistics of one counter, cumulative since it was first started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CounterStats {
     /// Applied increments minus applied decrements, plus the initial value.
     pub current_value: i64,
-    /// How many operations were applied; never goes down.
+    /// Number of applied operations. Never decreases.
     pub total_operations: u64,
-    /// How many operations were refused, because they would have left the range of `i64`.
+    /// Number of operations that were refused because they would have left the range of `i64`.
     pub rejected_operations: u64,
-    /// How often its actor has been restarted.
+    /// Number of restarts of the counter's actor.
     pub restarts: u64,
     /// Mean rate of applied operations since it was first started in this process.
     pub operations_per_second: Rate,
 }
 
-/// The statistics of any number of counters.
+/// Statistics of any number of counters.
 ///
-/// A commutative monoid: [`merge`](Self::merge) is associative and commutative, and the default value (no
-/// counters) is its identity. So aggregators nest, and it does not matter who adds up what first. Counters that
-/// are merged must differ in name; who merges across several namespaces qualifies the names first.
+/// A commutative monoid: [`merge`](Self::merge) is associative and commutative, and the default value (no counters)
+/// is its identity. Aggregators can therefore nest and add up in any order. Counters that are merged must differ in
+/// name; to merge across several namespaces, qualify the names first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AggregatedStats {
     /// Sum of the counters' values. Exact: 2⁶⁴ counters cannot overflow it.
@@ -34,19 +34,19 @@ pub struct AggregatedStats {
     pub rejected_operations: u128,
     /// Sum of the counters' restarts.
     pub restarts: u128,
-    /// How many counters there are, those that did not answer included.
+    /// Number of counters, including those that did not answer.
     pub num_counters: u64,
     /// Sum of the counters' mean rates since each started.
     pub operations_per_second: Rate,
     /// Sum of the counters' rates between their last two answers.
     pub recent_operations_per_second: Rate,
-    /// Counters that did not answer the last collection: too slow, dead, or not asked yet. What they answered last
-    /// is in the sums above.
+    /// Counters that did not answer the last collection, because they were too slow, dead, or not asked yet. Their
+    /// last answers are in the sums above.
     pub unanswered: BTreeSet<CounterName>,
 }
 
 impl AggregatedStats {
-    /// The statistics of one counter, without a recent rate.
+    /// Returns the statistics of one counter, without a recent rate.
     #[must_use]
     pub fn of_counter(stats: &CounterStats) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl AggregatedStats {
         }
     }
 
-    /// Mean of the counters' mean rates; 0 without counters.
+    /// Returns the mean of the counters' mean rates; 0 without counters.
     #[must_use]
     pub fn avg_ops_per_second(&self) -> f64 {
         self.operations_per_second.per_second() / self.num_counters.max(1) as f64

@@ -4,7 +4,7 @@ use counter_protocol::{CounterMessage, Delta};
 use ractor::Actor;
 use ractor_supervision::{Lease, SupervisedActor};
 
-/// Returns a counter for the supervisor to start. The aggregator knows each incarnation.
+/// Returns a counter for the supervisor to start. Each incarnation registers with the aggregator.
 pub(crate) fn counter<A>(
     state: CounterState,
     actor: A,
@@ -14,11 +14,12 @@ where
     A: Actor<Msg = CounterMessage, Arguments = Lease<CounterState>> + Clone,
 {
     let name = state.name().clone();
-    // Escaped, names are still unique.
+    // Escaping keeps different names different.
     let id = format!("counter {}", name.as_bytes().escape_ascii());
     SupervisedActor::new(id, move || actor.clone(), state, Delta::default()).on_start(move |incarnation| {
         let (aggregator, name) = (aggregator.clone(), name.clone());
-        // Before the outboxes follow, so that whoever has an answer from the counter finds it at the aggregator as well.
+        // Registers before the outboxes are redirected: a caller that has an answer from the counter finds it at the
+        // aggregator as well.
         async move { Ok(aggregator.register(name, incarnation).await?) }
     })
 }

@@ -13,12 +13,12 @@ use tokio::sync::Mutex;
 
 use crate::children;
 
-/// Deadline for the counters to apply what they have accepted, at a shutdown.
+/// Deadline for the counters to apply the operations they have accepted, at a shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Supervised counters and their supervised aggregator.
 ///
-/// `A` is the counters' actor: [`CounterActor`], or one of your own that wraps it.
+/// `A` is the counters' actor: [`CounterActor`], or a custom one that wraps it.
 #[derive(Debug)]
 pub struct CounterSystem<A = CounterActor> {
     supervisor: SupervisorHandle,
@@ -27,16 +27,16 @@ pub struct CounterSystem<A = CounterActor> {
     actor: A,
 }
 
-/// How a system collects, and how it restarts.
+/// Options for collecting statistics and for restarting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SystemOptions {
-    /// The aggregator's.
+    /// Options of the aggregator.
     pub aggregator: AggregatorOptions,
-    /// The supervisor's.
+    /// Options of the supervisor.
     pub supervision: Options,
 }
 
-/// Why a system could not do what was asked of it.
+/// Error of a [`CounterSystem`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SystemError {
@@ -48,7 +48,7 @@ pub enum SystemError {
     Supervisor(#[from] SupervisorError),
 }
 
-/// The outboxes that all handles are clones of.
+/// Outboxes that all handles are clones of.
 type Counters = HashMap<CounterName, Outbox<Delta, CounterMessage>>;
 
 impl CounterSystem {
@@ -65,7 +65,7 @@ impl<A> CounterSystem<A>
 where
     A: Actor<Msg = CounterMessage, Arguments = Lease<CounterState>> + Clone,
 {
-    /// Starts a system whose counters are actors of your own.
+    /// Starts a system with custom counter actors.
     ///
     /// # Errors
     /// [`SystemError`] if the aggregator does not start, for instance because its options are out of range.
@@ -75,7 +75,8 @@ where
         Ok(Self { supervisor, aggregator, counters: Arc::default(), actor })
     }
 
-    /// Returns a handle on the counter of this name, which is started at 0 if there is none yet. It costs 7 to 10 KB.
+    /// Returns a handle on the counter of this name, and starts it at 0 if there is none yet. A counter takes 7 to 10
+    /// KB.
     ///
     /// # Errors
     /// [`SystemError`] if the name is too long, the counter does not start, or the system has stopped.
@@ -86,8 +87,8 @@ where
         self.counter_resuming(name, Count::default()).await
     }
 
-    /// Returns a handle on the counter of this name. If there is none yet, it is started, and goes on from a value and the
-    /// number of operations that have led to it.
+    /// Returns a handle on the counter of this name. If there is none yet, it is started, and resumes from a value
+    /// and the number of operations that have led to it.
     ///
     /// # Errors
     /// [`SystemError`] if the name is too long, the counter does not start, or the system has stopped.
@@ -105,42 +106,42 @@ where
         let counter = children::counter(state, self.actor.clone(), self.aggregator.clone());
         let outbox = counter.outbox();
         let (supervisor, entry) = (self.supervisor.clone(), (name.clone(), outbox.clone()));
-        // A task of its own also enters the child when this caller does not wait for it.
+        // A task of its own registers the child even if this caller stops waiting.
         let start = tokio::spawn(async move {
             supervisor.start_child(counter.into()).await?;
             counters.extend([entry]);
             Ok::<_, SupervisorError>(())
         });
-        // A task that does not finish ends with the runtime.
+        // The task fails to finish only if the runtime ends.
         start.await.map_err(|_| SupervisorError::Stopped)??;
         Ok(CounterHandle::supervised(name, outbox))
     }
 
-    /// The aggregator that knows all counters of this system.
+    /// Returns the aggregator of all counters of this system.
     #[must_use]
     pub const fn aggregator(&self) -> &AggregatorHandle {
         &self.aggregator
     }
 
-    /// The supervisor, to see its children or to subscribe to restarts.
+    /// Returns the supervisor, to inspect its children or to subscribe to restarts.
     #[must_use]
     pub const fn supervisor(&self) -> &SupervisorHandle {
         &self.supervisor
     }
 
-    /// Stops the counters and the aggregator, waits until all are gone, and returns the final statistics.
+    /// Stops the counters and the aggregator, waits until all have stopped, and returns the final statistics.
     ///
-    /// Handles return errors from now on. Every operation that was accepted before is applied first, also if its counter
-    /// crashes meanwhile. The exception is a counter that has not applied all of them within 5 seconds, or whose system
-    /// has given up: it is [`unanswered`](AggregatedStats::unanswered), and its statistics are missing.
+    /// Handles return errors from now on. Every operation that was accepted before is applied first, even if its
+    /// counter crashes meanwhile. The exception is a counter that has not applied all of them within 5 seconds, or
+    /// whose system has given up: it is [`unanswered`](AggregatedStats::unanswered), and its statistics are missing.
     pub async fn shutdown(self) -> AggregatedStats {
         let stats = self.drain().await;
         self.supervisor.shutdown().await;
         stats
     }
 
-    /// Rejects operations from now on and waits until those accepted before have been applied. A counter that does not
-    /// get there is named.
+    /// Rejects operations from now on and waits until those accepted before have been applied. Returns the counters
+    /// that did not finish as unanswered.
     async fn drain(&self) -> AggregatedStats {
         let counters = self.counters.lock().await;
         let drained = counters.iter().map(|(name, outbox)| async move {

@@ -1,7 +1,7 @@
-//! Crashes under load, anywhere: nothing is lost, nothing is doubled, and every question is answered.
+//! Crashes under load at arbitrary points: nothing is lost, nothing is doubled, and every question is answered.
 //!
-//! Where and how a counter crashes is drawn from a seed, which is printed; `FAULT_SEED` draws the same again. What the
-//! scheduler makes of it is its own affair.
+//! The point and kind of each crash are drawn from a seed, which is printed; `FAULT_SEED` draws the same again. The
+//! order in which the scheduler runs tasks is not part of it.
 
 #![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
 
@@ -23,10 +23,10 @@ use tokio::time::timeout;
 const CRASHES: u64 = 1_000;
 const PRODUCERS: usize = 4;
 const ASKERS: usize = 64;
-/// Far more than any answer takes, on any machine.
+/// Deadline of an answer, far more than any takes on any machine.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A counter that may crash with a batch in its hands.
+/// Creates a counter that may crash after it has opened a batch.
 fn faulty(faults: &Faults) -> FaultyCounter {
     Faulty::in_parts(CounterActor, faults, |message, _, _| match message {
         CounterMessage::Parcel(parcel) => Ok(parcel.open()),
@@ -62,8 +62,8 @@ async fn system(faults: &Faults) -> CounterSystem<FaultyCounter> {
     CounterSystem::start_with(options, faulty(faults)).await.expect("it starts")
 }
 
-/// Counts until it is calm or the counter has stopped: the sum and the number of what was accepted. Now and then through
-/// a handle that is dropped soon, while its batch is on its way or in the counter's hands.
+/// Increments until it is calm or the counter has stopped. Returns the sum and the number of accepted operations. Now
+/// and then it uses a handle that is dropped soon, while its batch is in flight or being applied.
 async fn produce(counter: CounterHandle, seed: u64, calm: Arc<AtomicBool>) -> (i128, u128) {
     let (mut random, mut sum, mut operations) = (Rng::with_seed(seed), 0, 0);
     while !calm.load(Ordering::Relaxed) {
@@ -85,7 +85,7 @@ async fn produce(counter: CounterHandle, seed: u64, calm: Arc<AtomicBool>) -> (i
         yields(random.u8(1..20)).await;
         let is_dropped = clone.is_some();
         drop(clone);
-        // The answer comes behind what the dropped handle has left in the mailbox, which bounds it.
+        // The answer comes after what the dropped handle has left in the mailbox, which bounds the mailbox.
         if is_dropped && counter.value().await.is_err() {
             return (sum, operations);
         }

@@ -131,7 +131,7 @@ async fn a_shutdown_applies_what_was_sent_and_ends_every_handle_and_task() {
     tokio::time::timeout(Duration::from_millis(10), gone).await.expect("all tasks end with the system");
 }
 
-/// Counts until that is refused, and returns how often it was accepted.
+/// Increments until that is refused, and returns the number of accepted increments.
 async fn count_until_refused(counter: CounterHandle) -> u128 {
     let mut accepted = 0;
     while counter.increment(1).is_ok() {
@@ -173,7 +173,7 @@ async fn a_shutdown_waits_for_the_restart_of_a_counter_that_has_accepted_operati
     assert_eq!((stats.total_value, stats.total_operations, stats.restarts), (3, 2, 1));
 }
 
-/// A counter that never gets beyond its first message.
+/// Counter that never gets beyond its first message.
 #[derive(Clone)]
 struct Hung;
 
@@ -213,7 +213,7 @@ async fn a_shutdown_names_the_counters_that_hang() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
-/// Gives up over the first crash.
+/// Returns options of a system that gives up at the first crash.
 fn brittle() -> SystemOptions {
     let intensity = Intensity { restarts: 0, within: Duration::from_secs(60) };
     SystemOptions { supervision: Options { intensity, ..Options::default() }, ..SystemOptions::default() }
@@ -239,7 +239,7 @@ async fn a_system_that_gives_up_tells_those_who_wait() {
     assert_eq!(stats.unanswered, [CounterName::from_static("doomed")].into());
 }
 
-/// A counter that reports how many operations it has applied when it stops.
+/// Counter that reports the number of operations it has applied when it stops.
 #[derive(Clone)]
 struct Reporting(mpsc::Sender<u64>);
 

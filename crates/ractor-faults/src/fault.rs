@@ -12,13 +12,13 @@ pub enum Fault {
     PanicBefore,
     /// Fails instead of handling a message.
     ErrorBefore,
-    /// Panics when it has handled a message.
+    /// Panics after it has handled a message.
     PanicAfter,
-    /// Fails when it has handled a message.
+    /// Fails after it has handled a message.
     ErrorAfter,
-    /// Panics when it has handled a part of a message, with the rest in its hands: so many steps.
+    /// Panics after this number of steps of a message, with the rest in its hands.
     PanicWithin(usize),
-    /// Is killed there, while it waits.
+    /// Is killed after this number of steps of a message, while it waits.
     KilledWithin(usize),
 }
 
@@ -36,7 +36,7 @@ impl Fault {
     }
 }
 
-/// Faults that are about to happen to [`Faulty`](crate::Faulty) actors. Clones share them.
+/// Pending faults of [`Faulty`](crate::Faulty) actors. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Shared>);
 
@@ -54,8 +54,8 @@ struct Pending {
 }
 
 impl Faults {
-    /// Makes the actor crash that handles the next message, or the next one that can be handled in part if that is
-    /// needed. Replaces a fault that has not happened yet.
+    /// Makes the actor crash that handles the next message, or, for a fault within a message, the next one that can
+    /// be handled in part. Replaces a fault that has not happened yet.
     pub fn inject(&self, fault: Fault) {
         self.with(|pending| pending.next = Some(fault));
     }
@@ -65,7 +65,7 @@ impl Faults {
         self.with(|pending| _ = pending.by_actor.insert(actor, fault));
     }
 
-    /// Waits until an actor has met an injected fault. A kill from outside may still come before it.
+    /// Waits until an injected fault has happened. A kill from outside may still come before the crash.
     pub async fn happened(&self) {
         self.0.happened.notified().await;
     }
@@ -75,7 +75,7 @@ impl Faults {
         self.with(|pending| *pending = Pending::default());
     }
 
-    /// Returns how many incarnations of all actors have started.
+    /// Returns the number of incarnations that have started, of all actors together.
     #[must_use]
     pub fn starts(&self) -> u64 {
         self.0.starts.load(Ordering::Relaxed)
@@ -89,7 +89,7 @@ impl Faults {
         self.with(|pending| pending.by_actor.remove(&actor).or_else(|| pending.next.take()))
     }
 
-    /// Leaves a fault that cannot happen with one message for another.
+    /// Keeps a fault that cannot happen with one message for another.
     pub(crate) fn put_back(&self, fault: Fault) {
         self.with(|pending| _ = pending.next.get_or_insert(fault));
     }

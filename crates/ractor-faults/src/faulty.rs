@@ -8,16 +8,16 @@ use crate::fault::{Fault, Faults};
 
 const ERROR: &str = "injected error";
 
-/// Points where an actor waits with the rest of a message in its hands, so that others run meanwhile.
+/// Number of times that an actor yields with the rest of a message in its hands.
 const YIELDS: usize = 20;
 
-/// Handles so many steps of a message and returns the rest of it, or the message if it has no parts.
+/// Handles this number of steps of a message and returns the rest of it, or the message if it has no parts.
 pub type Part<A, R> = fn(<A as Actor>::Msg, usize, &mut <A as Actor>::State) -> Result<R, <A as Actor>::Msg>;
 
-/// Actor that crashes when a fault has been injected, and otherwise is the one that it wraps. It waits before and after
-/// each message, so that a kill from outside can hit it there.
+/// Actor that wraps another one, and crashes when a fault has been injected. It yields before and after each message,
+/// so that a kill from outside can hit it there.
 ///
-/// `R` is what it holds when it crashes within a message.
+/// `R` is the rest of a message that it holds when it crashes within one.
 pub struct Faulty<A: Actor, R = ()> {
     actor: A,
     faults: Faults,
@@ -25,7 +25,7 @@ pub struct Faulty<A: Actor, R = ()> {
 }
 
 impl<A: Actor> Faulty<A> {
-    /// Wraps an actor whose messages have no parts: faults within a message do not happen to it.
+    /// Wraps an actor whose messages have no parts. Faults within a message do not happen to it.
     #[must_use]
     pub fn new(actor: A, faults: &Faults) -> Self {
         Self::in_parts(actor, faults, |message, _, _| Err(message))
@@ -145,7 +145,7 @@ impl<A: Actor, R> Faulty<A, R> {
     }
 }
 
-/// Panics without the lines on standard error.
+/// Panics without a message on standard error.
 fn panic() -> ! {
     resume_unwind(Box::new("injected panic"))
 }

@@ -1,7 +1,7 @@
 //! An actor that crashes on demand, for tests of supervision and for simulations.
 //!
-//! [`Faulty`] wraps any actor and passes everything on to it, until a [`Fault`] has been injected: then it panics, fails
-//! or is killed before, after or within its next message. The panics are silent.
+//! [`Faulty`] wraps any actor and forwards everything to it until a [`Fault`] has been injected. Then it panics,
+//! fails or is killed before, after or within its next message. The panics are silent.
 //!
 //! ```
 //! use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus};

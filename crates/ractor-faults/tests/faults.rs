@@ -1,13 +1,13 @@
-//! Each fault happens where it says, once.
+//! Each fault happens once, where it was injected.
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus};
 use ractor_faults::{Fault, Faults, Faulty};
 use tokio::sync::mpsc;
 
-/// More than any test tells of.
+/// Capacity for events, more than any test reports.
 const EVENTS: usize = 64;
 
-/// Tells of each step of a message, which is a number of steps, and of its end.
+/// Reports each step of a message, which is a number of steps, and its end.
 #[derive(Clone)]
 struct Steps(mpsc::Sender<&'static str>);
 

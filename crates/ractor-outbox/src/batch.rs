@@ -1,32 +1,33 @@
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 
-/// What is inside an outbox: how items join it, and when it is full.
+/// Contents of an outbox: combines items and bounds them.
 ///
 /// A batch is pure, and an empty one has room for at least one item.
 pub trait Batch: Send + 'static {
-    /// What senders put in. It may borrow, where putting it in copies what it needs.
+    /// Item that senders push. It may borrow, if pushing it copies what it needs.
     type Item<'a>: Send;
 
     /// Puts an item in, alone or combined with others.
     ///
     /// # Errors
-    /// Gives the item back if there is no room for it; nothing has changed then.
+    /// Returns the item if there is no room for it. The batch is then unchanged.
     fn push<'a>(&mut self, item: Self::Item<'a>) -> Result<(), Self::Item<'a>>;
 
-    /// How many items are inside; each of those that were combined counts.
+    /// Returns the number of items. Items that were combined count individually.
     fn len(&self) -> u64;
 
-    /// Whether nothing is inside.
+    /// Returns true if there are no items.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// An empty batch with the same bound.
+    /// Returns an empty batch with the same bound.
     #[must_use]
     fn empty(&self) -> Self;
 
-    /// Puts what was taken and not applied back, before what has come since. This may go beyond the bound.
+    /// Puts items back that were taken and not applied, before those that were pushed since. This may exceed the
+    /// bound.
     fn put_back(&mut self, older: Self);
 }
 
@@ -38,13 +39,13 @@ pub struct Fifo<T> {
 }
 
 impl<T> Fifo<T> {
-    /// An empty queue for so many items.
+    /// Creates an empty queue for up to `capacity` items.
     #[must_use]
     pub const fn bounded(capacity: NonZeroUsize) -> Self {
         Self { items: VecDeque::new(), capacity }
     }
 
-    /// Takes the oldest item out.
+    /// Removes and returns the oldest item.
     pub fn pop(&mut self) -> Option<T> {
         self.items.pop_front()
     }

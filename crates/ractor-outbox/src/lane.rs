@@ -1,7 +1,8 @@
 //! The protocol between one sender and one actor. The model checker runs this file.
 //!
-//! A lane has at most one parcel in flight; its [`Phase`] says which. The parcel only refers to the lane, so items may
-//! join it until the actor opens it, which takes the whole batch out. What the actor leaves of the batch comes back.
+//! A lane has at most one parcel in flight; its [`Phase`] tells which. The parcel only refers to the lane, so items
+//! may join it until the actor opens it, which takes the whole batch out. Items that the actor leaves in the batch
+//! return to the lane.
 
 mod phase;
 
@@ -18,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::sync::{Mutex, lock};
 use phase::{Flight, Phase};
 
-/// Sends parcels to wherever the actor is now.
+/// Transport of parcels to the actor's current incarnation.
 pub(crate) trait Carrier<B: Batch>: Send + Sync {
     /// Sends a parcel, without waiting. The lane is locked meanwhile.
     fn post(&self, parcel: Parcel<B>) -> Posted;
@@ -29,24 +30,25 @@ pub(crate) trait Carrier<B: Batch>: Send + Sync {
 
 /// Outcome of posting a parcel.
 pub(crate) struct Posted {
-    /// The incarnation of the actor that it was sent to.
+    /// Incarnation of the actor that the parcel was sent to.
     pub(crate) outcome: Result<u64, PostError>,
     pub(crate) deferred: DeferredDrop,
 }
 
-/// Why a parcel could not be sent.
+/// Reason why a parcel could not be sent.
 pub(crate) enum PostError {
     /// The actor may come back.
     Away,
-    /// It will not.
+    /// The actor will not come back.
     Gone,
 }
 
-/// A value to be dropped only after the lane is unlocked, because a parcel may be dropped with it, which locks the lane:
-/// a message that could not be sent, or a reference to the actor, since the last one takes the mailbox with it.
+/// Value that must be dropped only after the lane is unlocked, because a parcel may be dropped with it, which locks
+/// the lane. It is a message that could not be sent, or a reference to the actor: the last reference takes the
+/// mailbox with it.
 pub(crate) type DeferredDrop = Box<dyn Any + Send>;
 
-/// Why an item did not go in.
+/// Reason why an item did not go in, with the item.
 pub(crate) enum PushError<T> {
     Full(T),
     Closed(T),
@@ -57,24 +59,24 @@ pub(crate) struct Lane<B: Batch> {
     id: u64,
     inner: Mutex<Inner<B>>,
     carrier: Weak<dyn Carrier<B>>,
-    /// Wakes the first of those who wait that there may be room.
+    /// Wakes the first waiter when there may be room.
     pub(crate) room: Notify,
-    /// Keeps those who wait in order.
+    /// Serves waiters in order.
     pub(crate) queue: tokio::sync::Mutex<()>,
 }
 
 struct Inner<B> {
     batch: B,
-    /// An item can join the batch without further ado: the lane is in flight, and nobody waits for room.
+    /// True if an item can simply join the batch: a parcel is in flight, and nobody waits for room.
     fast_path: bool,
     phase: Phase,
     /// Ticket of the latest parcel.
     last_ticket: u64,
-    /// The outbox was dropped.
+    /// True once the outbox was dropped.
     abandoned: bool,
-    /// Batches that actors hold. What is left of them comes back.
+    /// Number of batches that actors hold. Items that are left in them return.
     in_hand: usize,
-    /// Senders that wait for room.
+    /// Number of senders that wait for room.
     waiters: usize,
     metrics: Metrics,
 }
@@ -89,7 +91,7 @@ impl<B: Batch> Inner<B> {
         self.fast_path = matches!(self.phase, Phase::InFlight(_)) && self.waiters == 0;
     }
 
-    /// Nothing is inside, and nothing can come in or come back.
+    /// Returns true if the lane is empty, and nothing can come in or return.
     fn is_finished(&self) -> bool {
         self.abandoned && self.in_hand == 0 && self.batch.is_empty()
     }
@@ -123,7 +125,7 @@ impl<B: Batch> Lane<B> {
         }
     }
 
-    /// Puts an item in for the first of those who wait.
+    /// Puts an item in for the first waiter.
     pub(crate) fn push_in_turn<'a>(
         self: &Arc<Self>,
         item: B::Item<'a>,
@@ -131,8 +133,8 @@ impl<B: Batch> Lane<B> {
         self.push_slowly(item, true)
     }
 
-    /// Posts a parcel first if none is in flight: if the actor is gone for good, the item has not been combined with
-    /// others yet and can be given back.
+    /// Puts an item in, and posts a parcel first if none is in flight. If the actor then turns out to be gone for
+    /// good, the item has not been combined with others yet and can be returned.
     #[cold]
     fn push_slowly<'a>(
         self: &Arc<Self>,
@@ -140,6 +142,7 @@ impl<B: Batch> Lane<B> {
         in_turn: bool,
     ) -> Result<(), PushError<B::Item<'a>>> {
         self.locked(|inner, deferred| {
+            // Posted while the batch is without the item: this may close the lane.
             if inner.phase == Phase::Idle {
                 *deferred = Some(self.post(inner));
             }
@@ -167,7 +170,7 @@ impl<B: Batch> Lane<B> {
         });
     }
 
-    /// Refuses items from now on. What is inside is still delivered.
+    /// Refuses items from now on. Items that are inside are still delivered.
     pub(crate) fn close(&self) {
         {
             let mut inner = lock(&self.inner);
@@ -177,7 +180,7 @@ impl<B: Batch> Lane<B> {
         self.room.notify_one();
     }
 
-    /// Records that the outbox was dropped: the carrier may forget the lane once it is empty for good.
+    /// Records that the outbox was dropped. The carrier may forget the lane once it is empty for good.
     pub(crate) fn abandon(&self) {
         let finished = {
             let mut inner = lock(&self.inner);
@@ -206,7 +209,7 @@ impl<B: Batch> Lane<B> {
         count(&mut lock(&self.inner).metrics);
     }
 
-    /// Registers one more sender that waits for room, until the result is dropped.
+    /// Registers a waiting sender, until the result is dropped.
     pub(crate) fn wait(&self) -> Waiter<'_, B> {
         let mut inner = lock(&self.inner);
         inner.waiters += 1;
@@ -238,6 +241,7 @@ impl<B: Batch> Lane<B> {
                 inner.metrics.parcels += 1;
                 inner.phase.posted(Flight { ticket, incarnation })
             }
+            // Its successor's `forward` sends the contents.
             Err(PostError::Away) => inner.phase.landed(),
             Err(PostError::Gone) => inner.phase.landed().closed(),
         };
@@ -261,7 +265,7 @@ impl<B: Batch> Drop for Lane<B> {
     }
 }
 
-/// A sender that waits for room.
+/// Sender that waits for room.
 pub(crate) struct Waiter<'a, B: Batch>(&'a Lane<B>);
 
 impl<B: Batch> Drop for Waiter<'_, B> {
@@ -272,9 +276,9 @@ impl<B: Batch> Drop for Waiter<'_, B> {
     }
 }
 
-/// The message that an outbox sends: a reference to its contents as they are when the actor opens it.
+/// Message that an outbox sends: a reference to the outbox's contents at the time when the actor opens it.
 ///
-/// A parcel that is dropped unopened, because its actor has died for instance, leaves everything in the outbox, and
+/// A parcel that is dropped unopened, for instance because its actor has died, leaves everything in the outbox, and
 /// the next item sends a new one.
 pub struct Parcel<B: Batch> {
     lane: Arc<Lane<B>>,
@@ -282,7 +286,7 @@ pub struct Parcel<B: Batch> {
 }
 
 impl<B: Batch> Parcel<B> {
-    /// Takes everything out of the outbox. `None` if a later parcel has taken this one's place, which happens when
+    /// Takes everything out of the outbox. Returns `None` if a later parcel has replaced this one, which happens when
     /// the outbox was redirected meanwhile.
     #[must_use]
     pub fn open(self) -> Option<OpenBatch<B>> {
@@ -308,7 +312,7 @@ impl<B: Batch> Drop for Parcel<B> {
             let landed = inner.phase.landed();
             inner.enter(landed);
             drop(inner);
-            // The first waiter tries again, and learns whether the actor is there.
+            // The first waiter tries again, and finds out whether the actor still exists.
             self.lane.room.notify_one();
         }
     }
@@ -320,11 +324,12 @@ impl<B: Batch> fmt::Debug for Parcel<B> {
     }
 }
 
-/// Contents of a parcel. Empty it as you apply it: what is left when this is dropped, for instance because applying an
-/// item panics or the actor is killed, goes back into the outbox and is delivered again. So does what you put in.
+/// Contents of a parcel, to be emptied as they are applied. Items that are left when this is dropped, for instance
+/// because applying one panics or the actor is killed, go back into the outbox and are delivered again. So do items
+/// that the actor has put in.
 pub struct OpenBatch<B: Batch> {
     lane: Arc<Lane<B>>,
-    /// There until this is dropped.
+    /// `Some` until this is dropped.
     batch: Option<B>,
     taken: u64,
 }
@@ -349,10 +354,11 @@ impl<B: Batch> Drop for OpenBatch<B> {
         let left = rest.len();
         let finished = self.lane.locked(|inner, deferred| {
             inner.in_hand -= 1;
-            // Whoever applies a batch may have put more in than was taken.
+            // The actor may have put more items in than were taken.
             inner.metrics.delivered += self.taken.saturating_sub(left);
             if left > 0 {
                 inner.batch.put_back(rest);
+                // A parcel in flight, sent for items that came since, delivers these as well.
                 if inner.phase.flight().is_none() {
                     *deferred = Some(self.lane.post(inner));
                 }
@@ -381,7 +387,7 @@ mod tests {
     use super::*;
     use crate::Fifo;
 
-    /// A way to an actor that dies just now: its mailbox takes the parcel, and nobody else refers to it any more.
+    /// Carrier to an actor that is just dying: its mailbox takes the parcel, and nobody else refers to it any more.
     struct Dying;
 
     impl Carrier<Fifo<u8>> for Dying {

@@ -1,22 +1,22 @@
-//! What waits for an actor: bounded, combined while it waits, and safe when the actor dies.
+//! Outboxes for actors: bounded, combining items while they wait, and safe when the actor dies.
 //!
 //! `ractor`'s mailboxes have no bound, and each message costs an allocation and a wake-up. An [`Outbox`] belongs to
-//! one sender and holds what that sender has for one actor. The first item put into an empty outbox sends a
-//! [`Parcel`]: a message that merely refers to the outbox. Later items join it there. When the actor gets to the
-//! parcel it opens it and takes everything that is inside by then. So under light load each item is one message, at
-//! once; under heavy load a message carries many; and there is no timer and nothing to tune.
+//! one sender and holds its items for one actor. The first item put into an empty outbox sends a [`Parcel`]: a
+//! message that merely refers to the outbox. Later items join it there. When the actor gets to the parcel it opens it
+//! and takes everything that is inside by then. So under light load each item is one message, sent at once; under
+//! heavy load a message carries many; and there is no timer and nothing to tune.
 //!
-//! - **Bounded.** How much fits is up to the [`Batch`]: [`Fifo`] queues items of any type up to a capacity; a batch
-//!   of your own may combine them, as operations on a counter do. An actor's mailbox holds at most one parcel of each
-//!   sender. At the bound the sender decides: [`send`](Outbox::send) waits, [`try_send`](Outbox::try_send) gives the
-//!   item back, [`send_or_drop`](Outbox::send_or_drop) drops and counts it, [`send_or`](Outbox::send_or) turns to
-//!   another outbox.
+//! - **Bounded.** The [`Batch`] sets the bound: [`Fifo`] queues items of any type up to a capacity; a custom batch
+//!   may combine them, as operations on a counter do. An actor's mailbox holds at most one parcel of each sender. At
+//!   the bound the sender decides: [`send`](Outbox::send) waits, [`try_send`](Outbox::try_send) returns the item,
+//!   [`send_or_drop`](Outbox::send_or_drop) drops and counts it, [`send_or`](Outbox::send_or) turns to another
+//!   outbox.
 //! - **Ordered.** Items of one outbox arrive in order. A [`call`](Outbox::call) sees everything that was put into the
 //!   same outbox before.
-//! - **Safe.** What an actor has not applied when it dies is still in the outbox, or goes back there. Once
-//!   [`redirect`](Outbox::redirect) points to the actor's successor, all of it is delivered.
+//! - **Safe.** Items that an actor has not applied when it dies are still in the outbox, or return there. Once
+//!   [`redirect`](Outbox::redirect) points to the actor's successor, all of them are delivered.
 //!
-//! What this crate does not do: it restarts nothing (`ractor-supervision` does), and it keeps nothing on disk.
+//! This crate restarts nothing (`ractor-supervision` does), and it keeps nothing on disk.
 //!
 //! ```
 //! use std::num::NonZeroUsize;

@@ -1,15 +1,15 @@
 use std::ops::Add;
 
-/// Counts of the items of one outbox by outcome. Add up several for a total.
+/// Counts of one outbox's items by outcome. Counts of several outboxes can be added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
-    /// Items that are inside now.
+    /// Items that are in the outbox now.
     pub pending: u64,
     /// Items that the actor has taken out and applied.
     pub delivered: u64,
-    /// Parcels sent to carry them.
+    /// Parcels that were sent to carry items.
     pub parcels: u64,
-    /// Items given back to the sender because the outbox was full.
+    /// Items returned to the sender because the outbox was full.
     pub refused: u64,
     /// Items dropped because the outbox was full.
     pub dropped: u64,

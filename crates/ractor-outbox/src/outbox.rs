@@ -9,22 +9,22 @@ use crate::lane::{Lane, Parcel, PushError};
 use crate::metrics::Metrics;
 use crate::route::Route;
 
-/// Number of times that one incarnation of an actor is asked before a question that it drops is an error. An actor that
-/// dies of a panic drops questions before anybody can see that it is dying.
+/// Maximum number of times that one incarnation is asked a question that it drops. An actor that dies of a panic
+/// drops questions before anybody can see that it is dying.
 const ATTEMPTS: u32 = 3;
 
-/// One sender's outbox for one actor.
+/// Outbox of one sender for one actor.
 ///
 /// A clone is a new, empty outbox for the same actor: give each sender its own, so that they do not contend. When the
-/// actor is replaced, one [`redirect`](Self::redirect) does for all clones. An outbox that is dropped with items
-/// inside still delivers them, also to a successor as long as another clone is there to learn of it; items that can no
-/// longer be delivered are reported by a `tracing` warning.
+/// actor is replaced, one [`redirect`](Self::redirect) is enough for all clones. An outbox that is dropped with items
+/// inside still delivers them, even to a successor as long as another clone remains to be redirected. Items that can
+/// no longer be delivered are reported by a `tracing` warning.
 pub struct Outbox<B: Batch, M: Message + From<Parcel<B>>> {
     route: Arc<Route<B, M>>,
     lane: Arc<Lane<B>>,
 }
 
-/// Why an item did not go in. Contains the item.
+/// Reason why an item did not go in, with the item.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError<T> {
     /// There is no room: the actor is behind.
@@ -35,7 +35,7 @@ pub enum SendError<T> {
     Closed(T),
 }
 
-/// Why a question has no answer.
+/// Reason why a question has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The actor is gone, and will not come back. It has not answered.
@@ -47,7 +47,7 @@ pub enum CallError {
 }
 
 impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
-    /// An outbox for an actor that nobody restarts: once it has stopped, items are refused as
+    /// Creates an outbox for an actor that nobody restarts. Once the actor has stopped, items are refused as
     /// [`Closed`](SendError::Closed). A task watches the actor until the last clone is dropped.
     ///
     /// # Panics
@@ -57,9 +57,9 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         Self::on(Route::fixed(actor), empty)
     }
 
-    /// An outbox for an actor that somebody starts and restarts, and calls [`redirect`](Self::redirect) each time.
-    /// While there is no actor, items wait inside, up to the bound. If it is not to come back, [`close`](Self::close)
-    /// says so.
+    /// Creates an outbox for a supervised actor, whose supervisor calls [`redirect`](Self::redirect) at each start.
+    /// While there is no actor, items wait inside, up to the bound. Call [`close`](Self::close) if no further start
+    /// will follow.
     #[must_use]
     pub fn supervised(empty: B) -> Self {
         Self::on(Route::supervised(), empty)
@@ -70,10 +70,10 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         Self { route, lane }
     }
 
-    /// Puts an item in. If the outbox is full, the item comes back (refused, and counted).
+    /// Puts an item in. If the outbox is full, returns the item and counts it as refused.
     ///
     /// # Errors
-    /// [`SendError`]; the outbox is also full for those who come after others that wait for room.
+    /// [`SendError`]. The outbox also counts as full while others wait for room.
     #[inline]
     pub fn try_send<'a>(&self, item: B::Item<'a>) -> Result<(), SendError<B::Item<'a>>> {
         match self.lane.push(item) {
@@ -88,7 +88,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
 
     /// Puts an item in. If the outbox is full, waits until the actor has made room.
     ///
-    /// Those who wait are served in order. A future that is dropped before it is ready has put nothing in.
+    /// Waiting senders are served in order. A future that is dropped before it is ready has put nothing in.
     ///
     /// # Errors
     /// [`SendError::Closed`], never `Full`.
@@ -110,7 +110,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         }
     }
 
-    /// Puts an item in. If the outbox is full, drops the item and counts it. True if it went in.
+    /// Puts an item in. If the outbox is full, drops the item and counts it. Returns true if it went in.
     ///
     /// # Errors
     /// [`SendError::Closed`], never `Full`.
@@ -125,7 +125,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         }
     }
 
-    /// Puts an item in. If the outbox is full or its actor gone for good, tries another one, as
+    /// Puts an item in. If the outbox is full or its actor gone for good, tries another outbox, as
     /// [`try_send`](Self::try_send) does.
     ///
     /// # Errors
@@ -145,8 +145,8 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         }
     }
 
-    /// Asks the actor something, behind everything that was put into this outbox before. Waits for as long as the
-    /// actor takes. If it dies first, its successor is asked: so this is for questions that do no harm twice.
+    /// Asks the actor a question, behind everything that was put into this outbox before. Waits without a time limit.
+    /// If the actor dies first, its successor is asked, so the question should be idempotent.
     ///
     /// # Errors
     /// [`CallError`].
@@ -165,9 +165,9 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         Err(CallError::Closed)
     }
 
-    /// Closes this outbox and all its clones, then asks the actor something behind everything that they have accepted:
-    /// an answer means that all of it has been applied. If the actor dies first, its successor is asked, so whoever
-    /// restarts it has to go on doing so, and the caller has to notice if that is given up.
+    /// Closes this outbox and all its clones, then asks the actor a question behind everything that they have
+    /// accepted. An answer means that all of it has been applied. If the actor dies first, its successor is asked:
+    /// the supervisor must go on restarting it, and the caller has to notice if that is given up.
     ///
     /// # Errors
     /// [`CallError`]; `Closed` only of an actor that nobody restarts.
@@ -187,8 +187,8 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         Err(CallError::Closed)
     }
 
-    /// Asks one incarnation until it answers or has dropped the question too often. `None` if it has ended or was
-    /// replaced.
+    /// Asks one incarnation until it answers or has dropped the question too often. Returns `None` if it has ended or
+    /// was replaced.
     async fn ask<T: Send + 'static>(
         &self,
         incarnation: u64,
@@ -199,15 +199,15 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
             match self.ask_once(incarnation, actor, &question).await? {
                 Ok(CallResult::Success(answer)) => return Some(Ok(answer)),
                 Ok(CallResult::SenderError | CallResult::Timeout) => {}
-                // It takes no more messages: it is gone, or about to be.
+                // It takes no more messages: it has stopped, or is about to.
                 Err(_) => return None,
             }
         }
         Some(Err(CallError::Unanswered))
     }
 
-    /// Asks one incarnation once. `None` if it has ended or was replaced: a question that was sent just then may stay in
-    /// its mailbox, neither answered nor dropped, for as long as anybody refers to the actor.
+    /// Asks one incarnation once. Returns `None` if it has ended or was replaced: a question that was sent just then
+    /// may stay in its mailbox, neither answered nor dropped, for as long as a reference to the actor exists.
     async fn ask_once<T: Send + 'static>(
         &self,
         incarnation: u64,
@@ -222,8 +222,8 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         }
     }
 
-    /// Sends the contents of this outbox and of all its clones to a new incarnation of the actor, and what comes later,
-    /// too. After [`close`](Self::close), that is still what was put in before.
+    /// Sends the contents of this outbox and of all its clones to a new incarnation of the actor, and later items,
+    /// too. After [`close`](Self::close), items that were put in before are still sent.
     pub fn redirect(&self, actor: ActorRef<M>) {
         self.route.redirect(actor);
     }
@@ -234,13 +234,14 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Outbox<B, M> {
         self.route.close();
     }
 
-    /// Returns true if items are refused: the outbox was closed, or has noticed that its actor is gone for good.
+    /// Returns true if items are refused, because the outbox was closed or has noticed that its actor is gone for
+    /// good.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.lane.is_closed()
     }
 
-    /// Returns the actor's latest incarnation; `None` before the first. A message that is cast there directly may
+    /// Returns the actor's latest incarnation; `None` before the first. A message that is cast to it directly may
     /// overtake the contents of the outbox.
     #[must_use]
     pub fn actor(&self) -> Option<ActorRef<M>> {

@@ -1,4 +1,4 @@
-//! Where an actor is, through its restarts, and the lanes that lead to it.
+//! Address of an actor, through its restarts, and the lanes that lead to it.
 
 use std::collections::HashMap;
 use std::mem;
@@ -12,34 +12,33 @@ use crate::batch::Batch;
 use crate::lane::{Carrier, Lane, Parcel, PostError, Posted};
 use crate::sync::{Mutex, lock};
 
-/// Shared by all outboxes on one actor.
+/// Address and lanes, shared by all outboxes on one actor.
 ///
-/// *Invariant:* a lane's lock is never waited for with the route's lock held; the other way round is how parcels are
-/// sent.
+/// *Invariant:* a lane's lock is never waited for with the route's lock held. Parcels are sent the other way round.
 pub(crate) struct Route<B: Batch, M> {
     state: Mutex<State<B, M>>,
-    /// A dead actor is expected back.
+    /// True if a dead actor is expected back.
     supervised: bool,
-    /// Wakes those who wait for the actor's successor.
+    /// Wakes tasks that wait for the actor's successor.
     moved: Notify,
 }
 
 struct State<B: Batch, M> {
     /// Latest incarnation; none before the first.
     actor: Option<ActorRef<M>>,
-    /// Nothing more is taken, and no answer is to be expected from a successor.
+    /// True once no more items are taken, and no answer is to be expected from a successor.
     closed: bool,
-    /// Number of the latest incarnation: how many redirections there were.
+    /// Number of the latest incarnation, which is the number of redirections.
     incarnation: u64,
     lanes: HashMap<u64, Arc<Lane<B>>>,
     next_lane: u64,
-    /// The task that waits for the end of an actor that nobody restarts.
+    /// Task that waits for the end of an actor that nobody restarts.
     watch: Option<AbortHandle>,
 }
 
 impl<B: Batch, M: Message + From<Parcel<B>>> Route<B, M> {
-    /// A route to an actor that nobody restarts. It closes when the actor ends: a parcel that stays in the dead mailbox
-    /// would otherwise keep its lane open.
+    /// Creates a route to an actor that nobody restarts. It closes when the actor ends: a parcel that stays in the
+    /// dead mailbox would otherwise keep its lane open.
     pub(crate) fn fixed(actor: ActorRef<M>) -> Arc<Self> {
         let route = Self::new(Some(actor.clone()), false);
         let watching = Arc::downgrade(&route);
@@ -54,7 +53,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Route<B, M> {
         route
     }
 
-    /// A route to an actor that is still to be started, and will be restarted.
+    /// Creates a route to an actor that is still to be started, and will be restarted.
     pub(crate) fn supervised() -> Arc<Self> {
         Self::new(None, true)
     }
@@ -89,7 +88,8 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Route<B, M> {
             state.incarnation += 1;
             (predecessor, state.incarnation)
         };
-        // Not before the route is unlocked: parcels may go with the last reference to it, and they lock their lanes.
+        // Dropped only after the route is unlocked: parcels may go with the last reference to it, and they lock their
+        // lanes.
         drop(predecessor);
         self.forward(incarnation);
         self.moved.notify_waiters();
@@ -100,7 +100,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Route<B, M> {
         self.lanes().iter().for_each(|lane| lane.forward(incarnation));
     }
 
-    /// Closes all lanes, those to come included.
+    /// Closes all lanes, including future ones.
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
         self.lanes().iter().for_each(|lane| lane.close());
@@ -116,8 +116,8 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Route<B, M> {
         lock(&self.state).actor.clone()
     }
 
-    /// Waits for an incarnation of the actor other than this one, and returns it with its number. `None` if there will
-    /// be none, or the route is closed.
+    /// Waits for an incarnation of the actor other than this one, and returns it with its number. Returns `None` if
+    /// there will be none, or the route is closed.
     pub(crate) async fn incarnation_after(&self, last: Option<u64>) -> Option<(u64, ActorRef<M>)> {
         self.next_incarnation(last, false).await
     }
@@ -170,7 +170,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Carrier<B> for Route<B, M> {
         let Some(actor) = actor else {
             return Posted { outcome: unreachable(), deferred: Box::new(parcel) };
         };
-        // ractor drops a message of the wrong type or for a remote actor, and here a parcel must not be dropped.
+        // `ractor` drops a message of the wrong type or for a remote actor, and here a parcel must not be dropped.
         if actor.is_message_type_of::<M>() != Some(true) {
             return Posted { outcome: Err(PostError::Gone), deferred: Box::new((actor, parcel)) };
         }
@@ -193,7 +193,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Carrier<B> for Route<B, M> {
 }
 
 impl<B: Batch, M> Drop for Route<B, M> {
-    /// Nobody can redirect any more: lanes without a parcel in flight end here.
+    /// Ends lanes without a parcel in flight, because nobody can redirect any more.
     fn drop(&mut self) {
         let (actor, lanes) = {
             let mut state = lock(&self.state);

@@ -1,9 +1,10 @@
-//! The lock that the protocol runs on, and the model checker's in its place under `--cfg model`.
+//! The lock that the protocol runs on, replaced by the model checker's under `--cfg model`.
 //!
 //! It is mostly held for a few nanoseconds, or for one cast, and wanted by two: the sender and the actor. So it is a
-//! spin lock: unlocking is a plain store, where a lock that wakes waiters takes a second locked instruction, and this
-//! lock is most of what an operation costs. But it is also held while thousands of items are merged or put back, and its
-//! holder may be preempted. So a waiter spins briefly, then yields, and then sleeps, by itself, for ever longer.
+//! spin lock. Unlocking is a plain store, where a lock that wakes waiters takes a second locked instruction, and this
+//! lock is most of what an operation costs. But it is also held while thousands of items are merged or put back, and
+//! its holder may be preempted. So a waiter spins briefly, then yields, and then sleeps for ever longer intervals,
+//! without being woken.
 
 #[cfg(model)]
 pub(crate) use loom::sync::{Mutex, MutexGuard};
@@ -13,7 +14,7 @@ pub(crate) type Mutex<T> = spin::mutex::SpinMutex<T>;
 #[cfg(not(model))]
 pub(crate) type MutexGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T>;
 
-/// Locks, also after a panic elsewhere: what is behind our locks is whole between any two of its statements.
+/// Locks, even after a panic elsewhere. The data behind our locks is consistent between any two statements.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     #[cfg(model)]
@@ -43,7 +44,7 @@ mod contended {
                 return guard;
             }
             if backoff.is_completed() {
-                // Nobody unparks us: that is what keeps unlocking cheap.
+                // Nobody unparks this thread, which keeps unlocking cheap.
                 thread::park_timeout(sleep);
                 sleep = (2 * sleep).min(LONGEST_SLEEP);
             } else {

@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Writes down the numbers it gets; a negative one makes it panic.
+/// Actor that writes down the numbers it gets; a negative one makes it panic.
 struct Ledger {
-    /// How many numbers it may write down.
+    /// Permits to write numbers down.
     permits: Arc<Semaphore>,
     parcels: Arc<AtomicU64>,
 }

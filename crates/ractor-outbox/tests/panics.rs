@@ -8,7 +8,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
 use ractor_outbox::{Batch, Outbox, Parcel};
 
-/// Panics when a zero is put in, and when anything is put back.
+/// Batch that panics when a zero is put in, and when anything is put back.
 struct Fragile(Vec<u8>);
 
 impl Batch for Fragile {
@@ -59,13 +59,13 @@ impl Actor for Idler {
         IdlerMessage(parcel): IdlerMessage,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        // Puts back what it took.
+        // Puts back the items that it took.
         drop(parcel.open());
         Ok(())
     }
 }
 
-/// Runs a test that would hang on a lock on a thread of its own, and fails if it does.
+/// Runs a test on a thread of its own, and fails if it hangs, as a lock would make it.
 fn ends(test: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     thread::spawn(move || {

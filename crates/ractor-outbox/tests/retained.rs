@@ -1,7 +1,8 @@
 //! Messages that outlive their actor unseen: neither handled nor dropped.
 //!
-//! A tokio channel keeps a message whose send raced with the receiver's drop until its last sender is gone, and whoever
-//! waits for an answer holds such a sender. [`Hoarder`] makes the same thing happen every time, by putting messages aside.
+//! A tokio channel keeps a message whose send raced with the receiver's drop until its last sender is gone, and a
+//! caller that waits for an answer holds such a sender. [`Hoarder`] makes this happen every time, by putting messages
+//! aside.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -9,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{CallError, Fifo, Outbox, Parcel, SendError};
 
-/// Puts every message aside, where the test holds it.
+/// Actor that puts every message aside, where the test holds it.
 struct Hoarder(Arc<Mutex<Vec<HoarderMessage>>>);
 
-/// Answers questions.
+/// Actor that answers questions.
 struct Oracle;
 
 enum HoarderMessage {

@@ -14,36 +14,36 @@ use crate::spec::ChildSpec;
 use crate::start::{Starter, TakeOver};
 use crate::task::OwnedTask;
 
-/// How many events wait for a slow subscriber. One that is slower is told how many it has missed.
+/// Maximum number of events that wait for a slow subscriber. A slower one is told how many it has missed.
 const EVENTS: usize = 1_024;
 
 /// The actor around [`Children`]. It is the parent of its children in ractor's sense: if it is killed, so are they.
 ///
-/// It never waits for a start: an actor of its own does, beside the mailbox.
+/// It never waits for a start. A separate actor does, beside the mailbox.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     events: broadcast::Sender<Event>,
 }
 
-/// How a supervisor treats its children.
+/// Restart policy of a supervisor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Which children are restarted when one fails.
+    /// Choice of children to restart when one fails.
     pub strategy: Strategy,
-    /// When restarting is given up.
+    /// Limit beyond which restarting is given up.
     pub intensity: Intensity,
-    /// How long to wait between restarts.
+    /// Wait between restarts.
     pub backoff: Backoff,
 }
 
-/// A running supervisor.
+/// State of a running supervisor.
 #[derive(Debug)]
 pub struct SupervisorState {
     children: Children<ActorCell>,
     specs: HashMap<Arc<str>, Arc<ChildSpec>>,
-    /// Those who wait for the first start of a child.
+    /// Callers that wait for the first start of a child.
     callers: HashMap<Arc<str>, StartReply>,
-    /// The waits before restarts.
+    /// Pending waits before restarts.
     waits: Vec<(Ticket, OwnedTask)>,
     started: Instant,
 }
@@ -57,14 +57,14 @@ impl Default for Supervisor {
 }
 
 impl Supervisor {
-    /// What happens to the children from now on.
+    /// Returns the events of all children from now on.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
     fn tell(&self, child: &Arc<str>, kind: ChildEvent) {
-        // An error means that nobody has subscribed.
+        // An error means that there are no subscribers.
         let _ = self.events.send(Event { child: Arc::clone(child), kind });
     }
 
@@ -133,7 +133,7 @@ impl Supervisor {
         child: ActorCell,
         state: &mut SupervisorState,
     ) {
-        // A start that was cancelled is not a child's any more.
+        // A start that was cancelled does not belong to a child any more.
         let Some(id) = state.children.id_of(starter).cloned() else { return };
         let ticket = state.children.start_under_way(&id);
         match state.children.restarted(&id, child, state.started.elapsed()) {
@@ -149,14 +149,14 @@ impl Supervisor {
         if let Some(caller) = state.callers.remove(&id) {
             let _ = caller.send(Ok(()));
         }
-        // An error means that it has ended, and all that it has started with it.
+        // An error means that the starter has ended, and with it everything that it has started.
         let _ = starter.send_message(TakeOver);
         if let Some(ticket) = ticket {
             self.start_next(myself, ticket, state).await;
         }
     }
 
-    /// A starter has ended: of no interest, unless its child has not started.
+    /// Handles the end of a starter. It matters only if its child has not started.
     async fn starter_ended(
         &self,
         myself: &ActorRef<SupervisorMessage>,
@@ -178,7 +178,7 @@ impl Supervisor {
         state.forget_removed();
         self.carry_out(myself, &id, decision, state).await?;
         if let Some(ticket) = ticket {
-            // Those that were to be started after a new child do not depend on it.
+            // Children that were to be started after a new child do not depend on it.
             self.start_next(myself, ticket, state).await;
         }
         Ok(())
@@ -193,7 +193,7 @@ impl Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         let now = state.started.elapsed();
         let (id, decision) = state.children.ended(child, end.clone(), now, fastrand::f64());
-        // Not a child any more: stopped by us.
+        // Not a child any more: this supervisor has stopped it.
         let Some(id) = id else { return Ok(()) };
         match &end {
             ExitReason::Normal => debug!(child = %id, "child ended"),
@@ -236,7 +236,8 @@ impl Supervisor {
 }
 
 impl SupervisorState {
-    /// By message even without a wait: events of those just stopped come before it, and hold their leases.
+    /// Schedules a restart, as a message even without a wait. Events of children that were just stopped come before
+    /// it, and hold their leases.
     fn restart_after(&mut self, myself: &ActorRef<SupervisorMessage>, ticket: Ticket, after: Duration) {
         let myself = myself.clone();
         let wait = tokio::spawn(async move {
@@ -278,7 +279,7 @@ impl SupervisorState {
         }
     }
 
-    /// Forgets what belongs to a child that is none any more.
+    /// Forgets everything about a child that was removed.
     fn forget(&mut self, id: &Arc<str>) {
         self.specs.remove(id);
         if let Some(caller) = self.callers.remove(id) {
@@ -332,7 +333,7 @@ impl Actor for Supervisor {
         message: SupervisorMessage,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        // A reply that nobody waits for any more is not an error.
+        // The caller may have given up by now, so a failed reply is no error.
         match message {
             SupervisorMessage::StartChild(spec, caller) => {
                 self.start_child(&myself, spec, caller, state).await;

@@ -7,17 +7,17 @@ use std::time::Duration;
 use crate::restart::Window;
 use crate::{Backoff, Intensity, Restart, Strategy};
 
-/// What a supervisor knows of its children, and what it decides when one ends. Pure: `R` refers to a running child,
-/// times are since the supervisor's start, and randomness comes in as a number from 0 to 1.
+/// Children of a supervisor, and the decision when one ends. Pure: `R` refers to a running child, times are since the
+/// supervisor's start, and randomness comes in as a number from 0 to 1.
 #[derive(Debug)]
 pub struct Children<R> {
     strategy: Strategy,
     intensity: Intensity,
     backoff: Backoff,
-    /// By number, in order of start.
+    /// Children by number, in order of start.
     children: BTreeMap<u64, Child<R>>,
     by_id: HashMap<Arc<str>, u64>,
-    /// Those that run or are being started.
+    /// Numbers of children that run or are being started.
     by_ref: HashMap<R, u64>,
     next_child: u64,
     window: Window,
@@ -30,7 +30,7 @@ struct Child<R> {
     restart: Restart,
     state: State<R>,
     since: Duration,
-    /// It has not run yet: it is forgotten if it does not start.
+    /// True if it has not run yet. It is forgotten if it does not start.
     is_new: bool,
     restarts: u64,
     failures_in_a_row: u32,
@@ -40,7 +40,7 @@ struct Child<R> {
 #[derive(Debug)]
 enum State<R> {
     Running(R),
-    /// Waits for its turn among those with this ticket; an earlier ticket is void.
+    /// Waits for its turn among the children with this ticket; an earlier ticket is void.
     Waiting(Ticket),
     /// Is being started by this starter.
     Starting(Ticket, R),
@@ -48,7 +48,7 @@ enum State<R> {
 }
 
 impl<R> State<R> {
-    /// The actor that runs, or that starts it.
+    /// Returns the actor that runs, or the starter.
     const fn actor(&self) -> Option<&R> {
         match self {
             Self::Running(actor) | Self::Starting(_, actor) => Some(actor),
@@ -64,7 +64,7 @@ impl<R> State<R> {
     }
 }
 
-/// How a child has ended.
+/// Reason for the end of a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExitReason {
     /// It stopped, or was stopped, in order.
@@ -74,8 +74,8 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// How an actor has ended whose `ActorTerminated` event gives this reason. `Failed` is one that was killed or whose
-    /// task was cancelled, in the words that ractor 0.16.5 has for it.
+    /// Returns the reason for which an actor has ended, from the reason in its `ActorTerminated` event. `Failed` is
+    /// an actor that was killed or whose task was cancelled, in the words of ractor 0.16.5.
     #[must_use]
     pub fn of_terminated(reason: Option<String>) -> Self {
         match reason {
@@ -85,66 +85,66 @@ impl ExitReason {
     }
 }
 
-/// Stands for children that are to be started one after the other. It is void for those to which something else has
-/// happened since.
+/// Stands for children that are to be started one after the other. It becomes void for a child to which something
+/// else happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Unique, and greater than those before.
+    /// Serial number of the ticket, greater than those before.
     serial: u64,
-    /// The number of the first child.
+    /// Number of the first child.
     first: u64,
 }
 
-/// What is to be done now that a child has ended.
+/// Action to take after a child has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision<R> {
     /// It was not a child any more, or it need not be restarted.
     Nothing,
-    /// Stop these, in this order, then after a wait start those with the ticket.
+    /// Stop these in this order, then wait, then start the children with the ticket.
     Restart {
-        /// Children that run or are being started, by whom, the last started first. They are restarted as well, or
-        /// forgotten already.
+        /// Children that run, or starters of those that are being started, the last started first. They are restarted
+        /// as well, or forgotten already.
         stop: Vec<(Arc<str>, R)>,
-        /// For all that are to be started.
+        /// Ticket of all children that are to be started.
         ticket: Ticket,
-        /// The wait.
+        /// Wait before the start.
         after: Duration,
     },
     /// Too many restarts: stop all children and fail.
     GiveUp,
 }
 
-/// A child, for people to look at.
+/// Status of a child, for monitoring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChildStatus {
-    /// Its name.
+    /// Name of the child.
     pub id: Arc<str>,
-    /// What it is doing.
+    /// Current state.
     pub state: ChildState,
-    /// For how long.
+    /// Time in this state.
     pub since: Duration,
-    /// How often it has been started again, failed attempts included.
+    /// Number of restarts, failed attempts included.
     pub restarts: u64,
-    /// Why it failed last, if it ever did.
+    /// Reason of the last failure, if any.
     pub last_failure: Option<String>,
 }
 
-/// What a child is doing.
+/// State of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildState {
-    /// It is to be started for the first time: it waits for its turn, or its start is not over.
+    /// The first start waits for its turn, or is not over.
     Starting,
-    /// It runs.
+    /// The child runs.
     Running,
-    /// It is to be started again: it waits, or its start is not over.
+    /// A restart waits for its turn, or is not over.
     Restarting,
-    /// It has ended in order, and is not restarted.
+    /// The child has ended in order, and is not restarted.
     Finished,
 }
 
 impl<R: Clone + Eq + Hash> Children<R> {
-    /// No children yet.
+    /// Creates an empty set of children.
     #[must_use]
     pub fn new(strategy: Strategy, intensity: Intensity, backoff: Backoff) -> Self {
         Self {
@@ -166,26 +166,26 @@ impl<R: Clone + Eq + Hash> Children<R> {
         self.children.len()
     }
 
-    /// Returns true without children.
+    /// Returns true if there are no children.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
     }
 
-    /// Whether there is a child of this name.
+    /// Returns true if there is a child of this name.
     #[must_use]
     pub fn contains(&self, id: &str) -> bool {
         self.by_id.contains_key(id)
     }
 
-    /// A new child runs. It must not be there yet.
+    /// Adds a new child that runs already. It must not be there yet.
     pub fn add(&mut self, id: Arc<str>, restart: Restart, running: R, now: Duration) {
         let number = self.insert(id, restart, State::Finished, now);
         self.set_running(number, running, now);
     }
 
-    /// A new child is to be started. It must not be there yet. The ticket is due at once; without one, others have to
-    /// start first, and theirs is this child's as well.
+    /// Adds a new child that is to be started. It must not be there yet. Returns a ticket, which is due at once.
+    /// Returns `None` if others have to start first; their ticket is this child's as well.
     #[must_use]
     pub fn enqueue(&mut self, id: Arc<str>, restart: Restart, now: Duration) -> Option<Ticket> {
         let others = match self.strategy {
@@ -200,7 +200,8 @@ impl<R: Clone + Eq + Hash> Children<R> {
         others.is_none().then_some(ticket)
     }
 
-    /// The child that is to be started next with this ticket. None while one of them is being started.
+    /// Returns the child that is to be started next with this ticket. Returns `None` while one of its children is
+    /// being started.
     #[must_use]
     pub fn due(&self, ticket: Ticket) -> Option<&Arc<str>> {
         let last = match self.strategy {
@@ -212,7 +213,7 @@ impl<R: Clone + Eq + Hash> Children<R> {
         matches!(first.state, State::Waiting(_)).then_some(&first.id)
     }
 
-    /// A child that was due is being started by `starter`.
+    /// Records that a child that was due is being started by `starter`.
     pub fn starting(&mut self, id: &str, starter: R) {
         let Some((number, child)) = self.get_mut(id) else { return };
         if let State::Waiting(ticket) = child.state {
@@ -221,13 +222,13 @@ impl<R: Clone + Eq + Hash> Children<R> {
         }
     }
 
-    /// The child that runs as this actor, or is being started by it.
+    /// Returns the child that runs as this actor, or is being started by it.
     #[must_use]
     pub fn id_of(&self, actor: &R) -> Option<&Arc<str>> {
         Some(&self.children.get(self.by_ref.get(actor)?)?.id)
     }
 
-    /// The ticket with which this child is being started, if it is.
+    /// Returns the ticket with which this child is being started, if it is.
     #[must_use]
     pub fn start_under_way(&self, id: &str) -> Option<Ticket> {
         match self.children.get(self.by_id.get(id)?)?.state {
@@ -236,7 +237,8 @@ impl<R: Clone + Eq + Hash> Children<R> {
         }
     }
 
-    /// Forgets a child, and returns it if it runs, or its starter if it is being started. False if there is none.
+    /// Forgets a child. Returns true if there was one, and its actor if it runs, or its starter if it is being
+    /// started.
     pub fn remove(&mut self, id: &str) -> (bool, Option<R>) {
         let child = self.by_id.remove(id).and_then(|number| self.children.remove(&number));
         let actor = child.as_ref().and_then(|child| child.state.actor()).cloned();
@@ -246,7 +248,7 @@ impl<R: Clone + Eq + Hash> Children<R> {
         (child.is_some(), actor)
     }
 
-    /// A running child has ended: its name, and what is to be done.
+    /// Records that a running child has ended. Returns its name and the action to take.
     pub fn ended(
         &mut self,
         running: &R,
@@ -275,7 +277,7 @@ impl<R: Clone + Eq + Hash> Children<R> {
         (Some(id), decision)
     }
 
-    /// A child that was due has started: how often it has been restarted, 0 if that was its first start.
+    /// Records that a child that was due has started. Returns its number of restarts, 0 after its first start.
     pub fn restarted(&mut self, id: &str, running: R, now: Duration) -> u64 {
         let Some((number, child)) = self.get_mut(id) else { return 0 };
         child.restarts += u64::from(!child.is_new);
@@ -284,7 +286,7 @@ impl<R: Clone + Eq + Hash> Children<R> {
         restarts
     }
 
-    /// A child that was due has not started. If it is new, it is forgotten.
+    /// Records that a child that was due has not started. A new child is forgotten.
     pub fn not_restarted(&mut self, id: &str, reason: String, now: Duration, random: f64) -> Decision<R> {
         let Some((number, child)) = self.get_mut(id) else { return Decision::Nothing };
         if child.is_new {
@@ -295,19 +297,19 @@ impl<R: Clone + Eq + Hash> Children<R> {
         self.restart_from(number, ExitReason::Failed(reason), now, random)
     }
 
-    /// A child that was to end has not, for this reason.
+    /// Records the reason why a child did not end when it was stopped.
     pub fn stuck(&mut self, id: &str, reason: String) {
         if let Some((_, child)) = self.get_mut(id) {
             child.last_failure = Some(reason);
         }
     }
 
-    /// The children that run, or the starters of those that are being started, the last started first.
+    /// Returns the children that run, and the starters of those that are being started, the last started first.
     pub fn running_in_reverse(&self) -> impl Iterator<Item = (&Arc<str>, &R)> {
         self.children.values().rev().filter_map(|child| child.state.actor().map(|actor| (&child.id, actor)))
     }
 
-    /// All children, in order of start.
+    /// Returns the status of all children, in order of start.
     pub fn status(&self, now: Duration) -> impl Iterator<Item = ChildStatus> {
         self.children.values().map(move |child| ChildStatus {
             id: Arc::clone(&child.id),
@@ -343,7 +345,7 @@ impl<R: Clone + Eq + Hash> Children<R> {
         Decision::Restart { stop, ticket, after }
     }
 
-    /// Restarts those that were started after this child, but for what is finished or temporary. Returns those that
+    /// Restarts the children that were started after this one, except finished and temporary ones. Returns those that
     /// are to be stopped.
     fn restart_after(&mut self, number: u64, ticket: Ticket, now: Duration) -> Vec<(Arc<str>, R)> {
         let after: Vec<_> = self.children.range(number + 1..).map(|(&number, _)| number).rev().collect();

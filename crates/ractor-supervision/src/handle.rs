@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 use crate::{ChildSpec, ChildStatus, Event, Options, Supervisor, SupervisorMessage};
 
-/// What callers hold of a supervisor. Clones speak to the same supervisor.
+/// Handle on a supervisor. Clones speak to the same supervisor.
 ///
 /// Dropping handles does not stop the supervisor: [`shutdown`](Self::shutdown) does.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct SupervisorHandle {
     supervisor: Supervisor,
 }
 
-/// Why a supervisor could not do what was asked of it.
+/// Error of a [`SupervisorHandle`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SupervisorError {
@@ -27,9 +27,9 @@ pub enum SupervisorError {
     /// The child did not start, or its name is taken. It is not among the children.
     #[error("child {id} did not start")]
     StartChild {
-        /// Its name.
+        /// Name of the child.
         id: Arc<str>,
-        /// What it says.
+        /// Error of the start.
         #[source]
         source: ActorProcessingErr,
     },
@@ -50,7 +50,8 @@ impl SupervisorHandle {
         Ok(Self { actor, supervisor })
     }
 
-    /// The same under a supervisor of its own, for which giving up is a failure like any other.
+    /// Starts a supervisor and its first children under another supervisor, for which giving up is a failure like any
+    /// other.
     ///
     /// # Errors
     /// [`SupervisorError::Start`] if a child does not start; those before it are stopped again.
@@ -75,7 +76,7 @@ impl SupervisorHandle {
         started.map_err(|source| SupervisorError::StartChild { id, source })
     }
 
-    /// Stops a child in order and forgets it. False if there is none of this name.
+    /// Stops a child in order and forgets it. Returns false if there is none of this name.
     ///
     /// # Errors
     /// [`SupervisorError::Stopped`].
@@ -84,7 +85,7 @@ impl SupervisorHandle {
         self.call(|reply| SupervisorMessage::RemoveChild(id, reply)).await
     }
 
-    /// All children, in order of start.
+    /// Returns the status of all children, in order of start.
     ///
     /// # Errors
     /// [`SupervisorError::Stopped`].
@@ -92,21 +93,22 @@ impl SupervisorHandle {
         self.call(SupervisorMessage::GetChildren).await
     }
 
-    /// What happens to the children from now on. A subscriber that falls far behind is told how much it has missed.
+    /// Returns the events of all children from now on. A subscriber that falls far behind is told how many it has
+    /// missed.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.supervisor.subscribe()
     }
 
-    /// Stops all children, the last started first, then the supervisor, and waits until all are gone.
+    /// Stops all children, the last started first, then the supervisor, and waits until all have stopped.
     pub async fn shutdown(&self) {
         self.actor.stop(None);
         let _ = self.actor.wait(None).await;
     }
 
-    /// Closes a child's outboxes and asks the child something behind everything that they have accepted: an answer means
-    /// that all of it has been applied, by restarted incarnations too. `None` if there is no answer before the deadline,
-    /// or before the supervisor has stopped or given up.
+    /// Closes a child's outboxes and asks the child a question behind everything that they have accepted. An answer
+    /// means that all of it has been applied, by restarted incarnations too. Returns `None` if there is no answer
+    /// before the deadline, or before the supervisor has stopped or given up.
     pub async fn drain<B: Batch, M: Message + From<Parcel<B>>, T: Send + 'static>(
         &self,
         outbox: &Outbox<B, M>,
@@ -120,7 +122,7 @@ impl SupervisorHandle {
         }
     }
 
-    /// The actor itself, to link or monitor.
+    /// Returns the actor itself, to link or monitor.
     #[must_use]
     pub const fn actor(&self) -> &ActorRef<SupervisorMessage> {
         &self.actor

@@ -9,29 +9,29 @@ use tracing::warn;
 /// Time after which a wait for a lease is logged.
 const WARN_AFTER: Duration = Duration::from_secs(1);
 
-/// Place of a value while no actor holds it. Clones are the same slot.
+/// Slot for a value while no actor holds it. Clones are the same slot.
 #[derive(Debug)]
 pub struct StateSlot<T>(Arc<Shared<T>>);
 
 #[derive(Debug)]
 struct Shared<T> {
-    /// Locked only for as long as the value moves in or out.
+    /// Value of the slot. Locked only while it is moved in or out.
     value: Mutex<Option<T>>,
     back: Notify,
 }
 
 impl<T> StateSlot<T> {
-    /// Creates a slot with the value in it.
+    /// Creates a slot with this value.
     pub fn new(value: T) -> Self {
         Self(Arc::new(Shared { value: Mutex::new(Some(value)), back: Notify::new() }))
     }
 
-    /// Takes the value; waits until it is returned if somebody else has it.
+    /// Takes the value, and waits until it is returned if it is leased already.
     ///
-    /// An actor that was stopped or killed leaves its state inside the supervision event that tells of its end: drop
-    /// that event before you wait here.
+    /// An actor that was stopped or killed leaves its state in the supervision event of its end. Drop that event
+    /// before waiting here.
     ///
-    /// One that is still held after a second is worth a warning, for it may have been leaked.
+    /// A value that is still leased after a second causes a warning, because the lease may have been leaked.
     pub async fn lease(&self) -> Lease<T> {
         let lease = async {
             loop {
@@ -52,7 +52,7 @@ impl<T> StateSlot<T> {
         }
     }
 
-    /// Takes the value, if nobody else has it.
+    /// Takes the value, unless it is leased already.
     #[must_use]
     pub fn try_lease(&self) -> Option<Lease<T>> {
         let value = self.0.value.lock().unwrap_or_else(PoisonError::into_inner).take()?;
@@ -66,16 +66,16 @@ impl<T> Clone for StateSlot<T> {
     }
 }
 
-/// Exclusive use of a value, which returns to its [`StateSlot`] when this is dropped, also while a panic unwinds.
+/// Exclusive use of a value. The value returns to its [`StateSlot`] when this is dropped, also while a panic unwinds.
 #[derive(Debug)]
 pub struct Lease<T> {
-    /// There until this is dropped.
+    /// `Some` until this is dropped.
     value: Option<T>,
     slot: Arc<Shared<T>>,
 }
 
 impl<T> From<T> for Lease<T> {
-    /// Creates a lease without a slot to return to: the value is dropped with it.
+    /// Creates a lease without a slot: the value is dropped with it.
     fn from(value: T) -> Self {
         Self { value: Some(value), slot: Arc::new(Shared { value: Mutex::new(None), back: Notify::new() }) }
     }

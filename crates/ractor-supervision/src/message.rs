@@ -6,54 +6,54 @@ use ractor::{ActorCell, ActorProcessingErr, Message, RpcReplyPort};
 use crate::children::{ChildStatus, ExitReason, Ticket};
 use crate::spec::ChildSpec;
 
-/// Something that has happened to a child.
+/// Event of a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The child.
+    /// Name of the child.
     pub child: Arc<str>,
-    /// What has happened.
+    /// Kind of the event.
     pub kind: ChildEvent,
 }
 
-/// What can happen to a child.
+/// Kind of an [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChildEvent {
-    /// It was started for the first time.
+    /// The child was started for the first time.
     Started,
-    /// It has ended, and not because the supervisor stopped it.
+    /// The child has ended, and not because the supervisor stopped it.
     Ended(ExitReason),
-    /// It did not start again.
+    /// The child did not start again.
     NotRestarted {
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
-    /// It was started again, so often by now.
+    /// The child was started again.
     Restarted {
-        /// Failed attempts included.
+        /// Number of restarts, failed attempts included.
         restarts: u64,
     },
-    /// The supervisor has given up over it.
+    /// The supervisor has given up because of the child.
     GivenUp,
 }
 
-/// What a supervisor understands.
+/// Message to a supervisor.
 pub enum SupervisorMessage {
     /// Starts a child, after the others.
     StartChild(ChildSpec, RpcReplyPort<Result<(), ActorProcessingErr>>),
-    /// Stops a child in order and forgets it; false if there is none of this name.
+    /// Stops a child in order and forgets it. Replies false if there is none of this name.
     RemoveChild(Arc<str>, RpcReplyPort<bool>),
     /// Asks for all children, in order of start.
     GetChildren(RpcReplyPort<Vec<ChildStatus>>),
-    /// A wait is over; from the supervisor itself.
+    /// A wait is over. Sent by the supervisor itself.
     Restart(Ticket),
-    /// A child has started, and is still linked to its starter; from the starter.
+    /// A child has started, and is still linked to its starter. Sent by the starter.
     Started {
         /// Parent of the child until now.
         starter: ActorCell,
-        /// The child.
+        /// Actor of the child.
         child: ActorCell,
     },
-    /// A child has ended while it was linked to its starter; from the starter.
+    /// A child has ended while it was linked to its starter. Sent by the starter.
     Ended(ActorCell, ExitReason),
 }
 

@@ -1,34 +1,35 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Which children are restarted when one fails.
+/// Choice of children to restart when one fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// The one that failed.
+    /// Only the child that failed.
     #[default]
     OneForOne,
-    /// The one that failed and all that were started after it, which are stopped first.
+    /// The child that failed and all that were started after it, which are stopped first.
     RestForOne,
 }
 
-/// When a child is restarted.
+/// Condition for restarting a child.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
     /// Whenever it ends.
     #[default]
     Permanent,
-    /// When it fails: by a panic, an error or a kill.
+    /// Only when it fails: by a panic, an error or a kill.
     Transient,
     /// Never: when it ends, it is forgotten.
     Temporary,
 }
 
-/// How many restarts a supervisor takes for bad luck. With more, something is wrong that restarting does not mend.
+/// Maximum rate of restarts that a supervisor tolerates. At a higher rate, something is wrong that restarting does
+/// not mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intensity {
-    /// The most restarts, of all children together.
+    /// Maximum number of restarts, of all children together.
     pub restarts: usize,
-    /// Within so much time.
+    /// Time span in which they are counted.
     pub within: Duration,
 }
 
@@ -39,16 +40,16 @@ impl Default for Intensity {
     }
 }
 
-/// How long a child that fails again and again waits for its next start.
+/// Wait of a child that fails repeatedly before its next start.
 ///
-/// The first failure costs no wait. From the second in a row on, the wait begins at `first` and doubles up to `max`; a
-/// random half of it is left off, so that children that failed together do not return together. A row ends when the
+/// The first failure costs no wait. From the second in a row on, the wait begins at `first` and doubles up to `max`.
+/// A random half of it is left off, so that children that failed together do not return together. A row ends when the
 /// child has run for as long as [`Intensity::within`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The longest wait after the second failure in a row.
+    /// Maximum wait after the second failure in a row.
     pub first: Duration,
-    /// The longest wait of all.
+    /// Maximum wait of all.
     pub max: Duration,
 }
 
@@ -60,7 +61,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after so many failures in a row, with a random number from 0 to 1.
+    /// Returns the wait after `failures` failures in a row, with a random number from 0 to 1.
     ///
     /// ```
     /// # use {ractor_supervision::Backoff, std::time::Duration};
@@ -77,12 +78,12 @@ impl Backoff {
     }
 }
 
-/// The restarts of the recent past.
+/// Times of recent restarts.
 #[derive(Debug, Default)]
 pub(crate) struct Window(VecDeque<Duration>);
 
 impl Window {
-    /// One more restart: whether that is still within the intensity.
+    /// Counts one more restart. Returns true if that is still within the intensity.
     pub(crate) fn allows(&mut self, intensity: Intensity, now: Duration) -> bool {
         while self.0.front().is_some_and(|&then| now.saturating_sub(then) >= intensity.within) {
             self.0.pop_front();

@@ -11,7 +11,7 @@ use crate::Restart;
 
 type Starting = Pin<Box<dyn Future<Output = Result<ActorCell, ActorProcessingErr>> + Send>>;
 
-/// How to start a child, and what to do when it ends.
+/// Specification of a child: its start, and the actions when it ends.
 pub struct ChildSpec {
     pub(crate) id: Arc<str>,
     pub(crate) restart: Restart,
@@ -22,12 +22,12 @@ pub struct ChildSpec {
 }
 
 impl ChildSpec {
-    /// A permanent child with a unique name. `start` gets the actor that is to be the parent, and returns the new actor,
-    /// which it has spawned linked to that parent. It is called again for each restart, so this is also the place to
-    /// redirect whatever should follow the child to its new incarnation.
+    /// Creates a permanent child with a unique name. `start` gets the actor that is to be the parent, and returns the
+    /// new actor, which it has spawned linked to that parent. It is called again for each restart, so it is also the
+    /// place to redirect outboxes to the new incarnation.
     ///
     /// The parent is the supervisor, or an actor that stands in for it until the start is over. If the start fails or
-    /// is cancelled, all that is linked to the parent by then is stopped.
+    /// is cancelled, all actors that are linked to the parent by then are stopped.
     pub fn new<F, Fut>(id: impl Into<Arc<str>>, start: F) -> Self
     where
         F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
@@ -43,32 +43,35 @@ impl ChildSpec {
         }
     }
 
-    /// When to restart it (default: always).
+    /// Sets when to restart it (default: always).
     #[must_use]
     pub const fn restart(mut self, restart: Restart) -> Self {
         self.restart = restart;
         self
     }
 
-    /// Sets the time that one start may take before it counts as failed (default: 30 seconds). Only what is started after it
-    /// waits meanwhile: with [`RestForOne`](crate::Strategy::RestForOne), and when a supervisor starts.
+    /// Sets the maximum duration of one start, after which it counts as failed (default: 30 seconds). Meanwhile, only
+    /// children that are started after it wait: with [`RestForOne`](crate::Strategy::RestForOne), and when a
+    /// supervisor starts.
     #[must_use]
     pub const fn start_deadline(mut self, deadline: Duration) -> Self {
         self.start_deadline = deadline;
         self
     }
 
-    /// Sets the time that it has to finish its mailbox before it is killed (default: 5 seconds). If it does not end for
-    /// as long again, because it blocks its thread, it is given up on: its state is not returned before it ends.
+    /// Sets the time that it has to finish its mailbox before it is killed (default: 5 seconds). If it blocks its
+    /// thread and does not end for as long again, the supervisor stops waiting for it. Its state is not returned
+    /// before it ends.
     #[must_use]
     pub const fn stop_deadline(mut self, deadline: Duration) -> Self {
         self.stop_deadline = deadline;
         self
     }
 
-    /// Runs `retire` once the child will not be started again: before it is stopped for good, because it is removed or the
-    /// supervisor shuts down or gives up, or when it has ended and is temporary (default: nothing). At a shutdown all
-    /// children are told before the first is stopped. This is the place to refuse what nobody would handle.
+    /// Sets a function to run once the child will not be started again (default: nothing). It runs before the child
+    /// is stopped for good, because it is removed or the supervisor shuts down or gives up, and when a temporary
+    /// child has ended. At a shutdown it runs for all children before the first is stopped. It is the place to refuse
+    /// messages that nobody would handle.
     ///
     /// It may be called more than once.
     #[must_use]
@@ -82,7 +85,7 @@ impl ChildSpec {
     }
 
     pub(crate) async fn start(&self, parent: ActorCell) -> Result<ActorCell, ActorProcessingErr> {
-        // By name, for what is logged on the way.
+        // Logs on the way carry the child's name.
         let start = (self.start)(parent).instrument(error_span!("start", child = %self.id));
         match timeout(self.start_deadline, start).await {
             Ok(started) => started,
@@ -90,7 +93,8 @@ impl ChildSpec {
         }
     }
 
-    /// Lets it finish its mailbox until the deadline, then kills it. Returns when it is gone, or is given up on.
+    /// Lets it finish its mailbox until the deadline, then kills it. Returns when it has ended, or does not end in
+    /// time.
     pub(crate) async fn stop(&self, child: &ActorCell) -> Result<(), Stuck> {
         // An error means that it has stopped or is about to.
         let _ = child.drain();
@@ -101,7 +105,7 @@ impl ChildSpec {
         self.kill(child).await
     }
 
-    /// The same for a start: its actors may finish what has been sent to them.
+    /// Cancels a start in the same way: its actors may finish the messages they have been sent.
     pub(crate) async fn cancel(&self, starter: &ActorCell) -> Result<(), Stuck> {
         let mut stopped = Ok(());
         for child in starter.get_children() {
@@ -119,7 +123,7 @@ impl ChildSpec {
     }
 }
 
-/// A child does not end, whatever is done.
+/// Error of a child that does not end, whatever is done.
 #[derive(Debug, thiserror::Error)]
 #[error("it did not end within {0:?} of being killed")]
 pub(crate) struct Stuck(Duration);

@@ -8,16 +8,16 @@ use crate::children::ExitReason;
 use crate::message::SupervisorMessage;
 use crate::spec::ChildSpec;
 
-/// Starts one child beside the supervisor's mailbox, and is its parent until the supervisor has heard of it. However
-/// this ends before, all that it has started ends with it: that is what ractor does with an actor's children.
+/// Starts one child beside the supervisor's mailbox, and is its parent until the supervisor takes it over. If this
+/// actor ends before, everything that it has started ends with it, as ractor does with an actor's children.
 ///
-/// A start that succeeds is told by [`SupervisorMessage::Started`], one that does not by the end of this actor.
+/// A start that succeeds is reported by [`SupervisorMessage::Started`], a failed one by the end of this actor.
 pub(crate) struct Starter {
     supervisor: ActorRef<SupervisorMessage>,
     spec: Arc<ChildSpec>,
 }
 
-/// The supervisor knows of the child, and takes it over.
+/// Hands the child over to the supervisor, which knows of it by now.
 pub(crate) struct TakeOver;
 
 impl Message for TakeOver {}
@@ -49,13 +49,14 @@ impl Actor for Starter {
 
     async fn post_start(&self, myself: ActorRef<TakeOver>, (): &mut ()) -> Result<(), ActorProcessingErr> {
         let child = self.spec.start(myself.get_cell()).await?;
-        // An error means that the supervisor stops: it stops this child, too.
+        // An error means that the supervisor stops, and with it this child.
         let _ = self.supervisor.cast(SupervisorMessage::Started { starter: myself.get_cell(), child });
         Ok(())
     }
 
-    /// The end of an actor that is just being handed over may still be told to this one, and one that is about to end
-    /// cannot be handed over. So this sees them gone; what they told is in the mailbox by then, before the drain.
+    /// The end of an actor that is just being handed over may still be reported to this actor, and one that is about
+    /// to end cannot be handed over. So this waits for their end. Their events are in the mailbox by then, before the
+    /// drain.
     async fn handle(
         &self,
         myself: ActorRef<TakeOver>,

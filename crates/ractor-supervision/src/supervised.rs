@@ -13,8 +13,8 @@ type OnStart<M> = Arc<dyn Fn(ActorRef<M>) -> Started + Send + Sync>;
 /// Actor that keeps its state and its senders' outboxes through restarts.
 ///
 /// The actor gets a [`Lease`] of its state as its argument. However an incarnation ends, the state returns to a
-/// [`StateSlot`]; the next incarnation leases it from there, and all outboxes follow. They close when the child is
-/// retired: when it is removed, or its supervisor has shut down, given up or died.
+/// [`StateSlot`]. The next incarnation leases it from there, and all outboxes are redirected. They close when the
+/// child is retired: when it is removed, or its supervisor has shut down, given up or died.
 ///
 /// ```
 /// use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
@@ -99,8 +99,8 @@ where
     S: Send + 'static,
     B: Batch,
 {
-    /// Creates a permanent child with a unique name. `actor` makes the actor of each incarnation, the first one starts
-    /// with `state`, and `empty` is the outboxes' first batch.
+    /// Creates a permanent child with a unique name. `actor` creates the actor of each incarnation, the first one
+    /// starts with `state`, and `empty` is the outboxes' first batch.
     #[must_use]
     pub fn new(
         id: impl Into<Arc<str>>,
@@ -125,8 +125,8 @@ where
         self
     }
 
-    /// Runs `on_start` for each incarnation once it has started, before it gets the contents of the outboxes (default:
-    /// nothing). If this fails, the start has failed.
+    /// Sets a function to run for each incarnation once it has started, before it gets the contents of the outboxes
+    /// (default: nothing). If it fails, the start has failed.
     #[must_use]
     pub fn on_start<F, Fut>(mut self, on_start: F) -> Self
     where
@@ -175,7 +175,7 @@ where
     }
 }
 
-/// Closes the outboxes of a child whose supervisor died and so has retired nobody.
+/// Closes the outboxes of a child whose supervisor died and could not retire it.
 struct CloseOnDrop<B: Batch, M: ractor::Message + From<Parcel<B>>>(Outbox<B, M>);
 
 impl<B: Batch, M: ractor::Message + From<Parcel<B>>> Drop for CloseOnDrop<B, M> {

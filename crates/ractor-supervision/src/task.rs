@@ -1,6 +1,7 @@
 use tokio::task::JoinHandle;
 
-/// A task that ends with its owner, however that ends: keep a timer, or work beside the mailbox, in an actor's state.
+/// Task that ends with its owner, however the owner ends. Keep a timer, or work beside the mailbox, in an actor's
+/// state.
 #[derive(Debug)]
 pub struct OwnedTask(JoinHandle<()>);
 

@@ -1,7 +1,7 @@
 //! A thousand crashes under load, and a bounded queue into the actor that crashes: each message arrives exactly once
-//! and in order, and each question is answered. Crashes come at any point of a batch, between two of its messages and while
-//! one is awaited; senders drop their outboxes meanwhile. The seed of the crashes is printed; `FAULT_SEED` draws the same
-//! again.
+//! and in order, and each question is answered. Crashes come at any point of a batch, between two of its messages and
+//! while one is awaited; senders drop their outboxes meanwhile. The seed of the crashes is printed; `FAULT_SEED`
+//! draws the same again.
 
 #![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
 
@@ -18,12 +18,12 @@ use ractor_outbox::{Fifo, Outbox, Parcel};
 use ractor_supervision::{Backoff, Intensity, Lease, Options, SupervisedActor, SupervisorHandle};
 use tokio::time::timeout;
 
-/// Far more than an answer takes.
+/// Deadline of an answer, far more than any takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 const CRASHES: u64 = 1_000;
 const PRODUCERS: usize = 4;
 const ASKERS: usize = 2;
-/// A producer whose messages come in any order.
+/// Producer whose messages come in any order.
 const SCATTERER: usize = PRODUCERS;
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
 
@@ -42,16 +42,16 @@ impl From<Parcel<Fifo<Numbered>>> for Delivery {
     }
 }
 
-/// What has arrived: the next number expected of each producer, and every message that was not it.
+/// Messages that have arrived: the next number expected of each producer, and every message with another number.
 #[derive(Debug, Default)]
 struct Arrived {
     next: [u64; PRODUCERS],
     wrong: Vec<Numbered>,
-    /// How often each of the scattered messages has arrived.
+    /// Number of arrivals of each scattered message.
     scattered: HashMap<u64, u32>,
 }
 
-/// Takes messages in, and crashes in the middle of a batch when its fuse has burnt down.
+/// Actor that takes messages, and crashes in the middle of a batch when its fuse has burnt down.
 #[derive(Clone)]
 struct Receiver {
     fuse: Arc<AtomicU64>,
@@ -122,14 +122,14 @@ async fn scatter(outbox: Outbox<Fifo<Numbered>, Delivery>, calm: Arc<AtomicBool>
         outbox.clone().try_send((SCATTERER, number)).expect("it is empty and will be delivered");
         number += 1;
         if number % 64 == 0 {
-            // Each outbox is empty, so nothing else bounds how many are on their way.
+            // Each outbox is empty, so nothing else bounds the number of messages in flight.
             outbox.call(Delivery::Ask).await.expect("it is restarted");
         }
     }
     number
 }
 
-/// Asks until the crashes are over; returns the number of answers.
+/// Asks until the crashes are over. Returns the number of answers.
 async fn ask(outbox: Outbox<Fifo<Numbered>, Delivery>, calm: Arc<AtomicBool>) -> u64 {
     let mut answers = 0;
     while !calm.load(Ordering::Relaxed) {

@@ -12,7 +12,7 @@ fn log(log: &Log, line: String) {
     log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
 }
 
-/// Writes down that it has stopped.
+/// Actor that writes down that it has stopped.
 struct Stopping(&'static str, Log);
 
 struct Nothing;
@@ -52,7 +52,7 @@ fn sorted(lines: &[String]) -> Vec<&str> {
     sorted
 }
 
-/// The log of two children whose supervisor ends like this.
+/// Returns the log of two children whose supervisor ends like this.
 async fn end(options: Options, end: impl AsyncFnOnce(&SupervisorHandle)) -> Vec<String> {
     let lines = Log::default();
     let children = vec![child("a", &lines), child("b", &lines)];

@@ -1,4 +1,5 @@
-//! A supervised actor: its state and its senders' outboxes survive it, and the outboxes close when it is over.
+//! A supervised actor: its state and its senders' outboxes survive crashes, and the outboxes close when it is
+//! retired.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -78,7 +79,7 @@ async fn it_goes_on_from_its_initial_state_through_restarts() {
     assert_eq!(slot.try_lease().as_deref(), Some(&42));
 }
 
-/// Senders and askers are told that it is over.
+/// Checks that senders and askers are told that the outbox is closed.
 async fn is_closed(outbox: &Outbox<Fifo<u64>, Sum>) {
     assert_eq!(outbox.call(Sum::Get).await, Err(CallError::Closed));
     assert!(outbox.try_send(1).is_err());

@@ -17,12 +17,12 @@ const SHARDS: NonZeroUsize = NonZeroUsize::new(4).expect("it is not zero");
 const SHARD_ENTRIES: NonZeroUsize = NonZeroUsize::new(2_500).expect("it is not zero");
 const ENTRIES: u64 = 10_000;
 const TTL: Duration = Duration::from_secs(60);
-/// Clients and keys: more keys than there is room for, and fewer; and a client that is alone.
+/// Numbers of clients and keys: more keys than there is room for, fewer, and a single client.
 const SCENES: [(u64, u32); 3] = [(16, 100_000), (16, 5_000), (1, 5_000)];
 const LOOKUPS: usize = 50_000;
 const ROUNDS: u64 = 5;
 
-/// A cache to measure.
+/// Cache to measure.
 trait Subject: Clone + Send + 'static {
     fn get(&self, key: &Key) -> impl Future<Output = Option<Value>> + Send;
     fn insert(&self, key: &Key, value: Value) -> impl Future<Output = ()> + Send;
@@ -54,7 +54,7 @@ fn moka(policy: EvictionPolicy) -> Moka {
     Moka::builder().max_capacity(ENTRIES).time_to_live(TTL).eviction_policy(policy).build()
 }
 
-/// Lookups per second and hits per hundred of all clients together, by what the clients see.
+/// Returns lookups per second and hits per hundred of all clients together, as the clients count them.
 async fn measure(cache: impl Subject, (clients, keys): (u64, u32), round: u64) -> (f64, f64) {
     let lookups: Vec<Vec<Key>> = (0..clients).map(|n| draw(keys, round * clients + n)).collect();
     let started = Instant::now();
@@ -64,7 +64,7 @@ async fn measure(cache: impl Subject, (clients, keys): (u64, u32), round: u64) -
     (lookups / started.elapsed().as_secs_f64(), 100.0 * f64::from(hits) / lookups)
 }
 
-/// The nth key comes with a probability that is proportional to 1/n, much like Zipf's law.
+/// Draws keys: the nth key has a probability proportional to 1/n, much like Zipf's law.
 fn draw(keys: u32, seed: u64) -> Vec<Key> {
     let mut random = Rng::with_seed(seed);
     let key = |_| format!("key {:.0}", f64::from(keys).powf(random.f64())).into();
@@ -79,7 +79,7 @@ async fn client(cache: impl Subject, keys: Vec<Key>) -> u32 {
         } else {
             cache.insert(&key, Value::clone(&value)).await;
         }
-        // Lets others run, as whoever waits for a network does.
+        // Lets other tasks run, as a wait for a network would.
         tokio::task::consume_budget().await;
     }
     hits

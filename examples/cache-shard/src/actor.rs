@@ -7,7 +7,7 @@ use crate::shard::{Entry, Key, Shard, Stats, Value};
 
 pub(crate) type Insertions = Fifo<(Key, Entry)>;
 
-/// The actor around a [`Shard`]. The shard is on lease: when the actor crashes, its successor goes on with it.
+/// The actor around a [`Shard`], which it leases: when the actor crashes, its successor continues with the shard.
 pub(crate) struct ShardActor;
 
 #[derive(Debug, derive_more::From)]
@@ -41,7 +41,7 @@ impl Actor for ShardActor {
         shard: &mut Lease<Shard>,
     ) -> Result<(), ActorProcessingErr> {
         let now = Instant::now();
-        // A reply that nobody waits for any more is not an error.
+        // The caller may have given up by now, so a failed reply is no error.
         match message {
             ShardMessage::Insert(parcel) => {
                 let Some(mut insertions) = parcel.open() else { return Ok(()) };

@@ -10,19 +10,19 @@ use crate::actor::{Insertions, ShardActor, ShardMessage};
 use crate::shard::Shard;
 use crate::{Key, Stats, Value};
 
-/// How many insertions of one client wait for one shard; then [`Cache::insert`] waits too. If it dropped the insertion
-/// instead, an older value would stay in its place.
+/// Maximum number of insertions of one client that wait for one shard. Beyond it, [`Cache::insert`] waits too. If it
+/// dropped the insertion instead, an older value would stay in its place.
 pub const INSERTIONS_WAITING: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
-/// What clients hold of a cache. Give each a clone: it has outboxes of its own, and finds what it has put in. Methods
-/// fail when the cache has stopped, in order or because restarting its shards did not help.
+/// Client's handle on a cache. Give each client a clone: it has outboxes of its own, and finds its own insertions.
+/// Methods fail when the cache has stopped, in order or because restarting its shards did not help.
 #[derive(Clone, Debug)]
 pub struct Cache {
     shards: Vec<Outbox<Insertions, ShardMessage>>,
 }
 
 impl Cache {
-    /// Starts so many shards, with so many entries each at most. They run until their supervisor stops.
+    /// Starts shards with a maximum number of entries each. They run until their supervisor stops.
     pub async fn start(
         shards: NonZeroUsize,
         entries: NonZeroUsize,
@@ -39,28 +39,28 @@ impl Cache {
         Ok((cache, supervisor))
     }
 
-    /// Puts an entry in, to be found for so long. Waits for nothing but room in this client's outbox.
+    /// Inserts an entry, to be found for the duration of `ttl`. Waits only for room in this client's outbox.
     pub async fn insert(&self, key: &Key, value: Value, ttl: Duration) -> Result<(), CallError> {
         let entry = (value, tokio::time::Instant::now() + ttl);
         self.shard_of(key).send((key.clone(), entry)).await.map_err(|_| CallError::Closed)
     }
 
-    /// Looks a key up.
+    /// Returns the value of a key.
     pub async fn get(&self, key: &Key) -> Result<Option<Value>, CallError> {
         self.shard_of(key).call(|reply| ShardMessage::Get(key.clone(), reply)).await
     }
 
-    /// Takes an entry out. After a crash in between it may say `None` of one that was there.
+    /// Removes an entry. After a crash during the call it may return `None` for an entry that did exist.
     pub async fn remove(&self, key: &Key) -> Result<Option<Value>, CallError> {
         self.shard_of(key).call(|reply| ShardMessage::Remove(key.clone(), reply)).await
     }
 
-    /// The statistics of each shard. Their sum is the cache's.
+    /// Returns the statistics of each shard. Their sum is the cache's.
     pub async fn stats(&self) -> Result<Vec<Stats>, CallError> {
         try_join_all(self.shards.iter().map(|shard| shard.call(ShardMessage::GetStats))).await
     }
 
-    /// By a hash that is the same in every run.
+    /// Returns the shard of a key, by a hash that is the same in every run.
     fn shard_of(&self, key: &Key) -> &Outbox<Insertions, ShardMessage> {
         let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(key);
         &self.shards[(hash >> 32) as usize % self.shards.len()]

@@ -1,4 +1,4 @@
-//! A sharded cache with time to live and an LRU bound: [`Cache`] is what clients hold.
+//! A sharded cache with time to live and an LRU bound. Clients use [`Cache`].
 
 mod actor;
 mod cache;

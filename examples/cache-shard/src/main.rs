@@ -1,6 +1,6 @@
-//! Four clients use a cache that is too small for their keys, for 20 seconds of simulated time. What to look at: how
-//! many lookups find something although only every tenth key has room; and that a shard, killed half-way, comes back
-//! with every entry and count it had. README.md has more.
+//! Four clients use a cache that is too small for their keys, for 20 seconds of simulated time. Look at how many
+//! lookups find something although only every tenth key has room, and at the shard that is killed half-way: it comes
+//! back with every entry and count it had. README.md has more.
 
 #![expect(clippy::print_stdout, reason = "printing is what an example is for")]
 
@@ -18,14 +18,15 @@ const KEYS: u32 = 10_000;
 const CLIENTS: u64 = 4;
 const LOOKUPS: u64 = 10_000;
 
-/// On one thread, and by a clock that moves only when everybody waits: so every run is the same, and takes no time.
+/// Runs on one thread, with a clock that moves only when everybody waits, so every run is the same and takes no time.
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<()> {
     println!("{SHARDS} shards of {ENTRIES} entries, {CLIENTS} clients of {LOOKUPS} lookups, {KEYS} keys\n");
     let (cache, supervisor) = Cache::start(SHARDS, ENTRIES).await?;
     let clients: Vec<_> = (0..CLIENTS).map(|n| tokio::spawn(client(cache.clone(), n))).collect();
 
-    // Half-way, at an odd millisecond, when no client does anything: what changes now, the death has changed.
+    // Half-way, at an odd millisecond, when no client does anything: every change from here on is an effect of the
+    // kill.
     tokio::time::sleep(Duration::from_millis(10_001)).await;
     let (mut events, before) = (supervisor.subscribe(), cache.stats().await?);
     supervisor.actor().get_children()[0].kill();
@@ -51,11 +52,11 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Looks keys up, and puts in what is not there, as if from a database. Returns how often it was there.
+/// Looks keys up, and inserts missing ones, as if from a database. Returns the number of hits.
 async fn client(cache: Cache, seed: u64) -> Result<u64> {
     let (mut random, mut hits) = (fastrand::Rng::with_seed(seed), 0);
     for _ in 0..LOOKUPS {
-        // Much like Zipf's law: the nth key comes with a probability that is proportional to 1/n.
+        // Much like Zipf's law: the nth key has a probability proportional to 1/n.
         let key = Key::from(format!("key {:.0}", f64::from(KEYS).powf(random.f64())));
         let value = Value::from(key.to_uppercase().into_bytes());
         if let Some(found) = cache.get(&key).await? {

@@ -4,36 +4,36 @@ use std::sync::Arc;
 use lru::LruCache;
 use tokio::time::Instant;
 
-/// What a value is found by.
+/// Key of an entry.
 pub type Key = Arc<str>;
-/// What is found.
+/// Value of an entry.
 pub type Value = Arc<[u8]>;
-/// A value, and from when on nobody finds it any more.
+/// Value, and the time from which it is expired.
 pub(crate) type Entry = (Value, Instant);
 
-/// What a shard knows. Pure.
+/// Entries of a shard. Pure.
 ///
-/// An entry whose time is over keeps its place until somebody looks for it or needs the place: so nothing here ever
+/// An expired entry keeps its place until a lookup finds it or an insertion needs the place, so nothing here ever
 /// goes through all entries.
 #[derive(Debug)]
 pub(crate) struct Shard {
     entries: LruCache<Key, Entry>,
-    /// All but the number of entries.
+    /// All counts but the number of entries.
     counts: Stats,
 }
 
-/// What has become of lookups and entries. Those of several shards add up.
+/// Counts of lookups and entries by outcome. Counts of several shards can be added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, derive_more::Add, derive_more::Sum)]
 pub struct Stats {
     /// Lookups that found an entry.
     pub hits: u64,
     /// Lookups that found none.
     pub misses: u64,
-    /// Entries that gave way to others before their time.
+    /// Entries that were evicted before they expired.
     pub evicted: u64,
-    /// Entries whose time was found to be over.
+    /// Entries that were found to be expired.
     pub expired: u64,
-    /// Entries there are, with those whose time is over unnoticed.
+    /// Number of entries, including those that are expired and not found to be so yet.
     pub entries: usize,
 }
 
@@ -42,7 +42,7 @@ impl Shard {
         Self { entries: LruCache::new(capacity), counts: Stats::default() }
     }
 
-    /// If there is no room, the entry that was not used for longest gives way.
+    /// Inserts an entry. If there is no room, evicts the one that was not used for longest.
     pub(crate) fn insert(&mut self, key: Key, entry: Entry, now: Instant) {
         let replaces = self.entries.contains(&key);
         if let Some((_, (_, expires_at))) = self.entries.push(key, entry) {
@@ -51,7 +51,7 @@ impl Shard {
         }
     }
 
-    /// An entry that is found becomes the one used last.
+    /// Returns the value of a key, and makes its entry the one used last.
     pub(crate) fn get(&mut self, key: &Key, now: Instant) -> Option<Value> {
         let found = match self.entries.get(key) {
             Some((value, expires_at)) if now < *expires_at => Some(Arc::clone(value)),
@@ -74,7 +74,7 @@ impl Shard {
 }
 
 impl Stats {
-    /// How many of a hundred lookups found an entry.
+    /// Returns the number of hits per hundred lookups.
     pub fn hit_rate_percent(&self) -> f64 {
         100.0 * self.hits as f64 / (self.hits + self.misses).max(1) as f64
     }

@@ -69,7 +69,7 @@ async fn an_entry_lives_for_as_long_as_it_was_put_in_for() {
 #[tokio::test]
 async fn a_client_waits_for_room_when_its_shard_is_behind() {
     let (cache, supervisor) = start(1, 1_000).await;
-    // One thread: the shard gets no turn before somebody waits.
+    // On one thread the shard does not run before the test waits.
     let (before, ((late, value), (key, _))) = (INSERTIONS_WAITING.get(), (entry(0), entry(1)));
     for _ in 0..before {
         assert_eq!(cache.insert(&key, value.clone(), MINUTE).now_or_never(), Some(Ok(())));
@@ -81,7 +81,7 @@ async fn a_client_waits_for_room_when_its_shard_is_behind() {
     supervisor.shutdown().await;
 }
 
-/// Puts in keys that nobody else has, looks each up, and in the end all of them again.
+/// Inserts keys of its own, looks each up, and in the end all of them again.
 async fn use_it(cache: Cache, keys: std::ops::Range<usize>) {
     for (key, value) in keys.clone().map(entry) {
         assert_eq!(cache.insert(&key, value.clone(), MINUTE).await, Ok(()));
@@ -94,7 +94,7 @@ async fn use_it(cache: Cache, keys: std::ops::Range<usize>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crashes_under_load_lose_no_entry_and_count_no_lookup_twice() {
-    // With as many crashes as a supervisor takes for bad luck.
+    // As many crashes as a supervisor tolerates.
     const SHARDS: usize = 10;
     const CLIENTS: usize = 3;
     const EACH: usize = 1_000;

@@ -1,4 +1,4 @@
-//! The actor that hears one client and answers it.
+//! The actor that answers one client.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::resp::{self, Request};
 
-/// Answers are written when there are so many of them, and when there is nothing more to answer.
+/// Number of bytes at which answers are written. They are also written when there is nothing more to answer.
 const ANSWER_BYTES: usize = 16 * 1024;
 
-/// What becomes of a connection is counted under this name, in the server's own counters.
+/// Reason for the end of a connection, and name of the server's own counter for it.
 pub(crate) type End = &'static str;
 
 #[derive(Debug)]
@@ -23,9 +23,9 @@ pub(crate) struct Connection;
 pub(crate) struct Client {
     pub(crate) counters: KeyspaceHandle,
     pub(crate) socket: OwnedWriteHalf,
-    /// The longest that a client may take to receive a piece of its answers.
+    /// Maximum time for a client to receive a piece of its answers.
     pub(crate) slow_after: Duration,
-    /// The beginning of a request whose end has not arrived yet.
+    /// Beginning of a request whose end has not arrived yet.
     pub(crate) unfinished: Vec<u8>,
     pub(crate) requests: i64,
 }
@@ -94,7 +94,7 @@ impl Client {
             match requests.last() {
                 Some(Request::Quit) => return Err("server:closed"),
                 Some(Request::Garbage(_)) => return Err("server:garbage"),
-                // A copy, so that a client that waits costs no more than it has left unfinished.
+                // A copy, so that an idle client takes no more memory than its unfinished request.
                 _ => self.unfinished = self.unfinished[used..].to_vec(),
             }
         }
@@ -102,7 +102,7 @@ impl Client {
     }
 }
 
-/// Answers a request, or several that add to one counter: one question is enough for those.
+/// Answers a request, or several that add to one counter, which need only one question.
 async fn answer(
     run: &[Request<'_>],
     counters: &KeyspaceHandle,

@@ -17,7 +17,7 @@ const PIPELINES: u32 = 20;
 const INCREMENTS: u32 = 16;
 const IDLE_CLIENTS: u64 = 2_000;
 
-/// Runs them against a server of their own. The idle ones share what files may be open, with two for each.
+/// Runs them against a server of their own. The idle clients share the remaining open files, with two for each.
 pub(crate) async fn run(
     counters: KeyspaceHandle,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -41,7 +41,7 @@ pub(crate) async fn run(
 
     let (before, mut idle) = (resident_kb(), Vec::new());
     for _ in 0..IDLE_CLIENTS.min(files / 4) {
-        // As a bare file, so that the memory is the server's only.
+        // As a bare file, so that the memory measured is the server's only.
         idle.push(greeted(address).await?.into_std()?);
     }
     if let (Some(before), Some(now)) = (before, resident_kb()) {
@@ -78,7 +78,7 @@ fn pipeline() -> Vec<u8> {
     b"INCR hits\r\n".repeat(INCREMENTS as usize)
 }
 
-/// A connection that has been answered once.
+/// Opens a connection, and waits for its first answer.
 async fn greeted(address: SocketAddr) -> Result<TcpStream> {
     let mut client = TcpStream::connect(address).await?;
     client.write_all(b"PING\r\n").await?;
@@ -99,7 +99,7 @@ async fn increments(address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Asks until it is disconnected.
+/// Asks without reading answers until it is disconnected.
 async fn never_reads(address: SocketAddr) -> Result<()> {
     let mut client = greeted(address).await?;
     while client.write_all(&b"PING\r\n".repeat(1000)).await.is_ok() {}

@@ -1,7 +1,7 @@
 //! A TCP server with an actor per connection: counters by name, for every client of Redis.
 //!
-//! What to look at: `connection.rs`, the actor that answers one client; and in `server.rs` the task that reads for it
-//! through a bounded outbox, and how all of them end on SIGTERM. `resp.rs` is the protocol, pure.
+//! Look at `connection.rs`, the actor that answers one client, and in `server.rs` at the task that reads for it
+//! through a bounded outbox, and at how all of them end on SIGTERM. `resp.rs` is the protocol, pure.
 #![expect(clippy::print_stdout, reason = "printing is what an example is for")]
 
 mod connection;
@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Each connection is an open file.
+/// Maximum number of open files; each connection is one.
 const OPEN_FILES: u64 = 20_000;
 
 #[tokio::main]
@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
         }
         _ => bail!("usage: connection-handler [--listen ADDRESS:PORT]"),
     }
-    // What the server has counted of itself; the requests are those of connections that have ended.
+    // The server's own counters; the requests are those of connections that have ended.
     for name in "accepted most_at_once turned_away requests closed drained garbage idle slow".split(' ') {
         println!("{name:<12} {:>9}", counters.value(format!("server:{name}")).await?.unwrap_or(0));
     }

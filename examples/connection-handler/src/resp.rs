@@ -1,6 +1,6 @@
-//! What clients say and hear, in the Redis protocol (RESP 2, and inline commands). Pure: bytes in, requests out.
+//! Requests and answers in the Redis protocol (RESP 2, and inline commands). Pure: bytes in, requests out.
 
-/// The longest request, in bytes. Of one that is not complete yet, no more than this is kept.
+/// Maximum length of a request, in bytes. No more than this is kept of an incomplete one.
 pub(crate) const MAX_REQUEST_BYTES: usize = 4096;
 
 /// A request. Names and texts are any bytes.
@@ -11,14 +11,14 @@ pub(crate) enum Request<'a> {
     Get(&'a [u8]),
     Ping(Option<&'a [u8]>),
     Quit,
-    /// Answered with this error; what follows is understood again.
+    /// A request to answer with this error; later requests are understood again.
     Refused(&'static str),
-    /// Not the protocol, so where the next request begins is unknown.
+    /// Input that is not the protocol, so the beginning of the next request is unknown.
     Garbage(&'static str),
 }
 
 impl<'a> Request<'a> {
-    /// Whether both add to one counter: then they can be counted together.
+    /// Returns true if both add to one counter, so that they can be counted together.
     pub(crate) fn same_counter(&self, next: &Self) -> bool {
         matches!((self, next), (Request::Add(a, _), Request::Add(b, _)) if a == b)
     }
@@ -49,12 +49,12 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The answer that is these bytes, whatever they are.
+/// Returns the answer that consists of these bytes, which may be any.
 pub(crate) fn bulk(bytes: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
-/// All requests that are complete, and how many bytes they take. What comes after `QUIT` or garbage is not looked at.
+/// Returns all complete requests, and the number of bytes they take. Input after `QUIT` or garbage is ignored.
 pub(crate) fn parse(input: &[u8]) -> (Vec<Request<'_>>, usize) {
     let (mut requests, mut rest) = (Vec::new(), input);
     while !matches!(requests.last(), Some(Request::Quit | Request::Garbage(_))) {
@@ -71,7 +71,7 @@ pub(crate) fn parse(input: &[u8]) -> (Vec<Request<'_>>, usize) {
     (requests, input.len())
 }
 
-/// Takes the words of the first request out, if they are all there.
+/// Takes the words of the first request out, if they are complete.
 fn words<'a>(rest: &mut &'a [u8]) -> Result<Option<Vec<&'a [u8]>>, &'static str> {
     *rest = &rest[rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()..];
     let Some(first) = line(rest) else { return Ok(None) };
@@ -93,7 +93,7 @@ fn words<'a>(rest: &mut &'a [u8]) -> Result<Option<Vec<&'a [u8]>>, &'static str>
     Ok(Some(words))
 }
 
-/// Takes the first line out, if its end is there.
+/// Takes the first line out, if it is complete.
 fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let end = rest.iter().position(|&byte| byte == b'\n')?;
     let line = &rest[..end];

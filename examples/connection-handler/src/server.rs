@@ -1,4 +1,4 @@
-//! The tasks around the actors: one accepts, and one for each connection reads.
+//! The tasks around the actors: one accepts connections, and one per connection reads.
 
 use std::io::ErrorKind::WouldBlock;
 use std::num::NonZeroUsize;
@@ -17,24 +17,24 @@ use tokio::time::{sleep, timeout};
 
 use crate::connection::{Client, Connection, ConnectionMessage, End};
 
-/// How much is read at once.
+/// Maximum number of bytes per read.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// How many chunks wait for the actor. Beyond, nothing is read, and TCP makes the client wait.
+/// Maximum number of chunks that wait for the actor. Beyond it nothing is read, and TCP makes the client wait.
 const CHUNKS_WAITING: NonZeroUsize = NonZeroUsize::new(2).expect("it is not zero");
-/// After a connection could not be accepted, mostly because too many files are open.
+/// Wait after a connection could not be accepted, mostly because too many files are open.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// Between the end of accepting and that of reading: what has arrived by then is answered.
+/// Time between the end of accepting and that of reading. Requests that arrive in it are answered.
 const LAST_CALL: Duration = Duration::from_millis(50);
-/// How much a server bears.
+/// Limits of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Connections at once. Beyond, a client is told so and turned away.
+    /// Maximum number of connections. Beyond it, a client gets an error and is turned away.
     pub(crate) connections: usize,
-    /// The longest that a client may say nothing.
+    /// Maximum time for a client to send nothing.
     pub(crate) idle: Duration,
-    /// The longest that a client may take to receive a piece of its answers.
+    /// Maximum time for a client to receive a piece of its answers.
     pub(crate) slow_after: Duration,
-    /// The longest that a server which stops waits for its connections. Then it kills them.
+    /// Maximum time that a stopping server waits for its connections before it kills them.
     pub(crate) drain: Duration,
 }
 
@@ -45,8 +45,9 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `stop` is ready. Then accepts no more, answers what has arrived, and closes. Returns how many
-/// connections took too long for that, and were killed. All else is counted in the counters themselves.
+/// Serves until `stop` is ready, then accepts no more, answers the requests that have arrived, and closes. Returns
+/// the number of connections that took too long for that and were killed. All else is counted in the counters
+/// themselves.
 pub(crate) async fn serve(
     listener: TcpListener,
     counters: KeyspaceHandle,
@@ -57,7 +58,7 @@ pub(crate) async fn serve(
     let (mut connections, mut most_at_once, mut stop) = (JoinSet::new(), 0, pin!(stop));
     loop {
         tokio::select! {
-            // In this order, so that those who have left are not counted against those who come.
+            // In this order, so that connections that have ended do not count against new ones.
             biased;
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
@@ -71,7 +72,7 @@ pub(crate) async fn serve(
                     }
                 }
                 Ok((socket, _)) => {
-                    // A new socket has room for a line, so there is no waiting for one who is not let in.
+                    // A new socket has room for a line, so turning a client away needs no waiting.
                     let _ = socket.try_write(b"-ERR too many connections\r\n");
                     counters.increment("server:turned_away", 1).await?;
                 }
@@ -88,7 +89,7 @@ pub(crate) async fn serve(
     Ok(killed)
 }
 
-/// Whoever stops waiting for a connection's actor kills it.
+/// Connection's actor, killed when this is dropped.
 struct Owned(ActorRef<ConnectionMessage>);
 
 impl Drop for Owned {
@@ -120,7 +121,7 @@ async fn connection(
     }
 }
 
-/// Hands on what arrives. For a client that says nothing, it has no memory.
+/// Forwards input to the actor. It holds no memory for an idle client.
 async fn read(
     socket: OwnedReadHalf,
     outbox: &Outbox<Fifo<Vec<u8>>, ConnectionMessage>,

@@ -35,7 +35,7 @@ impl Running {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Stops, and returns what the server has counted. Each connection has ended once.
+    /// Stops the server, and returns its counters. Each connection has ended once.
     async fn stop(self) -> impl Fn(&str) -> i64 {
         self.stop.send(()).unwrap();
         assert_eq!(self.server.await.unwrap().unwrap(), 0, "killed");
@@ -184,7 +184,7 @@ async fn what_has_arrived_is_answered_when_the_server_stops() {
     assert_eq!(["requests", "drained"].map(count), [20 * 1001, 20]);
 }
 
-/// A shard that never gets done with anything.
+/// Shard that never gets done with anything.
 #[derive(Clone)]
 struct Stuck;
 

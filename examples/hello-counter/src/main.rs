@@ -19,7 +19,8 @@ const OPERATIONS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 const COLLECT_EVERY: Duration = Duration::from_millis(100);
 
-/// Of 50 operations 17 are decrements. The other 33 outweigh them by 16, times the counters' numbers 1 + 2 + 3 + 4.
+/// Expected total. Of 50 operations 17 are decrements. The other 33 outweigh them by 16, times the counters' numbers
+/// 1 + 2 + 3 + 4.
 const RIGHT_VALUE: i128 = 160;
 const RIGHT_OPERATIONS: u128 = 200;
 
@@ -65,7 +66,7 @@ async fn run_system() -> anyhow::Result<AggregatedStats> {
     // A fresh collection sees everything that was sent to the counters before it.
     let totals = aggregator.collect().await?;
 
-    // Each actor finishes what it has been sent, and then is gone. The reporter ends with the aggregator.
+    // Each actor handles the messages it has been sent, and then stops. The reporter ends with the aggregator.
     aggregator.shutdown().await;
     for counter in &counters {
         counter.shutdown().await;
@@ -74,7 +75,7 @@ async fn run_system() -> anyhow::Result<AggregatedStats> {
     Ok(totals)
 }
 
-/// Every third operation is a decrement, beginning with the first. None of them waits for the counter.
+/// Sends increments, and every third operation, beginning with the first, as a decrement. It waits for none of them.
 async fn run_client(counter: CounterHandle, amount: i64) -> anyhow::Result<()> {
     for operation in 0..OPERATIONS {
         if operation % 3 == 0 {

@@ -45,7 +45,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Those of a group member.
+/// Returns the settings of a group member.
 fn settings(brokers: &str, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("group.id", group);

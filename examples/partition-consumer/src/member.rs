@@ -19,18 +19,18 @@ use tokio::time::Instant;
 use crate::partition::Partition;
 use crate::progress::Record;
 
-/// How long a poll waits for a record, and so how soon a member notices that it is to leave.
+/// Maximum time that a poll waits for a record, and so the delay until a member notices that it is to leave.
 const POLL: Duration = Duration::from_millis(20);
-/// What is counted twice after a crash of the process: at most what was counted in so much time.
+/// Interval between commits. Records counted within it are counted twice after a crash of the process.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Default)]
 pub(crate) struct Report {
-    /// The partitions that it took and gave up, in words.
+    /// Partitions that it took and gave up, in words.
     pub(crate) moves: Vec<String>,
-    /// How many records it has passed on to its partitions. Once it has left, all of them are counted.
+    /// Number of records it has passed on to its partitions. Once it has left, all of them are counted.
     pub(crate) records: u64,
-    /// What has gone wrong in a callback, which cannot return it.
+    /// Failure of a callback, which cannot return it.
     failure: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// What callers hold of a member. When it is dropped, the member leaves.
+/// Handle on a member. When it is dropped, the member leaves.
 pub(crate) struct MemberHandle {
     pub(crate) report: watch::Receiver<Report>,
     leave: oneshot::Sender<()>,
@@ -83,7 +83,7 @@ struct Member {
     runtime: Handle,
     keyspace: KeyspaceHandle,
     supervisor: SupervisorHandle,
-    /// For the polling thread alone; locked because librdkafka's context has to be `Sync`.
+    /// Only for the polling thread; locked because librdkafka's context has to be `Sync`.
     partitions: Mutex<BTreeMap<i32, Partition>>,
     reports: watch::Sender<Report>,
 }
@@ -110,7 +110,7 @@ impl Member {
     }
 
     fn pass_on(&self, message: &BorrowedMessage<'_>) -> Result<()> {
-        // What comes from a partition that was given up is left to its next owner.
+        // Records of a partition that was given up are left to its next owner.
         if let Some(partition) = self.partitions().get(&message.partition()) {
             let key = message.key().unwrap_or_default().to_vec();
             self.wait(partition.send(Record { offset: message.offset(), key }))?;
@@ -129,8 +129,8 @@ impl Member {
         Ok(())
     }
 
-    /// Nobody gets the partitions before this returns. By then all that was taken from them is applied, and the
-    /// broker has confirmed the offsets.
+    /// Drains the revoked partitions and commits their offsets. Nobody gets the partitions before this returns. By
+    /// then all records that were taken from them are applied, and the broker has confirmed the offsets.
     fn give_up(&self, consumer: &BaseConsumer<Self>, revoked: &TopicPartitionList) -> Result<()> {
         let offsets = self.committable(revoked)?;
         if offsets.count() > 0 {
@@ -144,7 +144,7 @@ impl Member {
         Ok(())
     }
 
-    /// The offsets to commit, once all that was passed on to these partitions is applied.
+    /// Returns the offsets to commit, once all records that were passed on to these partitions are applied.
     fn committable(&self, list: &TopicPartitionList) -> Result<TopicPartitionList> {
         let mut offsets = TopicPartitionList::new();
         for (topic, id) in list.to_topic_map().into_keys() {
@@ -157,7 +157,7 @@ impl Member {
         Ok(offsets)
     }
 
-    /// Waits, but not for actors that their supervisor has given up, for instance over a key that is too long.
+    /// Waits for work, unless its actors' supervisor has given up, for instance over a key that is too long.
     fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.runtime.block_on(async {
             tokio::select! {

@@ -10,7 +10,8 @@ use ractor_supervision::{Lease, SupervisedActor, SupervisorHandle};
 
 use crate::progress::{Progress, Record};
 
-/// How many records wait for an actor. With more, the member waits and does not poll, and librdkafka fetches no more.
+/// Maximum number of records that wait for an actor. Beyond it, the member waits and does not poll, and librdkafka
+/// fetches no more.
 const RECORDS_WAITING: NonZeroUsize = NonZeroUsize::new(256).expect("it is not zero");
 
 enum PartitionMessage {
@@ -25,15 +26,16 @@ impl From<Parcel<Fifo<Record>>> for PartitionMessage {
     }
 }
 
-/// What the next actor goes on with if this one dies. The handle is part of it, because only a question through the
-/// same handle is answered after all that was sent.
+/// State that a successor of the actor continues with. It includes the handle, because only a question through the
+/// same handle is answered after all operations sent before.
 struct PartitionState {
     progress: Progress,
     keyspace: KeyspaceHandle,
 }
 
 impl PartitionState {
-    /// Nothing is awaited between the keyspace's yes and `hand_over`, so no kill comes between them.
+    /// Counts the record in hand. Nothing is awaited between the keyspace's acceptance and `hand_over`, so no kill
+    /// comes between them.
     async fn count_in_hand(&mut self) -> Result<(), KeyspaceError> {
         if let Some(record) = &self.progress.in_hand {
             self.keyspace.increment(&record.key, 1).await?;
@@ -55,7 +57,7 @@ impl Actor for PartitionActor {
         _: ActorRef<Self::Msg>,
         mut state: Self::State,
     ) -> Result<Self::State, ActorProcessingErr> {
-        // What the actor before this one had in hand.
+        // The record that the previous incarnation had in hand.
         state.count_in_hand().await?;
         Ok(state)
     }
@@ -75,7 +77,7 @@ impl Actor for PartitionActor {
                 }
             }
             PartitionMessage::GetCommittable(reply) => {
-                // Whatever it answers: all that was sent before is applied by then.
+                // The answer itself does not matter: all operations sent before are applied by then.
                 state.keyspace.flush().await?;
                 state.progress.settle();
                 let _ = reply.send(state.progress.committable());
@@ -85,7 +87,7 @@ impl Actor for PartitionActor {
     }
 }
 
-/// What a member holds of a partition that is assigned to it.
+/// Handle on a partition that is assigned to a member.
 pub(crate) struct Partition(Outbox<Fifo<Record>, PartitionMessage>);
 
 impl Partition {
@@ -102,12 +104,12 @@ impl Partition {
         Ok(Self(outbox))
     }
 
-    /// Waits while too many records wait already.
+    /// Sends a record to the actor. Waits while too many records are pending.
     pub(crate) async fn send(&self, record: Record) -> Result<()> {
         Ok(self.0.send(record).await?)
     }
 
-    /// The offset to commit once all that was sent before is applied; `None` if nothing was.
+    /// Returns the offset to commit once all records sent before are applied; `None` if none was.
     pub(crate) async fn committable(&self) -> Result<Option<i64>> {
         Ok(self.0.call(PartitionMessage::GetCommittable).await?)
     }

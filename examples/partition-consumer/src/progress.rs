@@ -1,32 +1,33 @@
-//! Which offset of a partition may be committed when. Pure.
+//! Offsets of a partition that may be committed. Pure.
 
 pub(crate) struct Record {
     pub(crate) offset: i64,
     pub(crate) key: Vec<u8>,
 }
 
-/// How far a partition has been counted.
+/// Progress of counting a partition.
 #[derive(Default)]
 pub(crate) struct Progress {
-    /// Out of the outbox, but not with the keyspace yet: if its actor dies now, the next one must count it.
+    /// Record that is out of the outbox but not with the keyspace yet. If its actor dies now, the next one must count
+    /// it.
     pub(crate) in_hand: Option<Record>,
-    /// The offset after the last record that is with the keyspace, which may not have applied it yet.
+    /// Offset after the last record that is with the keyspace, which may not have applied it yet.
     sent: Option<i64>,
     applied: Option<i64>,
 }
 
 impl Progress {
-    /// The record in hand is with the keyspace.
+    /// Records that the keyspace has accepted the record in hand.
     pub(crate) fn hand_over(&mut self) {
         self.sent = self.in_hand.take().map(|record| record.offset + 1).or(self.sent);
     }
 
-    /// The keyspace has applied all that it was sent.
+    /// Records that the keyspace has applied everything it was sent.
     pub(crate) fn settle(&mut self) {
         self.applied = self.sent;
     }
 
-    /// Where whoever has the partition next begins.
+    /// Returns the offset at which the next owner of the partition begins.
     pub(crate) fn committable(&self) -> Option<i64> {
         self.applied
     }

@@ -15,9 +15,9 @@ use crate::member::{MemberHandle, Report};
 
 const TOPIC: &str = "visits";
 const PARTITIONS: i32 = 6;
-/// How many records are under way to the brokers at most.
+/// Maximum number of records in flight to the brokers.
 const ROUND: usize = 1_000;
-/// Something is wrong with whatever takes longer.
+/// Deadline; anything that takes longer has failed.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Fails unless each key is counted exactly.
@@ -73,7 +73,7 @@ async fn until(member: &mut MemberHandle, reached: impl FnMut(&Report) -> bool) 
     Ok(())
 }
 
-/// How many records of each key were sent. The brokers have all of them when this returns.
+/// Sends records, and returns their number by key. The brokers have all of them when this returns.
 async fn produce(brokers: &str, records: u64) -> Result<BTreeMap<String, u64>> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("enable.idempotence", "true");
@@ -95,7 +95,7 @@ async fn produce(brokers: &str, records: u64) -> Result<BTreeMap<String, u64>> {
     Ok(sent)
 }
 
-/// The sum of the offsets that the brokers have for the group. They began at 0.
+/// Returns the sum of the offsets that the brokers have for the group. They began at 0.
 fn committed(config: &ClientConfig) -> Result<i64> {
     let consumer: BaseConsumer = config.create()?;
     let mut partitions = TopicPartitionList::new();

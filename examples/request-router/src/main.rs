@@ -1,7 +1,8 @@
 //! Requests keep affinity to worker actors, and overload is dropped, blocked or routed elsewhere by choice.
 //!
-//! Look at `router.rs` first: each policy is a line of `Router::route`. Then at `Seat` in `worker.rs`: however a worker
-//! ends, its clients go elsewhere at once, and come back to its successor. `rendezvous.rs` decides who serves whom.
+//! Look at `router.rs` first: each policy is a line of `Router::route`. Then look at `Listed` in `worker.rs`: however
+//! a worker ends, its clients go elsewhere at once, and come back to its successor. `rendezvous.rs` assigns clients
+//! to workers.
 
 #![expect(clippy::print_stdout, reason = "printing is what an example is for")]
 

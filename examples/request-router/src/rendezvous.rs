@@ -1,5 +1,5 @@
-//! Who serves whom, pure: rendezvous hashing, also called highest random weight (Thaler and Ravishankar, "Using
-//! name-based mappings to increase hit rates", 1998).
+//! Assignment of clients to workers, pure: rendezvous hashing, also called highest random weight (Thaler and
+//! Ravishankar, "Using name-based mappings to increase hit rates", 1998).
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 pub(crate) type ClientId = u64;
 pub(crate) type WorkerId = usize;
 
-/// The workers that are there. Each has a weight for each client, and serves those for which its weight is the highest.
+/// Available workers. Each has a weight for each client, and serves those for which its weight is the highest.
 ///
 /// *Invariant:* there is at least one. The last one stays though it may be gone: its clients wait for its successor.
 #[derive(Debug, PartialEq)]
@@ -30,10 +30,10 @@ impl Rendezvous {
         }
     }
 
-    /// All workers, from the one that serves this client to the one that would be the last to.
+    /// Returns all workers, from the one that serves this client to its last alternative.
     pub(crate) fn ranked(&self, client: ClientId) -> Vec<WorkerId> {
         let mut workers: Vec<_> = self.0.iter().copied().collect();
-        // Without a random key: routers in other threads or processes of this program agree.
+        // Without a random key, so that routers in other threads or processes of this program agree.
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         workers.sort_by_cached_key(|worker| Reverse(hasher.hash_one((client, worker))));
         workers
@@ -50,7 +50,7 @@ mod tests {
         Rendezvous::new(NonZeroUsize::new(number).unwrap())
     }
 
-    /// How many of the clients each worker has.
+    /// Returns the number of clients of each worker.
     fn load(rendezvous: &Rendezvous, clients: impl Iterator<Item = ClientId>) -> Vec<f64> {
         let mut load = vec![0.0; rendezvous.0.last().map_or(0, |last| last + 1)];
         clients.for_each(|client| load[rendezvous.ranked(client)[0]] += 1.0);
@@ -79,7 +79,7 @@ mod tests {
             prop_assert_eq!(rendezvous.ranked(client), before);
         }
 
-        /// Seven standard deviations of what drawing lots would give.
+        /// Allows seven standard deviations of a random assignment.
         #[test]
         fn the_load_is_even_and_a_removed_workers_clients_spread_evenly(
             first in 0..ClientId::MAX / 2, number in 3..9_usize, gone in 0..3_usize,

@@ -1,4 +1,4 @@
-//! The router: what callers hold. It is no actor, so that whoever waits for one worker holds nobody else up.
+//! The router, held by callers. It is no actor, so a caller that waits for one worker delays nobody else.
 
 use std::num::NonZeroUsize;
 
@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use crate::rendezvous::{ClientId, Rendezvous};
 use crate::worker::{Served, Work, Worker};
 
-/// How many requests wait for a worker at most; as many again may be in its hands.
+/// Maximum number of requests that wait for a worker; as many again may be in its hands.
 pub(crate) const CAPACITY: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not zero");
 
-/// What becomes of a request whose worker has no room for it: it is dropped, its sender waits, or it goes to the
+/// Policy for a request whose worker has no room for it. The request is dropped, its sender waits, or it goes to the
 /// client's next worker, and is dropped if that one has no room either.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Policy {
@@ -24,13 +24,13 @@ pub(crate) enum Policy {
 pub(crate) struct Router {
     pub(crate) outboxes: Vec<Outbox<Fifo<ClientId>, Work>>,
     served: Vec<StateSlot<Served>>,
-    /// The workers that are there, as they come and go.
+    /// Available workers, as they come and go.
     pub(crate) list: watch::Receiver<Rendezvous>,
     supervisor: SupervisorHandle,
 }
 
 impl Router {
-    /// Starts so many workers and returns when they are ready.
+    /// Starts workers and returns when they are ready.
     pub(crate) async fn start(workers: NonZeroUsize) -> Result<Self, SupervisorError> {
         let list = watch::Sender::new(Rendezvous::new(workers));
         let workers: Vec<_> = (0..workers.get())
@@ -46,10 +46,10 @@ impl Router {
         Ok(Self { outboxes, served, list: list.subscribe(), supervisor })
     }
 
-    /// Sends a client's request to its worker. False if it was dropped.
+    /// Sends a client's request to its worker. Returns false if it was dropped.
     pub(crate) async fn route(&self, client: ClientId, policy: Policy) -> bool {
         let ranked = self.list.borrow().ranked(client);
-        // A worker that is alone is its own next.
+        // A single worker is its own next.
         let (worker, next) = (&self.outboxes[ranked[0]], &self.outboxes[ranked[1 % ranked.len()]]);
         match policy {
             Policy::Drop => worker.send_or_drop(client).unwrap_or(false),
@@ -58,7 +58,7 @@ impl Router {
         }
     }
 
-    /// Stops the workers once they have served what was sent, and returns what they have served.
+    /// Stops the workers once they have served all requests sent before, and returns the numbers they have served.
     pub(crate) async fn shutdown(self) -> Served {
         self.supervisor.shutdown().await;
         self.served.iter().filter_map(StateSlot::try_lease).flat_map(|served| served.clone()).collect()

@@ -13,12 +13,13 @@ use crate::router::{CAPACITY, Policy, Router};
 use crate::worker::{SERVICE, Served};
 
 pub(crate) const WORKERS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not zero");
-/// Five percent more than the workers can serve together; and some workers have more clients than others.
+/// Number of clients. They send five percent more than the workers can serve together, and some workers have more
+/// clients than others.
 const CLIENTS: ClientId = 84;
 const REQUESTS: u64 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Puts the same load on workers with each policy, and prints what it costs.
+/// Puts the same load on workers with each policy, and prints the costs.
 pub(crate) async fn compare_policies() -> anyhow::Result<()> {
     println!("{WORKERS} workers, {SERVICE:?} a request, room for {CAPACITY} requests each");
     println!("{CLIENTS} clients, {REQUESTS} requests each, {PAUSE:?} apart\n");
@@ -45,7 +46,8 @@ pub(crate) async fn compare_policies() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A client sends its requests, not all clients at once. Returns how long each took to send, and whether it was taken.
+/// Sends a client's requests, at a time that differs from other clients'. Returns for each the time to send it, and
+/// whether it was taken.
 async fn send(router: &Router, client: ClientId, policy: Policy) -> Vec<(Duration, bool)> {
     let mut sent = Vec::new();
     sleep(PAUSE.mul_f64(client as f64 / CLIENTS as f64)).await;
@@ -58,7 +60,8 @@ async fn send(router: &Router, client: ClientId, policy: Policy) -> Vec<(Duratio
     sent
 }
 
-/// Each client sends a request before a worker is killed, one while it is away, and one when its successor is there.
+/// Kills a worker. Each client sends a request before, one while the worker is away, and one when its successor is
+/// there.
 pub(crate) async fn kill(killed: WorkerId) -> anyhow::Result<()> {
     let router = Router::start(WORKERS).await?;
     let (everybody, mut list) = (Rendezvous::new(WORKERS), router.list.clone());
@@ -88,7 +91,7 @@ pub(crate) async fn kill(killed: WorkerId) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was served by other workers than those that the clients have while all are there.
+/// Returns the requests that were served by other workers than those of the clients when all are available.
 fn elsewhere(mut served: Served) -> Served {
     served.retain(|&(client, worker), _| worker != Rendezvous::new(WORKERS).ranked(client)[0]);
     served

@@ -10,7 +10,7 @@ use crate::router::{CAPACITY, Policy, Router};
 use crate::simulation::{WORKERS, compare_policies, kill};
 use crate::worker::{SERVICE, Served, Work};
 
-/// So many requests of a client at once: how many were taken, and how long that took in units of `SERVICE`.
+/// Sends a number of requests of a client at once. Returns the number taken, and the time in units of `SERVICE`.
 async fn flood(router: &Router, client: u64, requests: usize, policy: Policy) -> (usize, u128) {
     let started = Instant::now();
     let sent = join_all((0..requests).map(|_| router.route(client, policy))).await;
@@ -52,7 +52,7 @@ async fn requests_wait_for_the_successor_of_the_only_worker_however_it_ends() {
             assert!(router.route(7, policy).await);
             end(&router.outboxes[0].actor().unwrap());
             assert!(router.route(7, policy).await);
-            // It leaves, and its successor comes.
+            // The worker leaves, and its successor comes.
             list.changed().await.unwrap();
             assert!(router.route(7, policy).await);
             list.changed().await.unwrap();

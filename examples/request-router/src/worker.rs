@@ -1,4 +1,4 @@
-//! A worker: an actor that serves one request after the other, and is listed for as long as it is there.
+//! A worker: an actor that serves one request after the other, and is listed while it is available.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tokio::time::sleep;
 
 use crate::rendezvous::{ClientId, Rendezvous, WorkerId};
 
-/// What serving a request takes.
+/// Time to serve a request.
 pub(crate) const SERVICE: Duration = Duration::from_millis(1);
-/// What a worker takes to get ready: filling caches, opening connections.
+/// Time for a worker to get ready: filling caches, opening connections.
 const WARM_UP: Duration = Duration::from_millis(20);
 
-/// How many requests of a client a worker has served.
+/// Number of requests of a client that a worker has served.
 pub(crate) type Served = BTreeMap<(ClientId, WorkerId), u64>;
 
 /// Requests, of which only the client matters here.
@@ -36,8 +36,8 @@ pub(crate) struct Worker {
     pub(crate) list: watch::Sender<Rendezvous>,
 }
 
-/// Running worker. However it ends, this is dropped: first it leaves the list, then what it has served returns to its
-/// slot, from where its successor takes it.
+/// State of a running worker. When the worker ends, this is dropped: first the worker leaves the list, then its
+/// counts return to their slot, from where its successor takes them.
 pub(crate) struct Listed {
     worker: Worker,
     served: Lease<Served>,
@@ -59,7 +59,7 @@ impl Actor for Worker {
         _: ActorRef<Work>,
         served: Lease<Served>,
     ) -> Result<Listed, ActorProcessingErr> {
-        // The supervisor waits for this; what takes long belongs into `post_start`.
+        // The supervisor waits for this, so slow work belongs into `post_start`.
         sleep(WARM_UP).await;
         self.list.send_modify(|list| list.add(self.worker));
         Ok(Listed { worker: self.clone(), served })
@@ -74,7 +74,7 @@ impl Actor for Worker {
         let Some(mut requests) = work.0.open() else { return Ok(()) };
         while !requests.is_empty() {
             sleep(SERVICE).await;
-            // Taken out when it is done: if the worker dies before, its successor does it again.
+            // Removed when it is done: if the worker dies before, its successor serves it again.
             let Some(client) = requests.pop() else { break };
             *state.served.entry((client, self.worker)).or_default() += 1;
         }

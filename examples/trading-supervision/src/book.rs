@@ -1,10 +1,10 @@
-//! The order book: which prices are quoted, and when a new one is worth an order.
+//! The order book: quoted prices, and the decision whether a new one is worth an order.
 
 use std::collections::BTreeSet;
 
 use crate::stage::{Quote, Stage};
 
-/// Bids are below asks.
+/// Order book. Bids are below asks.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Book {
     bids: BTreeSet<i64>,
@@ -14,11 +14,11 @@ pub(crate) struct Book {
 }
 
 impl Stage for Book {
-    /// An order that takes the quote, if that is better than the middle of the book was.
+    /// Returns an order that takes the quote, if that is better than the middle of the book was.
     fn work_on(&mut self, Quote { price, lots }: Quote) -> Option<Quote> {
         let twice_the_middle = self.bids.last().zip(self.asks.first()).map(|(bid, ask)| bid + ask);
         self.quotes += 1;
-        // What the other side has at this price or a better one is traded away.
+        // Quotes of the other side at this price or a better one are traded away.
         if lots > 0 {
             self.bids.insert(price);
             self.asks = self.asks.split_off(&(price + 1));

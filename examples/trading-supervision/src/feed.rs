@@ -1,8 +1,8 @@
-//! The market data feed, and what the venue sends it, which is computed: every run sees the same market.
+//! The market data feed, and the venue's quotes. They are computed, so every run sees the same market.
 
 use crate::stage::{Quote, Stage};
 
-/// This quote arrives garbled, with a quantity that nobody can reckon with.
+/// Number of the quote that arrives garbled, with a quantity that overflows.
 pub(crate) const GARBLED: u64 = 5_003;
 
 pub(crate) fn quote(number: u64) -> Quote {
@@ -12,7 +12,7 @@ pub(crate) fn quote(number: u64) -> Quote {
     if random.bool() { Quote { price, lots } } else { Quote { price: price + 20, lots: -lots } }
 }
 
-/// With the number of connections that the venue is yet to refuse.
+/// Market data feed, with the number of connections that the venue has yet to refuse.
 pub(crate) struct Feed(pub(crate) u64);
 
 impl Stage for Feed {

@@ -1,9 +1,10 @@
 //! A market data feed, an order book, a risk manager and an executor under a supervisor. The venue refuses the feed's
 //! first connections, and a garbled quote makes the risk manager panic. Both are started again, no accepted order is
-//! lost, and the program fails if that is not so.
+//! lost, and the program fails otherwise.
 //!
 //! Look at stage.rs: a `SupervisedActor` leases its `Desk`, which therefore outlives it, and quotes travel through an
-//! outbox, which follows it. The quote that an actor dies of is not tried again, only counted.
+//! outbox, which is redirected to its successor. A quote that has made an actor panic is not tried again, only
+//! counted.
 
 #![expect(clippy::print_stdout, reason = "printing is what an example is for")]
 
@@ -20,7 +21,8 @@ use crate::risk::{Executor, Risk};
 use crate::stage::{DeskSlot, Work, Worker};
 
 const QUOTES: u64 = 10_000;
-/// The supervisor starts the feed again at once after the first, and waits a little after the second.
+/// Number of connections that the venue refuses. The supervisor starts the feed again at once after the first, and
+/// waits a little after the second.
 const REFUSED_CONNECTIONS: u64 = 2;
 
 #[tokio::main]

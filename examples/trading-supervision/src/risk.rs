@@ -1,4 +1,4 @@
-//! The risk manager, with limits that an order must keep to; and the executor behind it.
+//! The risk manager, with limits that an order must keep to, and the executor behind it.
 
 use crate::stage::{Quote, Stage};
 
@@ -14,7 +14,7 @@ pub(crate) struct Risk {
 
 impl Stage for Risk {
     fn work_on(&mut self, order: Quote) -> Option<Quote> {
-        // Panics with a quantity that nobody has thought of.
+        // Panics at a quantity that overflows.
         let cents = order.lots.abs().checked_mul(order.price).expect("an amount fits into 64 bits");
         let position = self.position + order.lots;
         if cents > MAX_ORDER_CENTS || position.abs() > MAX_POSITION_LOTS {

@@ -7,7 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
 use ractor_supervision::{Lease, StateSlot, SupervisedActor};
 
-/// How many quotes or orders wait for an actor; then the one before it waits.
+/// Maximum number of quotes or orders that wait for an actor. Beyond it, the actor before waits.
 const WAITING: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
 
 /// Lots that are wanted at a price in cents, or on offer if they are negative. An order is a quote of our own.
@@ -17,9 +17,9 @@ pub(crate) struct Quote {
     pub(crate) lots: i64,
 }
 
-/// What such an actor does. Pure: what it returns goes to the next actor.
+/// Work of such an actor. Pure: the result goes to the next actor.
 pub(crate) trait Stage: Send + Sync + 'static {
-    /// Each incarnation begins with this. If it fails, the next one tries again.
+    /// Prepares an incarnation. If it fails, the next one tries again.
     fn start(&mut self) -> Result<(), &'static str> {
         Ok(())
     }
@@ -32,7 +32,7 @@ pub(crate) type Inbox = Outbox<Fifo<Quote>, Work>;
 
 pub(crate) enum Work {
     Parcel(Parcel<Fifo<Quote>>),
-    /// Is answered when all that was sent before has gone through this actor and those after it.
+    /// Answered when everything that was sent before has gone through this actor and those after it.
     Settle(RpcReplyPort<()>),
 }
 
@@ -43,18 +43,19 @@ impl From<Parcel<Fifo<Quote>>> for Work {
     }
 }
 
-/// What outlives the actor.
+/// State that outlives the actor.
 pub(crate) struct Desk<S> {
     pub(crate) stage: S,
     next: Option<Inbox>,
-    /// Done, and not yet sent to the next actor.
+    /// Result that is not yet sent to the next actor.
     outgoing: Option<Quote>,
-    /// How often the actor has begun on a quote and died of it. Such a quote is not tried again.
+    /// Number of quotes that the actor has begun on and died of. They are not tried again.
     pub(crate) poisoned: u64,
 }
 
 impl<S: Stage> Desk<S> {
-    /// Waits while the next actor is behind. If this one is killed meanwhile, its successor passes it on.
+    /// Sends the result on, and waits while the next actor is behind. If this actor is killed meanwhile, its
+    /// successor sends it.
     async fn pass_on(&mut self) -> Handled {
         if let (Some(next), Some(quote)) = (&self.next, self.outgoing) {
             next.send(quote).await?;
@@ -95,7 +96,7 @@ impl<S: Stage> Actor for Worker<S> {
         match message {
             Work::Parcel(parcel) => {
                 let Some(mut quotes) = parcel.open() else { return Ok(()) };
-                // What is left of them when this panics goes back to the sender's outbox.
+                // Quotes that are left when this panics go back to the sender's outbox.
                 while let Some(quote) = quotes.pop() {
                     desk.poisoned += 1;
                     desk.outgoing = desk.stage.work_on(quote);

@@ -8,11 +8,12 @@ use crate::produce;
 
 /// Actors of the framework `actix`.
 ///
-/// They need threads of a special kind, arbiters, each with a runtime for that thread alone. A counter gets an arbiter
-/// for itself, up to the number of cores; beyond that they share. The producers are tasks on the same runtime as
-/// everybody else's. That is the fairest we know: producers and counters can use all cores, as elsewhere, and no counter
-/// waits behind a producer for a free worker, because the operating system shares the cores out between them. On one
-/// thread for all counters, or with the producers on the arbiters too, it would have to do without one or the other.
+/// They need threads of a special kind, arbiters, each with a runtime for that thread alone. A counter gets an
+/// arbiter for itself, up to the number of cores; beyond that they share. The producers are tasks on the same runtime
+/// as those of the other contestants. That is the fairest way we know. Producers and counters can use all cores, as
+/// elsewhere, and no counter waits behind a producer for a free worker, because the operating system schedules them
+/// all. On one thread for all counters, or with the producers on the arbiters too, it would have to do without one or
+/// the other.
 pub(crate) struct Actix {
     counters: Vec<Addr<Counter>>,
     system: System,
@@ -66,7 +67,7 @@ impl Contestant for Actix {
 }
 
 impl produce::Increment for Addr<Counter> {
-    /// Into a mailbox without a bound: `do_send` ignores the limit that `send` respects.
+    /// Sends into a mailbox without a bound: `do_send` ignores the limit that `send` respects.
     #[inline]
     fn increment(&self, amount: i64) {
         self.do_send(Increment { amount });
@@ -101,7 +102,7 @@ impl Handler<GetValue> for Counter {
     }
 }
 
-/// On the thread of the system that the arbiters are to belong to.
+/// Starts counters on the thread of the system that the arbiters are to belong to.
 fn spawn(counters: usize) -> Vec<Addr<Counter>> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let arbiters: Vec<Arbiter> = (0..counters.min(cores)).map(|_| Arbiter::new()).collect();

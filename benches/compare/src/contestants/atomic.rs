@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::{Contestant, NO_LIMIT};
 use crate::produce::Increment;
 
-/// No actor: integers that the processor adds to. Either all producers share one, whatever the number of counters, or
-/// each counter is one.
+/// No actor: atomic integers. Either all producers share one, whatever the number of counters, or each counter is
+/// one.
 pub(crate) struct Atomic<const SHARED: bool>(Vec<Arc<AtomicI64>>);
 
 impl<const SHARED: bool> Contestant for Atomic<SHARED> {

@@ -5,7 +5,8 @@ use ractor::ActorRef;
 use super::{Contestant, MAX_WAITING, handle};
 use crate::produce::Increment;
 
-/// The same actors without their handles' outboxes: one message per increment. Ractor's mailboxes have no bound.
+/// Actors of `counter-actor` without their handles' outboxes: one message per increment. Ractor's mailboxes have no
+/// bound.
 pub(crate) struct Cast {
     handles: Vec<CounterHandle>,
     counters: Vec<ActorRef<CounterMessage>>,

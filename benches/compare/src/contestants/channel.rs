@@ -7,11 +7,11 @@ use tokio::task::{JoinHandle, coop};
 use super::{Contestant, NO_LIMIT};
 use crate::produce::{Producer, bursts};
 
-/// Amounts that wait for a counter at most.
+/// Maximum number of amounts that wait for a counter.
 const CAPACITY: usize = 1024;
 
-/// An actor by hand: a task that owns an integer, behind tokio's bounded channel. It receives amounts one by one, or as
-/// many as there are.
+/// Hand-written actor: a task that owns an integer, behind tokio's bounded channel. It receives amounts one by one,
+/// or as many as there are.
 pub(crate) struct Channel<const MANY: bool> {
     senders: Vec<Sender<i64>>,
     tasks: Vec<JoinHandle<i64>>,
@@ -34,7 +34,7 @@ impl<const MANY: bool> Contestant for Channel<MANY> {
         self.senders[counter].clone()
     }
 
-    /// A counter's task ends, and tells its sum, when nobody can send to it any more.
+    /// Returns the sums. A counter's task ends, and reports its sum, when nobody can send to it any more.
     async fn values(&mut self) -> Vec<i64> {
         self.senders.clear();
         let mut values = Vec::with_capacity(self.tasks.len());

@@ -3,7 +3,7 @@ use counter_actor::{CounterHandle, CounterState};
 use super::{Contestant, NO_LIMIT};
 use crate::produce::Increment;
 
-/// What `counter-actor` offers: each producer has a clone, and with it an outbox of its own.
+/// Handles of `counter-actor`. Each producer has a clone, and with it an outbox of its own.
 pub(crate) struct OutboxHandle(Vec<CounterHandle>);
 
 impl Contestant for OutboxHandle {
@@ -38,7 +38,8 @@ impl Increment for CounterHandle {
         Self::increment(self, amount).expect("the counter runs");
     }
 
-    /// Waits until the counter has applied what this producer has sent. Other clones' questions do not.
+    /// Waits until the counter has applied this producer's increments. Questions of other clones do not wait for
+    /// them.
     async fn settle(self) {
         self.value().await.expect("the counter answers");
     }

@@ -9,8 +9,8 @@ use tokio::task::coop;
 use super::{Contestant, MAX_WAITING};
 use crate::produce::{Producer, bursts};
 
-/// Actors of the framework `kameo`, with the mailboxes they have by default, where those who tell wait for room, or with
-/// mailboxes that have no bound. Neither is always the faster.
+/// Actors of the framework `kameo`, either with the mailboxes they have by default, where senders wait for room, or
+/// with mailboxes that have no bound. Neither is always the faster.
 pub(crate) struct Kameo<const BOUNDED: bool>(Vec<ActorRef<Counter>>);
 
 #[derive(Actor)]

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Contestant, NO_LIMIT};
 use crate::produce::Increment;
 
-/// No actor, and nothing to contend for: each producer has an integer of its own for its counter, on cache lines of its
-/// own, and whoever reads a counter adds them up.
+/// No actor, and no contention: each producer has an integer of its own for its counter, on cache lines of its own. A
+/// read of a counter adds them up.
 pub(crate) struct PerProducer {
     counters: usize,
     cells: Mutex<Vec<(usize, Arc<Cell>)>>,

@@ -14,7 +14,7 @@ fn name(text: impl ToString) -> CounterName {
     CounterName::new(text.to_string()).unwrap()
 }
 
-/// (name, value last heard) of every counter, and the names of those that did not answer.
+/// Returns (name, last reported value) of every counter, and the names of those that did not answer.
 fn contents(roster: &Roster<u8>) -> (Vec<(CounterName, i64)>, Vec<CounterName>) {
     let values = roster.counter_stats().map(|(name, stats)| (name.clone(), stats.current_value));
     (values.collect(), roster.totals().unanswered.into_iter().collect())
@@ -133,7 +133,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A list of (name, counter, value, answered), searched from end to end.
+/// List of (name, counter, value, answered), searched from end to end.
 #[derive(Default)]
 struct Model(Vec<(u8, u8, i64, bool)>);
 

@@ -1,6 +1,6 @@
-//! Crashes under load, anywhere: nothing is lost, nothing is doubled, and every question is answered.
+//! Crashes under load at arbitrary points: nothing is lost, nothing is doubled, and every question is answered.
 //!
-//! Where and how a shard crashes is drawn from a seed, which is printed; `FAULT_SEED` draws the same again.
+//! The point and kind of each crash are drawn from a seed, which is printed; `FAULT_SEED` draws the same again.
 
 #![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
 
@@ -25,10 +25,10 @@ const SHARDS: usize = 2;
 const CRASHES: u64 = 1_000;
 const PRODUCERS: usize = 3;
 const ASKERS: usize = 64;
-/// Far more than any answer takes, on any machine.
+/// Deadline of an answer, far more than any takes on any machine.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A shard that may crash with a part of a batch in its hands.
+/// Creates a shard that may crash after it has applied a part of a batch.
 fn faulty(faults: &Faults) -> Faulty<ShardActor, Option<OpenBatch<Deltas>>> {
     Faulty::in_parts(ShardActor, faults, |message, names, state| match message {
         ShardMessage::Parcel(parcel) => Ok(apply_some(parcel, names, &mut state.table)),
@@ -36,7 +36,7 @@ fn faulty(faults: &Faults) -> Faulty<ShardActor, Option<OpenBatch<Deltas>>> {
     })
 }
 
-/// Applies so many names of a batch, and leaves the rest in its hands.
+/// Applies `names` names of a batch, and returns the rest.
 fn apply_some(parcel: Parcel<Deltas>, names: usize, table: &mut Table) -> Option<OpenBatch<Deltas>> {
     let mut deltas = parcel.open()?;
     for _ in 0..names {
@@ -69,11 +69,11 @@ fn options() -> KeyspaceOptions {
     }
 }
 
-/// What was accepted, by name: sum and number of operations.
+/// Accepted operations by name: their sum and number.
 type Accepted = BTreeMap<String, (i64, u64)>;
 
-/// Counts until it is calm or the keyspace has stopped. Now and then through a handle that is dropped at once, while its
-/// batch is on its way or in the shard's hands.
+/// Increments until it is calm or the keyspace has stopped. Now and then it uses a handle that is dropped at once,
+/// while its batch is in flight or being applied.
 async fn produce(handle: KeyspaceHandle, seed: u64, calm: Arc<AtomicBool>) -> Accepted {
     let (mut random, mut accepted) = (Rng::with_seed(seed), Accepted::new());
     while !calm.load(Ordering::Relaxed) {

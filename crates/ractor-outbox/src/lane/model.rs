@@ -12,7 +12,7 @@ use loom::thread;
 
 use super::*;
 
-/// Counts what came in; items are combined.
+/// Counts items; they are combined.
 #[derive(Default)]
 struct Sum(u64);
 
@@ -37,7 +37,7 @@ impl Batch for Sum {
     }
 }
 
-/// A mailbox that can die: then its parcels are dropped, and no more are taken.
+/// Mailbox that can die: then its parcels are dropped, and it takes no more.
 #[derive(Default)]
 struct Mailbox(Mutex<Option<Vec<Parcel<Sum>>>>);
 
@@ -66,7 +66,7 @@ impl Mailbox {
     }
 }
 
-/// Where the actor is, and the lanes that lead to it; what the route is to real lanes.
+/// Address of the actor, and the lanes that lead to it. It stands for the route of real lanes.
 struct Address {
     place: Mutex<(u64, Arc<Mailbox>)>,
     lanes: Mutex<Vec<Arc<Lane<Sum>>>>,
@@ -77,7 +77,7 @@ impl Address {
         lock(&self.place).1.clone()
     }
 
-    /// The supervisor's part: a new mailbox, and everything that waits is sent there.
+    /// Does a supervisor's part: creates a new mailbox and forwards all lanes to it.
     fn restart(&self) {
         *lock(&self.place) = (1, Mailbox::alive());
         let lanes = lock(&self.lanes).clone();
@@ -104,7 +104,7 @@ impl Carrier<Sum> for Address {
     }
 }
 
-/// Applies what is in a parcel, one item at a time.
+/// Applies the contents of a parcel, one item at a time.
 fn apply(parcel: Parcel<Sum>, applied: &mut u64) {
     let Some(mut opened) = parcel.open() else { return };
     while opened.0 > 0 {
@@ -113,8 +113,8 @@ fn apply(parcel: Parcel<Sum>, applied: &mut u64) {
     }
 }
 
-/// Runs the senders beside what the actor does, and checks that each item is applied exactly once. Each sender drops its
-/// outbox behind its last item.
+/// Runs the senders beside the actor, and checks that each item is applied exactly once. Each sender drops its outbox
+/// after its last item.
 fn check(sends: [u64; 2], actor: impl Fn(&Address) -> u64 + Send + Sync + 'static) {
     let actor = Arc::new(actor);
     loom::model(move || {
@@ -225,7 +225,7 @@ fn nothing_is_lost_or_doubled_when_its_successor_is_there_before_it_is_quite_dea
 fn a_parcel_that_hangs_in_a_dead_mailbox_holds_nothing_up() {
     check([1, 1], |address| {
         let mailbox = address.mailbox();
-        // Dead for whoever posts from now on, but what it holds is neither opened nor dropped before the end.
+        // The mailbox refuses parcels from now on, but those in it are neither opened nor dropped before the end.
         let stuck = lock(&mailbox.0).take();
         address.restart();
         mem::forget(stuck);

@@ -8,7 +8,7 @@ fn failed() -> ExitReason {
     ExitReason::Failed("boom".into())
 }
 
-/// Children a, b and c, running as 1, 2 and 3.
+/// Creates children a, b and c, running as 1, 2 and 3.
 fn three(strategy: Strategy, restart: Restart) -> Children<u8> {
     let intensity = Intensity { restarts: 3, within: seconds(10) };
     let backoff = Backoff { first: seconds(1), max: seconds(60) };
@@ -19,13 +19,13 @@ fn three(strategy: Strategy, restart: Restart) -> Children<u8> {
     children
 }
 
-/// Whom to stop, whom to start, and after which wait.
+/// Returns the children to stop, those to start, and the wait before.
 fn restart_of<'a>(children: &'a Children<u8>, decision: &Decision<u8>) -> (Vec<u8>, Vec<&'a str>, Duration) {
     let Decision::Restart { stop, ticket, after } = decision else { panic!("{decision:?}") };
     (stop.iter().map(|(_, running)| *running).collect(), all_due(children, *ticket), *after)
 }
 
-/// All that wait with this ticket, in order of start.
+/// Returns all children that wait with this ticket, in order of start.
 fn all_due(children: &Children<u8>, ticket: Ticket) -> Vec<&str> {
     let waiting = children.children.values().filter(|child| child.state.ticket() == Some(ticket));
     let waiting: Vec<_> = waiting.map(|child| &*child.id).collect();

@@ -1,4 +1,4 @@
-//! A child that ends just when its start is over: the supervisor always hears of it.
+//! A child that ends just when its start is over: the supervisor always handles its end.
 
 #![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
 
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::worker::{Order, options, supervise, until};
 
-/// Ends in some way that another tells it.
+/// Actor that ends in a way that a message chooses.
 struct Mortal;
 
 impl Actor for Mortal {

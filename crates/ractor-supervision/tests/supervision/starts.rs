@@ -1,4 +1,4 @@
-//! Starts that take long, go wrong or are cancelled: they hold nobody up, and leave nothing behind.
+//! Starts that take long, go wrong or are cancelled: they delay no other child, and leave nothing behind.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::worker::{Child, Order, Twist, is_restart, lock, options, supervise, until};
 
-/// Far less than any deadline of a start: nobody has waited for one.
+/// Limit far below any deadline of a start: nobody has waited for one.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 async fn states(supervisor: &SupervisorHandle) -> Vec<(String, ChildState)> {
@@ -86,7 +86,7 @@ async fn a_start_that_waits_for_leaked_state_says_so() {
     supervisor.shutdown().await;
 }
 
-/// What has been logged.
+/// Log output.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -209,7 +209,7 @@ async fn a_shutdown_waits_for_no_start_and_leaves_nothing_of_it() {
     let before = half.actor();
     half.order(Order::Fail);
     successor_of(&before, &half).await;
-    // What has been sent to an actor is dealt with, though its start is not over.
+    // The actor handles the messages it has been sent, though its start is not over.
     half.order(Order::Count);
     let begun = Instant::now();
     supervisor.shutdown().await;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::worker::{Child, Order, is_restart, lock, options, supervise, until};
 
 const DEADLINE: Duration = Duration::from_millis(10);
-/// Far more than what is waited for takes.
+/// Deadline, far more than any expected event takes.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Blocks the thread that it runs on, once, until the gate opens.
@@ -23,7 +23,7 @@ struct Blocker {
 }
 
 impl Blocker {
-    /// It blocks until the sender is dropped.
+    /// Creates a blocker, which blocks until the sender is dropped.
     fn new() -> (Self, Sender<()>) {
         let (closed, gate) = mpsc::channel();
         (Self { gate: Arc::new(Mutex::new(gate)), is_blocked: Arc::default() }, closed)
@@ -31,7 +31,7 @@ impl Blocker {
 
     fn block(&self) {
         if !self.is_blocked.swap(true, Ordering::SeqCst) {
-            // An error is how it opens.
+            // The gate opens with an error.
             let _ = lock(&self.gate).recv();
         }
     }

@@ -13,12 +13,12 @@ use ractor_supervision::{
 use tokio::sync::broadcast;
 use tokio::time::timeout;
 
-/// Counts; does what it is told to end in some way.
+/// Actor that counts, and ends as an order says.
 #[derive(Clone, Default)]
 pub(crate) struct Worker {
     pub(crate) panics_after_start: Arc<AtomicU32>,
     pub(crate) log: Arc<Mutex<Vec<String>>>,
-    /// The state that [`Order::Leak`] has leaked.
+    /// State that [`Order::Leak`] has leaked.
     pub(crate) leaked: Arc<Mutex<Option<Lease<u32>>>>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) enum Order {
     Fail,
     Panic,
     Hang,
-    /// Fail, and leave the state with somebody else.
+    /// Fail, and leave the state with another owner.
     Leak,
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a start does once it has spawned its actor.
+/// Action of a start after it has spawned its actor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Twist {
     Fail,
@@ -86,14 +86,14 @@ pub(crate) enum Twist {
     Hang,
 }
 
-/// A child, where its count is while nobody has it, and where it runs.
+/// A child, the slot of its count, and its actor.
 pub(crate) struct Child {
     pub(crate) slot: StateSlot<u32>,
     pub(crate) running: Arc<Mutex<Option<ActorRef<Order>>>>,
     pub(crate) worker: Worker,
-    /// How many starts fail, after the first.
+    /// Number of starts that fail, after the first.
     pub(crate) start_failures: Arc<AtomicU32>,
-    /// One for each of the next starts.
+    /// Twists of the next starts, one each.
     pub(crate) twists: Arc<Mutex<VecDeque<Twist>>>,
 }
 
@@ -108,7 +108,7 @@ impl Child {
         }
     }
 
-    /// A child whose restarts go wrong in these ways, one after the other, once they have spawned an actor.
+    /// Makes the next restarts go wrong in these ways, one after the other, once they have spawned an actor.
     pub(crate) fn twist(&self, twists: impl IntoIterator<Item = Twist>) {
         lock(&self.twists).extend(twists);
     }
@@ -150,7 +150,7 @@ impl Child {
         self.actor().cast(order).expect("it runs");
     }
 
-    /// Sends slot what [`Order::Leak`] has leaked.
+    /// Returns the state that [`Order::Leak`] has leaked to its slot.
     pub(crate) fn return_leaked(&self) {
         lock(&self.worker.leaked).take().expect("it was leaked");
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A list, the entry used last at its end. Slow, and easy to see through.
+/// Model of a shard as a list, the entry used last at its end. Slow, and easy to verify.
 struct Model {
     capacity: usize,
     list: Vec<(Key, Entry)>,
