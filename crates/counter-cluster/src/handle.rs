@@ -2,14 +2,11 @@ use std::time::Duration;
 
 use counter_keyspace::{KeyspaceError, KeyspaceHandle};
 use counter_protocol::CounterName;
-use ractor::rpc::CallResult;
-use ractor::{ActorRef, RpcReplyPort};
 use ractor_transport::NodeName;
-use tokio::sync::watch;
 
 use crate::hand_over::HandOverError;
 use crate::ledger::Total;
-use crate::replicator::message::ReplicatorMessage;
+use crate::replicator::message::{ReplicatorMessage, ReplicatorOutbox};
 use crate::status::{ClusterStatus, Reading};
 
 /// Handle of a node. Clones have outboxes of their own, so give each sender one.
@@ -20,14 +17,12 @@ use crate::status::{ClusterStatus, Reading};
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
     keyspace: KeyspaceHandle,
-    replicator: watch::Receiver<Option<ActorRef<ReplicatorMessage>>>,
+    /// For questions that do no harm twice.
+    replicator: ReplicatorOutbox,
 }
 
 impl NodeHandle {
-    pub(crate) const fn new(
-        keyspace: KeyspaceHandle,
-        replicator: watch::Receiver<Option<ActorRef<ReplicatorMessage>>>,
-    ) -> Self {
+    pub(crate) const fn new(keyspace: KeyspaceHandle, replicator: ReplicatorOutbox) -> Self {
         Self { keyspace, replicator }
     }
 
@@ -50,7 +45,8 @@ impl NodeHandle {
     pub async fn value(&self, name: impl AsRef<[u8]>) -> Result<Reading, KeyspaceError> {
         let name = CounterName::new(name.as_ref())?;
         let mine = self.keyspace.count(name.as_bytes()).await?;
-        let (mut total, peers) = self.ask(|reply| ReplicatorMessage::GetOthers(name.clone(), reply)).await?;
+        let others = |reply| ReplicatorMessage::GetOthers(name.clone(), reply);
+        let (mut total, peers) = self.replicator.call(others).await?;
         mine.into_iter().for_each(|count| total.add(count));
         Ok(Reading { total, peers })
     }
@@ -62,7 +58,7 @@ impl NodeHandle {
     pub async fn status(&self) -> Result<ClusterStatus, KeyspaceError> {
         // What was sent through this handle is applied then.
         self.keyspace.stats().await?;
-        self.ask(ReplicatorMessage::GetStatus).await
+        Ok(self.replicator.call(ReplicatorMessage::GetStatus).await?)
     }
 
     /// Returns the `n` names with the largest values, those of equal value in order of name, with the counts of other nodes
@@ -72,7 +68,7 @@ impl NodeHandle {
     /// [`KeyspaceError::Stopped`].
     pub async fn top(&self, n: usize) -> Result<Vec<(CounterName, Total)>, KeyspaceError> {
         self.keyspace.stats().await?;
-        self.ask(|reply| ReplicatorMessage::GetTop(n, reply)).await
+        Ok(self.replicator.call(|reply| ReplicatorMessage::GetTop(n, reply)).await?)
     }
 
     /// Asks all nodes for their counts, of one name or in all, so that answers after this are as fresh as this call.
@@ -87,59 +83,32 @@ impl NodeHandle {
         deadline: Duration,
     ) -> Result<Vec<NodeName>, KeyspaceError> {
         let name = name.map(CounterName::new).transpose()?;
-        self.ask(|reply| ReplicatorMessage::Refresh { name: name.clone(), deadline, reply }).await
+        let refresh = |reply| ReplicatorMessage::Refresh { name: name.clone(), deadline, reply };
+        Ok(self.replicator.call(refresh).await?)
     }
 
     /// Hands over what peers lack. Returns each node that is or was connected, and true if it has everything.
     pub(crate) async fn hand_over(&self, deadline: Duration) -> Result<Vec<(NodeName, bool)>, HandOverError> {
         // What was sent through this handle is applied then.
         self.keyspace.stats().await.map_err(|_| HandOverError::Stopped)?;
-        let handed_over = self.ask(|reply| ReplicatorMessage::HandOver(deadline, reply)).await;
+        let handed_over = self.replicator.call(|reply| ReplicatorMessage::HandOver(deadline, reply)).await;
         handed_over.map_err(|_| HandOverError::Stopped)
     }
 
     /// Returns the present incarnation of the replicator.
     #[cfg(test)]
-    pub(crate) fn replicator(&self) -> Option<ActorRef<ReplicatorMessage>> {
-        self.replicator.borrow().clone()
-    }
-
-    /// Asks the replicator, and if it dies its successor. The question must do no harm if it is put twice.
-    async fn ask<T: Send + 'static>(
-        &self,
-        question: impl Fn(RpcReplyPort<T>) -> ReplicatorMessage,
-    ) -> Result<T, KeyspaceError> {
-        let mut replicator = self.replicator.clone();
-        loop {
-            let actor = replicator.borrow_and_update().clone();
-            // A question that was sent while the actor ended may stay in its mailbox, neither answered nor dropped, for as
-            // long as anybody refers to the actor.
-            let replaced = tokio::select! {
-                biased;
-                Some(answer) = answer(actor, &question) => return Ok(answer),
-                replaced = replicator.changed() => replaced,
-            };
-            replaced.map_err(|_| KeyspaceError::Stopped)?;
-        }
-    }
-}
-
-/// Returns an actor's answer, or `None` if the actor ends first.
-async fn answer<T: Send + 'static>(
-    actor: Option<ActorRef<ReplicatorMessage>>,
-    question: impl Fn(RpcReplyPort<T>) -> ReplicatorMessage,
-) -> Option<T> {
-    match actor?.call(question, None).await {
-        Ok(CallResult::Success(answer)) => Some(answer),
-        // The replicator answers everything that it does not die of.
-        Ok(CallResult::SenderError | CallResult::Timeout) | Err(_) => None,
+    pub(crate) fn replicator(&self) -> Option<ractor::ActorRef<ReplicatorMessage>> {
+        self.replicator.actor()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use counter_keyspace::{Keyspace, KeyspaceOptions};
-    use ractor::{Actor, ActorProcessingErr};
+    use ractor::{Actor, ActorProcessingErr, ActorRef};
+    use ractor_outbox::{Fifo, Outbox};
     use tokio::sync::mpsc;
 
     use super::*;
@@ -179,21 +148,22 @@ mod tests {
         let keyspace = Keyspace::start(KeyspaceOptions::default()).await.unwrap();
         let (held, mut questions) = mpsc::channel(1);
         let (first, _task) = Actor::spawn(None, Replicator { held: Some(held) }, ()).await.unwrap();
-        let (here, replicator) = watch::channel(Some(first.clone()));
-        let handle = NodeHandle::new(keyspace.handle(), replicator);
+        let replicator = Outbox::supervised(Fifo::bounded(NonZeroUsize::MIN));
+        replicator.redirect(first.clone());
+        let handle = NodeHandle::new(keyspace.handle(), replicator.clone());
         let top = tokio::time::timeout(Duration::from_secs(60), handle.top(1));
         let (top, question) = tokio::join!(top, async {
             let question = questions.recv().await;
             first.stop_and_wait(None, None).await.unwrap();
             let (second, _task) = Actor::spawn(None, Replicator { held: None }, ()).await.unwrap();
-            here.send_replace(Some(second));
+            replicator.redirect(second);
             question
         });
         assert_eq!(top.expect("it is answered"), Ok(Vec::new()));
         drop(question);
-        let second = here.borrow().clone().unwrap();
+        let second = replicator.actor().unwrap();
         second.stop_and_wait(None, None).await.unwrap();
-        drop(here);
+        replicator.close();
         assert!(matches!(handle.top(1).await, Err(KeyspaceError::Stopped)));
         keyspace.shutdown().await;
     }
@@ -201,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn a_fresh_read_of_a_name_that_is_too_long_is_the_callers_error() {
         let keyspace = Keyspace::start(KeyspaceOptions::default()).await.unwrap();
-        let (_here, replicator) = watch::channel(None);
+        let replicator = Outbox::supervised(Fifo::bounded(NonZeroUsize::MIN));
         let handle = NodeHandle::new(keyspace.handle(), replicator);
         let name = vec![b'a'; CounterName::MAX_BYTES + 1];
         let refreshed = handle.refresh(Some(&name), Duration::from_secs(9)).await;

@@ -1,12 +1,14 @@
 use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use counter_keyspace::{Keyspace, KeyspaceOptions};
 use ractor::{Actor, ActorRef};
 use ractor_cluster::NodeServerMessage;
-use ractor_supervision::{ChildSpec, Options, StateSlot, Strategy, SupervisorError, SupervisorHandle};
+use ractor_outbox::Fifo;
+use ractor_supervision::{ChildSpec, Options, Strategy, SupervisedActor, SupervisorError, SupervisorHandle};
 use ractor_transport::{
     Cookie, Limits, NodeName, NodeServerError, Peers, Security, Transport, TransportError, TransportOptions,
     node_server,
@@ -19,8 +21,8 @@ use crate::hand_over::{HandOverError, complete};
 use crate::handle::NodeHandle;
 use crate::replica::ReplicaId;
 use crate::replication::Replication;
-use crate::replicator::actor::{Replicator, ReplicatorArguments};
-use crate::replicator::message::ReplicatorMessage;
+use crate::replicator::actor::Replicator;
+use crate::replicator::message::ReplicatorOutbox;
 use crate::wire::MAX_FRAME_BYTES;
 
 /// Maximum time that a node that shuts down waits for its peers to acknowledge everything.
@@ -120,14 +122,23 @@ impl Node {
             TransportOptions { name: name.clone(), listen, seeds: peers, security, allow_plaintext, limits };
         let transport = Transport::start(transport, server.0.clone()).await?;
         let keyspace = Keyspace::start(keyspace).await?;
-        let (here, replicator) = watch::channel(None);
         let me = ReplicaId::new(name, SystemTime::now());
         let replication = Replication::new(me.clone(), key_of(&cookie));
         let ever_connected = watch::Sender::default();
-        let children = children(replication, &keyspace, transport.peers(), here, &ever_connected);
+        let replicator = Replicator {
+            keyspace: keyspace.handle(),
+            tickets: transport.peers(),
+            ever_connected: ever_connected.clone(),
+        };
+        let no_items = Fifo::bounded(NonZeroUsize::MIN);
+        let replicator =
+            SupervisedActor::new("replicator", move || replicator.clone(), replication, no_items);
+        let handle = NodeHandle::new(keyspace.handle(), replicator.outbox());
+        let gateway = gateway(transport.peers(), replicator.outbox());
+        // When the replicator restarts, so does the gateway. Peers notice the new gateway, and send it what the replicator
+        // may have missed.
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
-        let supervisor = SupervisorHandle::start(restarts, children).await?;
-        let handle = NodeHandle::new(keyspace.handle(), replicator);
+        let supervisor = SupervisorHandle::start(restarts, vec![replicator.into(), gateway]).await?;
         Ok(Self { replica: me, keyspace, supervisor, server, transport, handle, ever_connected })
     }
 
@@ -178,40 +189,17 @@ impl Node {
     }
 }
 
-/// Returns the replicator, and after it the gateway.
-///
-/// When the replicator restarts, so does the gateway. Peers notice the new gateway, and send it what the replicator may have
-/// missed.
-fn children(
-    replication: Replication,
-    keyspace: &Keyspace,
-    tickets: Peers,
-    here: watch::Sender<Option<ActorRef<ReplicatorMessage>>>,
-    ever_connected: &watch::Sender<BTreeSet<NodeName>>,
-) -> Vec<ChildSpec> {
-    let (home, counters) = (StateSlot::new(replication), keyspace.handle());
-    let (replicator, ever_connected) = (here.subscribe(), ever_connected.clone());
-    let gateway = Gateway(tickets.clone());
-    let start_replicator = move |supervisor| {
-        let (home, keyspace, tickets) = (home.clone(), counters.clone(), tickets.clone());
-        let (here, ever_connected) = (here.clone(), ever_connected.clone());
-        async move {
-            let replication = home.lease().await;
-            let arguments = ReplicatorArguments { replication, keyspace, tickets, ever_connected };
-            let (actor, _task) = Actor::spawn_linked(None, Replicator, arguments, supervisor).await?;
-            here.send_replace(Some(actor.clone()));
-            Ok(actor.get_cell())
-        }
-    };
-    let start_gateway = move |supervisor| {
-        let (replicator, gateway) = (replicator.borrow().clone(), gateway.clone());
+/// Returns the gateway, for a supervisor to start after the replicator.
+fn gateway(tickets: Peers, replicator: ReplicatorOutbox) -> ChildSpec {
+    let gateway = Gateway(tickets);
+    ChildSpec::new("gateway", move |supervisor| {
+        let (gateway, replicator) = (gateway.clone(), replicator.actor());
         async move {
             let replicator = replicator.ok_or("the replicator has not started")?;
             let (actor, _task) = Actor::spawn_linked(None, gateway, replicator, supervisor).await?;
             Ok(actor.get_cell())
         }
-    };
-    vec![ChildSpec::new("replicator", start_replicator), ChildSpec::new("gateway", start_gateway)]
+    })
 }
 
 /// Returns the key of the ledger's digests: the same on all nodes of a cluster, and unknown to others.
@@ -230,6 +218,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::Total;
+    use crate::replicator::message::ReplicatorMessage;
     use crate::wire::{Batch, Entry, Reply, Request, decode};
 
     async fn node(name: &str) -> Node {

@@ -32,37 +32,35 @@ pub const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// and the more is sent once instead of again and again.
 const REST: u32 = 16;
 
-/// The actor around [`Replication`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Replicator;
-
-pub(crate) struct ReplicatorArguments {
-    /// Survives the actor.
-    pub(crate) replication: Lease<Replication>,
+/// The actor around [`Replication`]. The replication survives it, and each incarnation has a clone of these fields.
+#[derive(Clone, Debug)]
+pub(crate) struct Replicator {
+    /// The node's own counters.
     pub(crate) keyspace: KeyspaceHandle,
     /// The transport's peers.
     pub(crate) tickets: Peers,
-    /// Nodes that were ever connected. Survives the actor.
+    /// Nodes that were ever connected.
     pub(crate) ever_connected: watch::Sender<BTreeSet<NodeName>>,
 }
 
 impl Actor for Replicator {
     type Msg = ReplicatorMessage;
     type State = ReplicatorState;
-    type Arguments = ReplicatorArguments;
+    type Arguments = Lease<Replication>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<ReplicatorMessage>,
-        ReplicatorArguments { mut replication, keyspace, tickets, ever_connected }: ReplicatorArguments,
+        mut replication: Lease<Replication>,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
         // An incarnation before this one may have had connections, and may have taken changes without telling anybody.
         let before: Vec<_> = replication.peers().map(|(peer, _)| peer).collect();
         before.into_iter().for_each(|peer| replication.left(peer));
-        keyspace.track_changes().await?;
+        self.keyspace.track_changes().await?;
         pg::monitor(GROUP.into(), myself.get_cell());
         myself.send_after(REPLICATE_EVERY, || ReplicatorMessage::Replicate);
         myself.send_after(COMPARE_EVERY, || ReplicatorMessage::Compare);
+        let Self { keyspace, tickets, ever_connected } = self.clone();
         Ok(ReplicatorState::new(replication, keyspace, tickets, ever_connected))
     }
 
@@ -135,6 +133,7 @@ impl Actor for Replicator {
                 state.collect().await?;
                 state.hand_over(deadline, reply);
             }
+            ReplicatorMessage::Items(parcel) => drop(parcel),
         }
         state.send_batches(&myself);
         state.notify_waiters();

@@ -1,7 +1,9 @@
+use std::convert::Infallible;
 use std::time::Duration;
 
 use counter_protocol::CounterName;
 use ractor::{ActorId, Message, RpcReplyPort};
+use ractor_outbox::{Fifo, Outbox, Parcel};
 use ractor_transport::NodeName;
 
 use crate::ledger::Total;
@@ -9,6 +11,12 @@ use crate::replica::ReplicaId;
 use crate::rpc::Unanswered;
 use crate::status::{ClusterStatus, PeerStatus};
 use crate::wire::{Batch, Differing, Entry, Request};
+
+/// Contents of the replicator's outboxes: none, because it is only asked questions.
+pub(crate) type NoItems = Fifo<Infallible>;
+
+/// Outbox that asks the latest incarnation of the replicator.
+pub(crate) type ReplicatorOutbox = Outbox<NoItems, ReplicatorMessage>;
 
 /// Message of the replicator.
 pub(crate) enum ReplicatorMessage {
@@ -37,6 +45,14 @@ pub(crate) enum ReplicatorMessage {
     /// Replies when all peers have everything, or at the deadline: each node that is or was connected, and true if it has
     /// everything.
     HandOver(Duration, RpcReplyPort<Vec<(NodeName, bool)>>),
+    /// Contents of an outbox. Never sent, because there are no items.
+    Items(Parcel<NoItems>),
 }
 
 impl Message for ReplicatorMessage {}
+
+impl From<Parcel<NoItems>> for ReplicatorMessage {
+    fn from(parcel: Parcel<NoItems>) -> Self {
+        Self::Items(parcel)
+    }
+}

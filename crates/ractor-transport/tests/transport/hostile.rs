@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ractor_transport::{CLUSTER_DNS_NAME, Cookie, Limits};
 use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair};
+use tcp_proxy::TcpProxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -19,7 +20,6 @@ use tokio_rustls::rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use super::logs::Logs;
 use super::node::{Event, LOCAL, MAX_FRAME_BYTES, Setup, TestNode, patient, soon};
-use super::proxy::Proxy;
 
 /// Greeting of a node that is called `x`.
 pub(super) fn greeting() -> Vec<u8> {
@@ -55,15 +55,15 @@ async fn still_welcomes(friends: &Setup, node: &mut TestNode) {
 async fn a_wrong_cookie_never_proves_anything() {
     let setup = patient(Setup::plain());
     let mut a = setup.node("a", &[]).await;
-    let mut proxy = Proxy::new().await;
-    proxy.lead_to(a.addr());
-    let liar = Setup { cookie: Cookie::generate(), ..setup.clone() }.node("liar", &[proxy.addr()]).await;
+    let proxy = TcpProxy::start().await.unwrap();
+    proxy.set_target(a.addr());
+    let liar = Setup { cookie: Cookie::generate(), ..setup.clone() }.node("liar", &[proxy.address()]).await;
     // It is turned away, tries again, and is turned away again.
     for _ in 0..3 {
         assert_eq!(a.next().await, Event::Opened);
         assert!(matches!(a.next().await, Event::Ended(_)));
     }
-    proxy.dialled(3).await;
+    soon(proxy.wait_for_accepted(3)).await;
     assert!(a.peers().await.is_empty() && liar.peers().await.is_empty());
     drop(liar);
     drop(proxy);
@@ -75,11 +75,11 @@ async fn a_certificate_of_another_authority_is_worth_nothing() {
     let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let plain = patient(Setup::plain());
     let setup = plain.clone().with_tls(ours.path(), "a");
-    let mut proxy = Proxy::new().await;
+    let proxy = TcpProxy::start().await.unwrap();
     let mut a = setup.node("a", &[]).await;
-    proxy.lead_to(a.addr());
-    let mut stranger = plain.with_tls(theirs.path(), "b").node("b", &[proxy.addr()]).await;
-    proxy.dialled(3).await;
+    proxy.set_target(a.addr());
+    let mut stranger = plain.with_tls(theirs.path(), "b").node("b", &[proxy.address()]).await;
+    soon(proxy.wait_for_accepted(3)).await;
     assert!(a.events.try_recv().is_err() && stranger.events.try_recv().is_err());
     still_welcomes(&setup.with_tls(ours.path(), "friend"), &mut a).await;
 }

@@ -12,5 +12,3 @@ mod names;
 mod node;
 #[cfg(test)]
 mod peers;
-#[cfg(test)]
-mod proxy;

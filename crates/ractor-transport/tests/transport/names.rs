@@ -3,11 +3,11 @@
 use ractor::ActorId;
 use ractor_cluster::NodeServerMessage;
 use ractor_transport::Peer;
+use tcp_proxy::TcpProxy;
 use tokio::sync::mpsc;
 
 use super::logs::Logs;
 use super::node::{Setup, TestNode, patient, soon};
-use super::proxy::Proxy;
 
 /// A remote actor of each peer.
 async fn actors(node: &TestNode) -> Vec<ActorId> {
@@ -37,10 +37,10 @@ async fn a_ticket_gives_the_name_of_the_peer_that_presents_it_as_long_as_they_ar
     let plain = patient(Setup::plain());
     let with_tls = ["a", "b"].map(|name| plain.clone().with_tls(directory.path(), name));
     for [at_a, at_b] in [[plain.clone(), plain], with_tls] {
-        let proxy = Proxy::new().await;
+        let proxy = TcpProxy::start().await.unwrap();
         let mut a = at_a.node("a", &[]).await;
-        let mut b = at_b.node("b", &[proxy.addr()]).await;
-        proxy.lead_to(a.addr());
+        let mut b = at_b.node("b", &[proxy.address()]).await;
+        proxy.set_target(a.addr());
         a.proved("b").await;
         b.proved("a").await;
 
@@ -52,7 +52,7 @@ async fn a_ticket_gives_the_name_of_the_peer_that_presents_it_as_long_as_they_ar
         assert_eq!(known_to_a.verify(b_at_a.ticket), None);
 
         let actors = actors(&a).await;
-        proxy.cut();
+        proxy.close_connections();
         a.ended().await;
         until(|| known_to_a.verify(a_at_b.ticket).is_none()).await;
         assert_eq!(known_to_a.peer_of(actors[0]), None);
@@ -69,13 +69,13 @@ async fn who_greets_by_another_name_than_its_certificates_is_refused_and_named_i
     let (directory, logs) = (tempfile::tempdir().unwrap(), Logs::capture());
     let plain = patient(Setup::plain());
     let [good, bad] = ["a", "b"].map(|name| plain.clone().with_tls(directory.path(), name));
-    let (mut to_a, mut to_liar) = (Proxy::new().await, Proxy::new().await);
-    let mut a = good.node("a", &[to_liar.addr()]).await;
-    let liar = bad.node("c", &[to_a.addr()]).await;
-    to_a.lead_to(a.addr());
-    to_liar.lead_to(liar.addr());
-    to_a.dialled(3).await;
-    to_liar.dialled(3).await;
+    let (to_a, to_liar) = (TcpProxy::start().await.unwrap(), TcpProxy::start().await.unwrap());
+    let mut a = good.node("a", &[to_liar.address()]).await;
+    let liar = bad.node("c", &[to_a.address()]).await;
+    to_a.set_target(a.addr());
+    to_liar.set_target(liar.addr());
+    soon(to_a.wait_for_accepted(3)).await;
+    soon(to_liar.wait_for_accepted(3)).await;
     // Not even ractor_cluster has seen it.
     assert!(a.events.try_recv().is_err());
     let told = ["has the certificate of node b", "calls itself c"];
@@ -90,17 +90,17 @@ async fn whose_session_has_another_name_than_its_greeting_is_cut_off_and_named_i
     let with_tls = ["a", "b"].map(|name| plain.clone().with_tls(directory.path(), name));
     for [good, bad] in [[plain.clone(), plain], with_tls] {
         for a_dials in [false, true] {
-            let mut proxy = Proxy::new().await;
-            let seeds = [proxy.addr()];
+            let proxy = TcpProxy::start().await.unwrap();
+            let seeds = [proxy.address()];
             let (a_seeds, liar_seeds) = if a_dials { (&seeds[..], &[][..]) } else { (&[][..], &seeds[..]) };
             let mut a = good.node("a", a_seeds).await;
             let liar = bad.node_as("b", "victim", liar_seeds).await;
-            proxy.lead_to(if a_dials { liar.addr() } else { a.addr() });
+            proxy.set_target(if a_dials { liar.addr() } else { a.addr() });
             for _ in 0..2 {
                 a.proved("victim").await;
                 assert_eq!(a.ended().await.as_deref(), Some("victim@victim"));
             }
-            proxy.dialled(3).await;
+            soon(proxy.wait_for_accepted(3)).await;
             let told = if a_dials { "not connected" } else { "connection refused" };
             until(|| !logs.with(&[told, "node b calls itself \"victim@victim\""]).is_empty()).await;
         }
@@ -110,10 +110,10 @@ async fn whose_session_has_another_name_than_its_greeting_is_cut_off_and_named_i
 #[tokio::test]
 async fn a_node_does_not_fill_the_log_about_a_seed_that_leads_back_to_it() {
     let logs = Logs::capture();
-    let mut proxy = Proxy::new().await;
-    let mut a = Setup::plain().node("a", &[proxy.addr()]).await;
-    proxy.lead_to(a.addr());
-    proxy.dialled(10).await;
+    let proxy = TcpProxy::start().await.unwrap();
+    let mut a = Setup::plain().node("a", &[proxy.address()]).await;
+    proxy.set_target(a.addr());
+    soon(proxy.wait_for_accepted(10)).await;
     assert_eq!(logs.with(&[]).len(), 1);
     assert_eq!(logs.with(&["seed", "has this node's name"]).len(), 1);
     assert!(a.events.try_recv().is_err_and(|error| error == mpsc::error::TryRecvError::Empty));

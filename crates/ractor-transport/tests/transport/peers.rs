@@ -5,12 +5,12 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_cluster::RactorClusterMessage;
 use ractor_transport::{Limits, Transport, TransportError};
+use tcp_proxy::TcpProxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::node::{Event, LOCAL, Setup, patient, soon};
-use super::proxy::Proxy;
 
 /// Many times the longest backoff of these tests: who dials in vain would be heard by then.
 const QUIET: Duration = Duration::from_millis(500);
@@ -60,15 +60,15 @@ async fn after_the_proof_a_peer_may_send_more_than_before() {
 
 #[tokio::test]
 async fn nodes_that_dial_each_other_keep_one_connection_and_dial_no_more() {
-    let (mut to_a, mut to_b) = (Proxy::new().await, Proxy::new().await);
+    let (to_a, to_b) = (TcpProxy::start().await.unwrap(), TcpProxy::start().await.unwrap());
     let setup = Setup::plain();
-    let mut a = setup.node("a", &[to_b.addr()]).await;
-    let mut b = setup.node("b", &[to_a.addr()]).await;
+    let mut a = setup.node("a", &[to_b.address()]).await;
+    let mut b = setup.node("b", &[to_a.address()]).await;
     // Both have dialled before either is answered.
-    to_a.dialled(1).await;
-    to_b.dialled(1).await;
-    to_a.lead_to(a.addr());
-    to_b.lead_to(b.addr());
+    soon(to_a.wait_for_accepted(1)).await;
+    soon(to_b.wait_for_accepted(1)).await;
+    to_a.set_target(a.addr());
+    to_b.set_target(b.addr());
     for round in 1..=3 {
         a.proved("b").await;
         b.proved("a").await;
@@ -78,48 +78,48 @@ async fn nodes_that_dial_each_other_keep_one_connection_and_dial_no_more() {
         assert_eq!(a.peers().await, ["b@b"], "round {round}");
         assert_eq!(b.peers().await, ["a@a"], "round {round}");
         // The one that lost may have dialled once more, before it knew of the other.
-        let dials = to_a.dials() + to_b.dials();
+        let dials = to_a.accepted() + to_b.accepted();
         assert!((round..=4 * round).contains(&dials), "{dials} dials in {round} rounds");
         assert!(timeout(QUIET, a.events.recv()).await.is_err());
-        assert_eq!(to_a.dials() + to_b.dials(), dials);
+        assert_eq!(to_a.accepted() + to_b.accepted(), dials);
         while b.events.try_recv().is_ok() {}
-        to_a.cut();
-        to_b.cut();
+        to_a.close_connections();
+        to_b.close_connections();
     }
 }
 
 #[tokio::test]
 async fn a_dialler_that_reaches_a_connected_node_leaves_it_at_that_until_the_connection_ends() {
-    let (to_a, mut to_b) = (Proxy::new().await, Proxy::new().await);
+    let (to_a, to_b) = (TcpProxy::start().await.unwrap(), TcpProxy::start().await.unwrap());
     let setup = Setup::plain();
-    let mut a = setup.node("a", &[to_b.addr()]).await;
-    let mut b = setup.node("b", &[to_a.addr()]).await;
-    to_a.lead_to(a.addr());
+    let mut a = setup.node("a", &[to_b.address()]).await;
+    let mut b = setup.node("b", &[to_a.address()]).await;
+    to_a.set_target(a.addr());
     a.proved("b").await;
     b.proved("a").await;
-    to_b.dialled(1).await;
-    to_b.lead_to(b.addr());
+    soon(to_b.wait_for_accepted(1)).await;
+    to_b.set_target(b.addr());
     // b has a stream that a closes as soon as it has heard b's name; a has not even that.
     assert_eq!(b.next().await, Event::Opened);
     assert_eq!(b.next().await, Event::Ended(None));
     assert!(timeout(QUIET, b.events.recv()).await.is_err());
     assert!(a.events.try_recv().is_err());
-    assert_eq!(to_b.dials(), 1);
+    assert_eq!(to_b.accepted(), 1);
     // One of them dials again, whichever comes first.
-    to_a.cut();
+    to_a.close_connections();
     a.proved("b").await;
     b.proved("a").await;
 }
 
 #[tokio::test]
 async fn a_seed_that_leads_back_to_the_node_is_dialled_until_it_leads_to_another() {
-    let mut proxy = Proxy::new().await;
+    let proxy = TcpProxy::start().await.unwrap();
     let setup = Setup::plain();
-    let mut a = setup.node("a", &[proxy.addr()]).await;
-    proxy.lead_to(a.addr());
-    proxy.dialled(4).await;
+    let mut a = setup.node("a", &[proxy.address()]).await;
+    proxy.set_target(a.addr());
+    soon(proxy.wait_for_accepted(4)).await;
     let mut b = setup.node("b", &[]).await;
-    proxy.lead_to(b.addr());
+    proxy.set_target(b.addr());
     a.proved("b").await;
     b.proved("a").await;
     assert_eq!(a.peers().await, ["b@b"]);
@@ -127,16 +127,16 @@ async fn a_seed_that_leads_back_to_the_node_is_dialled_until_it_leads_to_another
 
 #[tokio::test]
 async fn a_lost_connection_is_dialled_again() {
-    let mut proxy = Proxy::new().await;
+    let proxy = TcpProxy::start().await.unwrap();
     let setup = Setup::plain();
     let mut a = setup.node("a", &[]).await;
-    let mut b = setup.node("b", &[proxy.addr()]).await;
-    proxy.lead_to(a.addr());
+    let mut b = setup.node("b", &[proxy.address()]).await;
+    proxy.set_target(a.addr());
     for round in 1..=3 {
-        proxy.dialled(round).await;
+        soon(proxy.wait_for_accepted(round)).await;
         a.proved("b").await;
         b.proved("a").await;
-        proxy.cut();
+        proxy.close_connections();
         assert_eq!(b.ended().await.as_deref(), Some("a@a"));
     }
 }
@@ -162,21 +162,21 @@ async fn a_transport_that_is_shut_down_takes_its_connections_along_and_frees_its
 async fn a_peer_that_goes_silent_is_dropped_and_one_that_pings_is_not() {
     let setup = Setup::plain();
     let hasty = Setup { limits: Limits { idle: Duration::from_secs(6), ..setup.limits }, ..setup.clone() };
-    let (mute, good) = (Proxy::new().await, Proxy::new().await);
-    let mut a = hasty.node("a", &[mute.addr(), good.addr()]).await;
+    let (mute, good) = (TcpProxy::start().await.unwrap(), TcpProxy::start().await.unwrap());
+    let mut a = hasty.node("a", &[mute.address(), good.address()]).await;
     let mut b = setup.node("b", &[]).await;
     let mut c = setup.node("c", &[]).await;
-    mute.lead_to(b.addr());
+    mute.set_target(b.addr());
     a.proved("b").await;
     b.proved("a").await;
-    good.lead_to(c.addr());
+    good.set_target(c.addr());
     a.proved("c").await;
     c.proved("a").await;
 
-    let frozen = Instant::now();
-    mute.freeze();
+    let paused = Instant::now();
+    mute.pause();
     assert_eq!(a.ended().await.as_deref(), Some("b@b"));
-    assert!(frozen.elapsed() < Duration::from_secs(15), "{:?}", frozen.elapsed());
+    assert!(paused.elapsed() < Duration::from_secs(15), "{:?}", paused.elapsed());
     assert_eq!(a.peers().await, ["c@c"]);
     assert!(c.events.try_recv().is_err());
 }
