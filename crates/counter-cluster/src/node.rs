@@ -168,7 +168,8 @@ impl Node {
 
     /// Hands over to its peers what they lack, then stops.
     ///
-    /// Nothing should be counted any more. A node without peers has nobody to hand over to, which is no error.
+    /// Operations that a handle accepts once this has been called may be lost, so stop counting first. A node without peers
+    /// has nobody to hand over to, which is no error.
     ///
     /// # Errors
     /// [`HandOverError`] if a peer is absent, or has not acknowledged everything within [`HAND_OVER_DEADLINE`]. The node has

@@ -1,5 +1,6 @@
 //! Standard input as requests, and the answers to them.
 
+use std::io;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,38 +13,58 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::lines::{Line, read_lines};
+use crate::lines::Line;
 use crate::load::count_load;
 
 /// Maximum length of a request: JSON may take up to six bytes for one byte of a name.
-const MAX_REQUEST_BYTES: usize = 8 * CounterName::MAX_BYTES;
+pub(crate) const MAX_REQUEST_BYTES: usize = 8 * CounterName::MAX_BYTES;
 
 /// Maximum number of requests with a number that are carried out at once; then no further line is read.
 const REQUESTS_AT_ONCE: usize = 256;
 
-/// Answers requests until their end. When the channel of answers is closed, the rest is skipped and not carried out.
+/// Answers requests until their end or until `stop` is ready.
+///
+/// When this returns, no request is in progress: nothing is counted or acknowledged afterwards.
 pub(crate) async fn answer_all(
     node: &NodeHandle,
     listening: &Listening,
+    lines: mpsc::Receiver<io::Result<Line>>,
     answers: mpsc::Sender<String>,
+    stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let mut lines = read_lines(MAX_REQUEST_BYTES);
-    let mut at_work = JoinSet::<anyhow::Result<()>>::new();
+    let mut in_progress = JoinSet::new();
+    let outcome = tokio::select! {
+        () = stop => Ok(()),
+        outcome = answer_to_the_end(node, listening, lines, answers, &mut in_progress) => outcome,
+    };
+    // An aborted task runs on to its next await, and may count and acknowledge an operation until then.
+    in_progress.shutdown().await;
+    outcome
+}
+
+/// Answers requests until their end. When the channel of answers is closed, the rest is skipped and not carried out.
+async fn answer_to_the_end(
+    node: &NodeHandle,
+    listening: &Listening,
+    mut lines: mpsc::Receiver<io::Result<Line>>,
+    answers: mpsc::Sender<String>,
+    in_progress: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<()> {
     loop {
         let line = tokio::select! {
             biased;
             () = answers.closed() => break,
-            Some(done) = at_work.join_next() => {
+            Some(done) = in_progress.join_next() => {
                 done.context("failed to answer a request")??;
                 continue;
             }
-            line = lines.recv(), if at_work.len() < REQUESTS_AT_ONCE => line,
+            line = lines.recv(), if in_progress.len() < REQUESTS_AT_ONCE => line,
         };
         let Some(line) = line else { break };
         match request(&line.context("failed to read standard input")?) {
             Ok((Some(number), request)) => {
                 let (node, listening, answers) = (node.clone(), listening.clone(), answers.clone());
-                at_work.spawn(async move {
+                in_progress.spawn(async move {
                     let answer = answer(&node, &listening, request).await;
                     send(&answers, &(number, answer)).await
                 });
@@ -52,7 +73,7 @@ pub(crate) async fn answer_all(
             Err(reason) => send(&answers, &Answer::Failed(reason)).await?,
         }
     }
-    while let Some(done) = at_work.join_next().await {
+    while let Some(done) = in_progress.join_next().await {
         done.context("failed to answer a request")??;
     }
     while let Some(skipped) = lines.recv().await {
@@ -127,6 +148,11 @@ fn request(line: &Line) -> Result<(Option<u64>, Request), String> {
 
 #[cfg(test)]
 mod tests {
+    use counter_cluster::{Node, NodeOptions};
+    use counter_node_protocol::Load;
+    use ractor_transport::Cookie;
+    use tokio::sync::mpsc::error::TryRecvError;
+
     use super::*;
 
     #[test]
@@ -136,6 +162,22 @@ mod tests {
         assert_eq!(request(br#"{"top":{"n":3}}"#), Ok((None, top.clone())));
         assert_eq!(request(br#"[7,{"top":{"n":3}}]"#), Ok((Some(7), top)));
         assert!(request(b"[7]").is_err());
+    }
+
+    #[tokio::test]
+    async fn no_request_is_in_progress_once_answering_has_stopped() {
+        let node = Node::start(NodeOptions::new("stops".parse().unwrap(), Cookie::generate())).await.unwrap();
+        let handle = node.handle();
+        let listening = Listening { address: node.local_addr(), replica: node.replica().to_string() };
+        let endless = Request::Load(Load { operations: u64::MAX, names: 1, seed: 1, per_second: None });
+        let (requests, lines) = mpsc::channel(1);
+        requests.send(Ok(Line::Whole(serde_json::to_vec(&(1, endless)).unwrap()))).await.unwrap();
+        let (answers, mut answered) = mpsc::channel(1);
+        let stop = async { while handle.keyspace().stats().await.unwrap().total_operations == 0 {} };
+        answer_all(&handle, &listening, lines, answers, stop).await.unwrap();
+        // Each request in progress could send an answer.
+        assert_eq!(answered.try_recv(), Err(TryRecvError::Disconnected));
+        node.shutdown().await.unwrap();
     }
 
     #[test]
