@@ -55,10 +55,10 @@ class Node:
         return self.receive()
 
     def operations(self):
-        return self.ask(standing={})["standing"]["total"]["operations"]
+        return self.ask(status={})["status"]["total"]["operations"]
 
     def peers_up(self):
-        return sum(peer["is_up"] for peer in self.ask(standing={})["standing"]["peers"])
+        return sum(peer["is_up"] for peer in self.ask(status={})["status"]["peers"])
 
     def resident(self):
         pages = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
@@ -177,8 +177,8 @@ def convergence():
             counted = time.monotonic()
             while second.operations() != operations:
                 time.sleep(0.001)
-            after, standing = time.monotonic() - counted, second.ask(standing={})["standing"]
-            entries = standing["names"]
+            after, status = time.monotonic() - counted, second.ask(status={})["status"]
+            entries = status["names"]
             wire = (sum(w.bytes for w in cluster.wires) - idle) / entries
             memory = (second.resident() - before) / entries
             per = (f"{wire:.0f}", f"{memory:.0f}") if entries > 1000 - 1 else ("", "")
@@ -194,7 +194,7 @@ def joining():
         first = Node("first", first_port, [], cookie)
         operations = 14_000_000
         first.ask(load={"operations": operations, "names": 1_000_000, "seed": 1, "per_second": None})
-        entries = first.ask(standing={})["standing"]["names"]
+        entries = first.ask(status={})["status"]["names"]
         time.sleep(1)
         wire, used, begun = Wire(first_port), first.processor_seconds(), time.monotonic()
         second = Node("second", second_port, [wire.port], cookie)

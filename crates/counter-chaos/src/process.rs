@@ -249,8 +249,8 @@ impl Client {
     /// # Errors
     /// If the node has ended, or takes longer than [`ANSWER_DEADLINE`].
     pub async fn report(&self) -> anyhow::Result<Report> {
-        match self.ask(Request::Standing { fresh_ms: None }).await? {
-            Answer::Standing(report) => Ok(report),
+        match self.ask(Request::Status { fresh_ms: None }).await? {
+            Answer::Status(report) => Ok(report),
             other => bail!("unexpected answer to a read of the status: {other:?}"),
         }
     }

@@ -1,7 +1,7 @@
 //! Requests to a node on its standard input, and its answers on its standard output: a line of JSON each.
 //!
-//! A node answers requests one after another. A request with a number, as in `[7,{"standing":{}}]`, is answered with the
-//! same number, as in `[7,{"standing":..}]`, as soon as it is done, and others may be answered before it.
+//! A node answers requests one after another. A request with a number, as in `[7,{"status":{}}]`, is answered with the
+//! same number, as in `[7,{"status":..}]`, as soon as it is done, and others may be answered before it.
 //!
 //! `counter-node node --stdin requests` is the server, `counter-chaos` a client. These are only the types: nothing here
 //! reads, writes or waits.

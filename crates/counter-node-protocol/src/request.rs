@@ -29,7 +29,7 @@ pub enum Request {
         fresh_ms: Option<u64>,
     },
     /// Reads the status of the cluster.
-    Standing {
+    Status {
         /// Time in milliseconds for which all nodes are asked first; none are without it.
         fresh_ms: Option<u64>,
     },
@@ -53,7 +53,7 @@ pub enum Answer {
     /// Value of a counter, and the nodes that did not answer.
     Value(Total, Vec<NodeName>),
     /// Status of the cluster.
-    Standing(Report),
+    Status(Report),
     /// Counters with the largest values.
     Top(Vec<(CounterName, Total)>),
     /// Address and incarnation of the node.
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(request, Request::Add { name: CounterName::from_static("a"), amount: 5 });
         let request: Request = serde_json::from_str(r#"{"value":{"name":"a","fresh_ms":500}}"#).unwrap();
         assert_eq!(request, Request::Value { name: CounterName::from_static("a"), fresh_ms: Some(500) });
-        let request: Request = serde_json::from_str(r#"{"standing":{}}"#).unwrap();
-        assert_eq!(request, Request::Standing { fresh_ms: None });
+        let request: Request = serde_json::from_str(r#"{"status":{}}"#).unwrap();
+        assert_eq!(request, Request::Status { fresh_ms: None });
     }
 }

@@ -105,9 +105,9 @@ async fn try_answer(
             let unanswered = refresh(node, Some(name.as_bytes()), fresh_ms).await?;
             Answer::Value(node.value(name.as_bytes()).await?.total, unanswered)
         }
-        Request::Standing { fresh_ms } => {
+        Request::Status { fresh_ms } => {
             let unanswered = refresh(node, None, fresh_ms).await?;
-            Answer::Standing(Report::new(node.status().await?, unanswered))
+            Answer::Status(Report::new(node.status().await?, unanswered))
         }
         Request::Top { n } => Answer::Top(node.top(n).await?),
         Request::Listening {} => Answer::Listening(listening.clone()),

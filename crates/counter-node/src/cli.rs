@@ -87,9 +87,9 @@ pub(crate) struct NodeArguments {
 
     /// Format of standard input: operations (NAME, or NAME, a tab and AMOUNT), one a line, where lines that are
     /// neither or have a longer name than 64 KiB are skipped with a warning; or requests as JSON, one a line of at most
-    /// 512 KiB, such as {"add":{"name":"a","amount":5}}, {"value":{"name":"a","fresh_ms":500}}, {"standing":{}} or
+    /// 512 KiB, such as {"add":{"name":"a","amount":5}}, {"value":{"name":"a","fresh_ms":500}}, {"status":{}} or
     /// {"top":{"n":10}}; the node ends when they do. They are answered in turn, but one with a number, such as
-    /// [7,{"standing":{}}], as soon as it is done. When the standard output is closed, requests are no longer
+    /// [7,{"status":{}}], as soon as it is done. When the standard output is closed, requests are no longer
     /// carried out, and the node goes on for its peers until its input ends.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) stdin: StdinFormat,

@@ -119,12 +119,12 @@ fn line(name: &NodeName, Report { names, total, replicas, peers, .. }: &Report) 
         total.value, total.operations
     );
     for peer in peers {
-        let standing = match (peer.is_up, peer.lag) {
+        let status = match (peer.is_up, peer.lag) {
             (true, 0) => "up".to_owned(),
             (true, lag) => format!("lacks {lag}"),
             (false, _) => format!("down for {} s", peer.heard_ms / 1000),
         };
-        line += &format!("; {} {standing}", peer.node);
+        line += &format!("; {} {status}", peer.node);
     }
     line
 }

@@ -67,7 +67,7 @@ async fn ask(
         let before = read.insert(name.clone(), total.operations).unwrap_or_default();
         ensure!(total.operations >= before, "{name} had {before} operations, and then {}", total.operations);
     }
-    node.ask(Request::Standing { fresh_ms: Some(FRESH_MS) }).await?;
+    node.ask(Request::Status { fresh_ms: Some(FRESH_MS) }).await?;
     node.ask(Request::Top { n: 3 }).await?;
     Ok(())
 }
