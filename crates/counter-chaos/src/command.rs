@@ -13,7 +13,10 @@ use counter_node_protocol::Report;
 use ractor_transport::NodeName;
 use tokio::time::Instant;
 
-use crate::{Cluster, ClusterOptions, Kept, Loads, Plan, Sent};
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::compare::Kept;
+use crate::loads::Loads;
+use crate::sent::{Plan, Sent};
 use faults::Victims;
 
 /// Time that any change of the cluster's state may take.

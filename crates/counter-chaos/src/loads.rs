@@ -3,7 +3,9 @@
 use anyhow::{Context, bail, ensure};
 use tokio::task::JoinHandle;
 
-use crate::{Client, Cluster, Driver, Plan, Sent};
+use crate::cluster::Cluster;
+use crate::process::Client;
+use crate::sent::{Driver, Plan, Sent};
 
 /// Loads that are being sent to all nodes.
 #[derive(Debug)]

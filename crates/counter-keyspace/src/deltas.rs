@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use counter_protocol::Delta;
 use ractor_outbox::Batch;
 
-use crate::Key;
+use crate::key::Key;
 use crate::name_map::NameMap;
 
 /// Operations that wait for one shard, folded by name.

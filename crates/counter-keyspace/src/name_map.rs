@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use hashbrown::HashTable;
 
-use crate::Key;
 use crate::key::HEAD_BYTES;
+use crate::key::Key;
 
 /// Map from names to values, made for many small entries.
 ///

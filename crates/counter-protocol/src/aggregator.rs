@@ -1,7 +1,9 @@
 use ractor::{ActorRef, DerivedActorRef, Message, RpcReplyPort};
 use serde::{Deserialize, Serialize};
 
-use crate::{AggregatedStats, CounterMessage, CounterName, CounterStats};
+use crate::counter::CounterMessage;
+use crate::name::CounterName;
+use crate::stats::{AggregatedStats, CounterStats};
 
 /// Message to an aggregator actor.
 #[derive(Debug, Serialize, Deserialize)]

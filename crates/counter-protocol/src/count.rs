@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::Delta;
+use crate::delta::Delta;
 
 /// Value of a counter and the number of operations that have led to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,8 @@ use ractor::{Message, RpcReplyPort};
 use ractor_outbox::Parcel;
 use serde::{Deserialize, Serialize};
 
-use crate::{CounterStats, Delta};
+use crate::delta::Delta;
+use crate::stats::CounterStats;
 
 /// Message to a counter actor.
 ///

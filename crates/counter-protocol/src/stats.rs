@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CounterName, Rate};
+use crate::name::CounterName;
+use crate::rate::Rate;
 
 /// Statistics of one counter, cumulative since it was first started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::restart::Window;
-use crate::{Backoff, Intensity, Restart, Strategy};
+use crate::restart::{Backoff, Intensity, Restart, Strategy, Window};
 
 /// Children of a supervisor, and the decision when one ends. Pure: `R` refers to a running child, times are since the
 /// supervisor's start, and randomness comes in as a number from 0 to 1.

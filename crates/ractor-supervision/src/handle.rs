@@ -6,7 +6,10 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, Message, RpcReplyPo
 use ractor_outbox::{Batch, Outbox, Parcel};
 use tokio::sync::broadcast;
 
-use crate::{ChildSpec, ChildStatus, Event, Options, Supervisor, SupervisorMessage};
+use crate::actor::{Options, Supervisor};
+use crate::children::ChildStatus;
+use crate::message::{Event, SupervisorMessage};
+use crate::spec::ChildSpec;
 
 /// Handle on a supervisor. Clones speak to the same supervisor.
 ///

@@ -7,7 +7,7 @@ use ractor::{ActorCell, ActorProcessingErr};
 use tokio::time::timeout;
 use tracing::{Instrument, error, error_span, warn};
 
-use crate::Restart;
+use crate::restart::Restart;
 
 type Starting = Pin<Box<dyn Future<Output = Result<ActorCell, ActorProcessingErr>> + Send>>;
 

@@ -6,7 +6,10 @@ use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
 use super::{DEADLINE, Output, list, time};
-use crate::{Cluster, Loads, Reports, Sent};
+use crate::cluster::Cluster;
+use crate::loads::Loads;
+use crate::reports::Reports;
+use crate::sent::Sent;
 
 /// Duration of the partition, and of the time without faults before each fault.
 const FAULT_TIME: Duration = Duration::from_secs(2);

@@ -19,7 +19,8 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use super::*;
-use crate::{Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken, Reporting};
+use crate::handle::{KeyspaceError, KeyspaceHandle, PageToken};
+use crate::keyspace::{Keyspace, KeyspaceOptions, Reporting};
 
 const SHARDS: usize = 2;
 const CRASHES: u64 = 1_000;
