@@ -57,7 +57,7 @@ impl NodeHandle {
     /// [`KeyspaceError::Stopped`].
     pub async fn status(&self) -> Result<ClusterStatus, KeyspaceError> {
         // What was sent through this handle is applied then.
-        self.keyspace.stats().await?;
+        self.keyspace.flush().await?;
         Ok(self.replicator.call(ReplicatorMessage::GetStatus).await?)
     }
 
@@ -67,7 +67,7 @@ impl NodeHandle {
     /// # Errors
     /// [`KeyspaceError::Stopped`].
     pub async fn top(&self, n: usize) -> Result<Vec<(CounterName, Total)>, KeyspaceError> {
-        self.keyspace.stats().await?;
+        self.keyspace.flush().await?;
         Ok(self.replicator.call(|reply| ReplicatorMessage::GetTop(n, reply)).await?)
     }
 
@@ -90,7 +90,7 @@ impl NodeHandle {
     /// Hands over what peers lack. Returns each node that is or was connected, and true if it has everything.
     pub(crate) async fn hand_over(&self, deadline: Duration) -> Result<Vec<(NodeName, bool)>, HandOverError> {
         // What was sent through this handle is applied then.
-        self.keyspace.stats().await.map_err(|_| HandOverError::Stopped)?;
+        self.keyspace.flush().await.map_err(|_| HandOverError::Stopped)?;
         let handed_over = self.replicator.call(|reply| ReplicatorMessage::HandOver(deadline, reply)).await;
         handed_over.map_err(|_| HandOverError::Stopped)
     }
