@@ -18,7 +18,7 @@ pub struct ChildSpec {
     pub(crate) start_deadline: Duration,
     pub(crate) stop_deadline: Duration,
     start: Box<dyn Fn(ActorCell) -> Starting + Send + Sync>,
-    retire: Box<dyn Fn() + Send + Sync>,
+    on_retire: Vec<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl ChildSpec {
@@ -39,7 +39,7 @@ impl ChildSpec {
             start_deadline: Duration::from_secs(30),
             stop_deadline: Duration::from_secs(5),
             start: Box::new(move |parent| Box::pin(start(parent))),
-            retire: Box::new(|| ()),
+            on_retire: Vec::new(),
         }
     }
 
@@ -68,20 +68,20 @@ impl ChildSpec {
         self
     }
 
-    /// Sets a function to run once the child will not be started again (default: nothing). It runs before the child
+    /// Adds a function to run once the child will not be started again. It runs before the child
     /// is stopped for good, because it is removed or the supervisor shuts down or gives up, and when a temporary
     /// child has ended. At a shutdown it runs for all children before the first is stopped. It is the place to refuse
     /// messages that nobody would handle.
     ///
-    /// It may be called more than once.
+    /// It may run more than once.
     #[must_use]
     pub fn on_retire(mut self, retire: impl Fn() + Send + Sync + 'static) -> Self {
-        self.retire = Box::new(retire);
+        self.on_retire.push(Box::new(retire));
         self
     }
 
     pub(crate) fn retire(&self) {
-        (self.retire)();
+        self.on_retire.iter().for_each(|retire| retire());
     }
 
     pub(crate) async fn start(&self, parent: ActorCell) -> Result<ActorCell, ActorProcessingErr> {

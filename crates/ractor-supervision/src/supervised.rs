@@ -1,13 +1,14 @@
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
 use ractor_outbox::{Batch, Outbox, Parcel};
 
 use crate::lease::{Lease, StateSlot};
-use crate::restart::Restart;
 use crate::spec::ChildSpec;
 
-type Started = std::pin::Pin<Box<dyn Future<Output = Result<(), ActorProcessingErr>> + Send>>;
+type Started = Pin<Box<dyn Future<Output = Result<(), ActorProcessingErr>> + Send>>;
 type OnStart<M> = Arc<dyn Fn(ActorRef<M>) -> Started + Send + Sync>;
 
 /// Actor that keeps its state and its senders' outboxes through restarts.
@@ -86,7 +87,6 @@ where
     B: Batch,
 {
     id: Arc<str>,
-    restart: Restart,
     actor: Box<dyn Fn() -> A + Send + Sync>,
     state: StateSlot<S>,
     outbox: Outbox<B, A::Msg>,
@@ -110,19 +110,11 @@ where
     ) -> Self {
         Self {
             id: id.into(),
-            restart: Restart::Permanent,
             actor: Box::new(actor),
             state: StateSlot::new(state),
             outbox: Outbox::supervised(empty),
             on_start: Arc::new(|_| Box::pin(async { Ok(()) })),
         }
-    }
-
-    /// Sets when to restart it (default: always).
-    #[must_use]
-    pub fn restart(mut self, restart: Restart) -> Self {
-        self.restart = restart;
-        self
     }
 
     /// Sets a function to run for each incarnation once it has started, before it gets the contents of the outboxes
@@ -157,7 +149,7 @@ where
     B: Batch,
 {
     fn from(supervised: SupervisedActor<A, S, B>) -> Self {
-        let SupervisedActor { id, restart, actor, state, outbox, on_start } = supervised;
+        let SupervisedActor { id, actor, state, outbox, on_start } = supervised;
         let closing = CloseOnDrop(outbox.clone());
         Self::new(id, move |parent| {
             let (actor, state, outbox, on_start) =
@@ -170,30 +162,28 @@ where
                 Ok(incarnation.get_cell())
             }
         })
-        .restart(restart)
         .on_retire(move || closing.0.close())
     }
 }
 
 /// Closes the outboxes of a child whose supervisor died and could not retire it.
-struct CloseOnDrop<B: Batch, M: ractor::Message + From<Parcel<B>>>(Outbox<B, M>);
+struct CloseOnDrop<B: Batch, M: Message + From<Parcel<B>>>(Outbox<B, M>);
 
-impl<B: Batch, M: ractor::Message + From<Parcel<B>>> Drop for CloseOnDrop<B, M> {
+impl<B: Batch, M: Message + From<Parcel<B>>> Drop for CloseOnDrop<B, M> {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-impl<A, S, B> std::fmt::Debug for SupervisedActor<A, S, B>
+impl<A, S, B> fmt::Debug for SupervisedActor<A, S, B>
 where
     A: Actor<Arguments = Lease<S>, Msg: From<Parcel<B>>>,
     S: Send + 'static,
     B: Batch,
 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SupervisedActor")
             .field("id", &self.id)
-            .field("restart", &self.restart)
             .field("outbox", &self.outbox)
             .finish_non_exhaustive()
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::{CallError, Fifo, Outbox, Parcel};
 use ractor_supervision::{
-    Intensity, Lease, Options, Restart, SupervisedActor, SupervisorError, SupervisorHandle,
+    ChildSpec, Intensity, Lease, Options, Restart, SupervisedActor, SupervisorError, SupervisorHandle,
 };
 use tokio::sync::mpsc;
 
@@ -118,9 +118,10 @@ async fn outboxes_close_when_restarts_are_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn outboxes_close_when_a_temporary_child_has_ended() {
-    let child = summing(0).restart(Restart::Temporary);
+    let child = summing(0);
     let outbox = child.outbox();
-    let supervisor = supervise(child).await;
+    let temporary = ChildSpec::from(child).restart(Restart::Temporary);
+    let supervisor = SupervisorHandle::start(Options::default(), vec![temporary]).await.unwrap();
     outbox.actor().unwrap().kill();
     is_closed(&outbox).await;
     supervisor.shutdown().await;
@@ -131,8 +132,7 @@ async fn outboxes_close_when_the_child_is_never_started() {
     let outbox = {
         let child = summing(0);
         let outbox = child.outbox();
-        let spec: ractor_supervision::ChildSpec = child.into();
-        drop(spec);
+        drop(ChildSpec::from(child));
         outbox
     };
     is_closed(&outbox).await;
@@ -178,4 +178,19 @@ async fn an_announcement_that_fails_is_a_failed_start() {
     supervisor.start_child(started.into()).await.unwrap();
     assert_eq!(outbox.call(Sum::Get).await, Ok(7));
     supervisor.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_function_that_runs_at_retirement_leaves_the_outboxes_open_until_then() {
+    let child = summing(0);
+    let outbox = child.outbox();
+    let retired = Arc::new(AtomicBool::new(false));
+    let retires = Arc::clone(&retired);
+    let spec = ChildSpec::from(child).on_retire(move || retires.store(true, Ordering::Relaxed));
+    let supervisor = SupervisorHandle::start(Options::default(), vec![spec]).await.unwrap();
+    assert_eq!(outbox.call(Sum::Get).await, Ok(0));
+    assert!(!outbox.is_closed());
+    supervisor.shutdown().await;
+    is_closed(&outbox).await;
+    assert!(retired.load(Ordering::Relaxed));
 }
