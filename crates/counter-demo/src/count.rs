@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use counter_cli::{Completion, Failure, Interrupt, Stop};
-use counter_keyspace::{Keyspace, KeyspaceHandle, KeyspaceOptions};
+use counter_keyspace::{Keyspace, KeyspaceHandle, KeyspaceOptions, OverflowPolicy};
 use indicatif::ProgressBar;
 use ractor_supervision::OwnedTask;
 use tokio::task::JoinSet;
@@ -43,7 +43,11 @@ const LIVE_NAMES: usize = 10;
 pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Completion, Failure> {
     let sources = source::sources(&arguments.files).map_err(Failure::Input)?;
     let bar = progress::bytes(source::total_bytes(&sources));
-    let options = KeyspaceOptions { max_pending_names: NAMES_WAITING, ..KeyspaceOptions::default() };
+    let options = KeyspaceOptions {
+        max_pending_names: NAMES_WAITING,
+        overflow: OverflowPolicy::Carry,
+        ..KeyspaceOptions::default()
+    };
     let keyspace = Keyspace::start(options).await?;
     let live = arguments.live.then(|| OwnedTask::from(tokio::spawn(show(keyspace.handle(), bar.clone()))));
 
@@ -67,11 +71,12 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Complet
     }
 
     let handle = keyspace.handle();
+    let overflowed = handle.take_overflowed().await?;
     let totals = handle.stats().await?;
     let counters =
         if arguments.all { report::all(&handle).await? } else { handle.top(arguments.top.get()).await? };
     keyspace.shutdown().await;
-    let (operations, refused) = (totals.total_operations, totals.rejected_operations);
+    let operations = totals.total_operations;
     let counts = Counts { totals, counters, partial: interrupted.is_some() };
     let format = arguments.format.unwrap_or_else(default_format);
     let (output, print) = (Output::new(&stop)?, move |out: &mut Out| report::print(out, format, &counts));
@@ -79,10 +84,8 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Complet
         None => output.write_complete(print).await?,
         Some(_) => output.write(print).await?,
     }
-    if refused > 0 {
-        return Err(Failure::Other(anyhow!(
-            "rejected operations: {refused}, for they would have taken a value out of the range of 64 bits"
-        )));
+    if !overflowed.is_empty() {
+        return Err(Failure::Other(anyhow!("{}", report::overflow(&overflowed))));
     }
     Ok(match interrupted {
         None => Completion::Complete,

@@ -212,6 +212,17 @@ impl KeyspaceHandle {
         Ok(shard.call(|reply| ShardMessage::Remove(key.clone(), reply)).await?)
     }
 
+    /// Takes the counters whose values are outside of the range of `i64`, with their exact values, in order of name. There
+    /// are none unless the keyspace [carries](crate::OverflowPolicy::Carry) them. After a crash in between it may miss some.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
+    pub async fn take_overflowed(&self) -> Result<Vec<(CounterName, i128)>, KeyspaceError> {
+        let mut overflowed = self.ask_all(ShardMessage::TakeOverflowed).await?.concat();
+        overflowed.sort_unstable();
+        Ok(overflowed)
+    }
+
     /// Waits until every operation that was sent through this handle before has been applied.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::deltas::Deltas;
 use crate::handle::KeyspaceHandle;
 use crate::key::{Key, shard_of};
 use crate::shard::{ShardActor, ShardMessage, ShardState};
-use crate::table::Table;
+use crate::table::{OverflowPolicy, Table};
 
 /// Deadline for the shards to apply the operations they have accepted, at a shutdown.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -33,6 +33,8 @@ pub struct KeyspaceOptions {
     pub max_pending_names: NonZeroUsize,
     /// Maximum total length of these names, in bytes. One name may wait whatever its length.
     pub max_pending_name_bytes: usize,
+    /// Rule for operations that take a value out of the range of `i64`.
+    pub overflow: OverflowPolicy,
     /// Options of the supervisor.
     pub supervision: Options,
 }
@@ -54,6 +56,7 @@ impl Default for KeyspaceOptions {
             shards: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             max_pending_names: NonZeroUsize::new(1 << 14).expect("it is not zero"),
             max_pending_name_bytes: 4 << 20,
+            overflow: OverflowPolicy::Reject,
             supervision: Options::default(),
         }
     }
@@ -108,7 +111,7 @@ impl Keyspace {
         A: Actor<Msg = ShardMessage, Arguments = Lease<ShardState>> + Clone,
     {
         let hasher = RandomState::new();
-        let mut tables: Vec<_> = (0..options.shards.get()).map(|_| Table::default()).collect();
+        let mut tables: Vec<_> = (0..options.shards.get()).map(|_| Table::new(options.overflow)).collect();
         for (name, count) in counters {
             let key = Key::of(&hasher, &name);
             let shard = shard_of(key, tables.len());

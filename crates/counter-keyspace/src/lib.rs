@@ -44,5 +44,5 @@ pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};
 pub use name_map::NameMap;
 pub use shard::{ShardActor, ShardMessage, ShardState};
-pub use table::{Changed, Table};
+pub use table::{Changed, OverflowPolicy, Table};
 pub use top_k::top_k;

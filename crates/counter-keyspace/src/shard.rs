@@ -23,6 +23,8 @@ pub enum ShardMessage {
     Remove(OwnedKey, RpcReplyPort<Option<Count>>),
     /// Asks for an answer behind everything that was sent before.
     Flush(RpcReplyPort<()>),
+    /// Takes the counters whose values are outside of the range of `i64`.
+    TakeOverflowed(RpcReplyPort<Vec<(CounterName, i128)>>),
     /// Asks for the statistics of all counters together.
     GetStats(RpcReplyPort<AggregatedStats>),
     /// Asks for the counters with the largest values.
@@ -60,6 +62,7 @@ impl TryFrom<ShardMessage> for GetGroupStats {
             | ShardMessage::Get(..)
             | ShardMessage::Remove(..)
             | ShardMessage::Flush(_)
+            | ShardMessage::TakeOverflowed(_)
             | ShardMessage::GetTop(..)
             | ShardMessage::GetPage(..)
             | ShardMessage::TrackChanges(_)
@@ -138,6 +141,7 @@ impl Actor for ShardActor {
             ShardMessage::Get(key, reply) => _ = reply.send(table.get(key.borrow())),
             ShardMessage::Remove(key, reply) => _ = reply.send(table.remove(key.borrow())),
             ShardMessage::Flush(reply) => _ = reply.send(()),
+            ShardMessage::TakeOverflowed(reply) => _ = reply.send(table.take_overflowed()),
             ShardMessage::GetStats(reply) => _ = reply.send(state.stats()),
             ShardMessage::GetTop(n, reply) => _ = reply.send(table.top(n)),
             ShardMessage::GetPage(segment, reply) => _ = reply.send(table.page(segment)),

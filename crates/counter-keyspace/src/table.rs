@@ -1,10 +1,12 @@
 use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::mem;
 
-use counter_protocol::{Count, CounterName, Delta};
+use counter_protocol::{Count, CounterName, Delta, Overflow};
 
 use crate::deltas::Deltas;
 use crate::dirty_set::DirtySet;
-use crate::key::Key;
+use crate::key::{Key, OwnedKey};
 use crate::name_map::NameMap;
 use crate::top_k::top_k;
 
@@ -15,15 +17,30 @@ pub(crate) const SEGMENTS: usize = 32;
 /// Number of counters that are prefetched at once.
 const PREFETCH: usize = 64;
 
+/// Rule for a delta that takes a value out of the range of `i64`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverflowPolicy {
+    /// The delta is rejected whole, as by a counter actor. Whether it is may depend on the order of the deltas, and on
+    /// which operations were folded into one.
+    #[default]
+    Reject,
+    /// The value is carried beyond 64 bits, so the result does not depend on the order. A value that is outside of the
+    /// range at the end has to be taken by [`Table::take_overflowed`] before values are read; [`Table::top`] leaves it out.
+    Carry,
+}
+
 /// Counters of a shard. Pure.
 ///
-/// Each follows the same rule as a counter actor: a delta is applied exactly or refused whole.
+/// A delta is applied exactly, or rejected whole according to the [`OverflowPolicy`].
 #[derive(Debug)]
 pub struct Table {
     segments: Vec<NameMap<Count>>,
     total_value: i128,
     total_operations: u128,
     rejected_operations: u128,
+    overflow: OverflowPolicy,
+    /// Multiples of 2⁶⁴ to add to the values of these counters, none of them 0.
+    carries: HashMap<CounterName, (OwnedKey, i128)>,
     /// Changed counters by segment, if changes are tracked.
     changed: Option<DirtySet>,
 }
@@ -40,12 +57,25 @@ pub struct Changed {
 
 impl Default for Table {
     fn default() -> Self {
-        let segments = (0..SEGMENTS).map(|_| NameMap::default()).collect();
-        Self { segments, total_value: 0, total_operations: 0, rejected_operations: 0, changed: None }
+        Self::new(OverflowPolicy::Reject)
     }
 }
 
 impl Table {
+    /// Creates an empty table.
+    #[must_use]
+    pub fn new(overflow: OverflowPolicy) -> Self {
+        Self {
+            segments: (0..SEGMENTS).map(|_| NameMap::default()).collect(),
+            total_value: 0,
+            total_operations: 0,
+            rejected_operations: 0,
+            overflow,
+            carries: HashMap::new(),
+            changed: None,
+        }
+    }
+
     /// Applies a delta to the counter of this name, and creates the counter if there is none. A refused delta creates
     /// none.
     #[inline]
@@ -67,8 +97,54 @@ impl Table {
                 self.total_value += delta.value;
                 self.total_operations += u128::from(delta.operations);
             }
-            Err(_refused) => self.rejected_operations += u128::from(delta.operations),
+            Err(Overflow) => self.overflow(key, delta),
         }
+    }
+
+    /// Rejects a delta that does not fit, or carries what is beyond 64 bits.
+    #[cold]
+    fn overflow(&mut self, key: Key<'_>, delta: Delta) {
+        let Count { value, operations } = self.get(key).unwrap_or_default();
+        let sum = i128::from(value).checked_add(delta.value);
+        let (OverflowPolicy::Carry, Some(sum), Some(operations)) =
+            (self.overflow, sum, operations.checked_add(delta.operations))
+        else {
+            self.rejected_operations += u128::from(delta.operations);
+            return;
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the value keeps the low 64 bits, the carry the others"
+        )]
+        let value = sum as i64;
+        let at = segment_of(key.hash);
+        let index = self.segments[at].get_or_insert_index(key);
+        *self.segments[at].value_mut(index) = Count { value, operations };
+        if let Some(changed) = &mut self.changed {
+            changed.insert(at, index);
+        }
+        let name = CounterName::from(key);
+        let before = self.carries.get(&name).map_or(0, |&(_, carry)| carry);
+        match before + ((sum - i128::from(value)) >> 64) {
+            0 => _ = self.carries.remove(&name),
+            carry => _ = self.carries.insert(name, (key.into(), carry)),
+        }
+        self.total_value += delta.value;
+        self.total_operations += u128::from(delta.operations);
+    }
+
+    /// Removes the counters whose values are outside of the range of `i64`, counts their operations as rejected, and
+    /// returns their names and exact values, in no order.
+    pub fn take_overflowed(&mut self) -> Vec<(CounterName, i128)> {
+        let carries = mem::take(&mut self.carries);
+        let taken = carries.into_iter().filter_map(|(name, (key, carry))| {
+            let beyond = carry << 64;
+            let Count { value, operations } = self.remove(key.borrow())?;
+            self.total_value -= beyond;
+            self.rejected_operations += u128::from(operations);
+            Some((name, beyond + i128::from(value)))
+        });
+        taken.collect()
     }
 
     /// Inserts a counter, in place of an existing one of the same name.
@@ -105,7 +181,8 @@ impl Table {
             // Removal moves the last counter to this index, so whatever is there now counts as changed.
             changed.insert(at, index);
         }
-        self.total_value -= i128::from(count.value);
+        let carry = if self.carries.is_empty() { None } else { self.carries.remove(key.name()) };
+        self.total_value -= i128::from(count.value) + carry.map_or(0, |(_, carry)| carry << 64);
         self.total_operations -= u128::from(count.operations);
         Some(count)
     }
@@ -168,7 +245,8 @@ impl Table {
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(CounterName, Count)> {
         let counters = self.segments.iter().flat_map(NameMap::iter);
-        let ranked = counters.map(|(key, count)| (Reverse(count.value), key, count.operations));
+        let in_range = counters.filter(|(key, _)| !self.is_carried(*key));
+        let ranked = in_range.map(|(key, count)| (Reverse(count.value), key, count.operations));
         let counter = |(Reverse(value), key, operations): (Reverse<i64>, Key<'_>, u64)| {
             (key.into(), Count { value, operations })
         };
@@ -180,6 +258,11 @@ impl Table {
     pub fn page(&self, segment: usize) -> Vec<(CounterName, Count)> {
         let counters = self.segments.get(segment).into_iter().flat_map(NameMap::iter);
         counters.map(|(key, count)| (key.into(), count)).collect()
+    }
+
+    /// Returns true if the value of a counter is outside of the range of `i64`.
+    fn is_carried(&self, key: Key<'_>) -> bool {
+        !self.carries.is_empty() && self.carries.contains_key(key.name())
     }
 
     /// Loads counters into the processor's cache, where [`apply`](Self::apply) will look for them. A large table does
@@ -270,6 +353,52 @@ mod tests {
             known.extend(table.take_changes(usize::MAX).counters);
             let all = (0..SEGMENTS).flat_map(|segment| table.page(segment));
             prop_assert_eq!(known, all.collect());
+        }
+
+        #[test]
+        fn carried_sums_depend_neither_on_the_order_nor_on_what_is_folded(
+            amounts in prop::collection::vec((0..3_u8, prop_oneof![-9..=9_i64, Just(i64::MIN), Just(i64::MAX)]), 0..60),
+            folds in prop::collection::vec(1..5_usize, 60),
+            seed: u64,
+        ) {
+            let mut sums = BTreeMap::<u8, (i128, u64)>::new();
+            for &(name, amount) in &amounts {
+                let (sum, operations) = sums.entry(name).or_default();
+                (*sum, *operations) = (*sum + i128::from(amount), *operations + 1);
+            }
+            let mut shuffled = amounts.clone();
+            fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
+            let mut table = Table::new(OverflowPolicy::Carry);
+            let mut rest = &shuffled[..];
+            for fold in folds {
+                let (folded, behind) = rest.split_at(fold.min(rest.len()));
+                rest = behind;
+                let mut deltas = BTreeMap::<u8, Delta>::new();
+                for &(name, amount) in folded {
+                    let delta = deltas.entry(name).or_default();
+                    delta.value += i128::from(amount);
+                    delta.operations += 1;
+                }
+                deltas.into_iter().for_each(|(name, delta)| table.apply(key(&name), delta));
+            }
+            prop_assert_eq!(table.total_value(), sums.values().map(|(sum, _)| sum).sum::<i128>());
+
+            let (fits, beyond): (Vec<_>, Vec<_>) =
+                sums.into_iter().partition(|(_, (sum, _))| i64::try_from(*sum).is_ok());
+            let mut top = table.top(9);
+            prop_assert!(top.iter().all(|(name, _)| fits.iter().any(|(fitting, _)| *name == key(fitting).into())));
+            let mut overflowed = table.take_overflowed();
+            overflowed.sort_unstable();
+            let expected = beyond.iter().map(|(name, (sum, _))| (CounterName::from(key(name)), *sum));
+            prop_assert_eq!(overflowed, expected.collect::<Vec<_>>());
+            top.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            let expected = fits.iter().map(|&(name, (sum, operations))| {
+                (CounterName::from(key(&name)), Count { value: i64::try_from(sum).unwrap(), operations })
+            });
+            prop_assert_eq!(top, expected.collect::<Vec<_>>());
+            prop_assert_eq!(table.total_value(), fits.iter().map(|(_, (sum, _))| sum).sum::<i128>());
+            let rejected = beyond.iter().map(|(_, (_, operations))| u128::from(*operations)).sum::<u128>();
+            prop_assert_eq!(table.rejected_operations(), rejected);
         }
 
         #[test]

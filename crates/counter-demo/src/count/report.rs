@@ -12,6 +12,9 @@ use crate::table::table;
 /// Maximum length of a name in a table, in characters; the other formats print names whole.
 const NAME_WIDTH: usize = 80;
 
+/// Maximum number of names in an error.
+const LISTED: usize = 3;
+
 /// Result of a count.
 #[derive(Debug)]
 pub(super) struct Counts {
@@ -85,6 +88,17 @@ fn print_json(out: &mut impl Write, counts: &Counts) -> io::Result<()> {
         write!(out, r#","value":{value},"operations":{operations}}}"#)?;
     }
     out.write_all(b"]}\n")
+}
+
+/// Returns one line about names whose sums are not printed, the first of them by name.
+pub(super) fn overflow(names: &[(CounterName, i128)]) -> String {
+    let listed = names.iter().take(LISTED).map(|(name, sum)| format!("{} ({sum})", shorten(name)));
+    let listed = listed.collect::<Vec<_>>().join(", ");
+    let more = match names.len().saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("sum outside of 64 bits, not printed: {listed}{more}")
 }
 
 /// Shortens a name for a table.
