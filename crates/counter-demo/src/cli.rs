@@ -146,6 +146,10 @@ pub(crate) struct CountArguments {
     #[arg(long)]
     pub(crate) all: bool,
 
+    /// Order of the names that are printed: by value, the largest first, by name, or none, which is the fastest.
+    #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
+    pub(crate) sort: Sort,
+
     /// Output format: `tsv` is VALUE, OPERATIONS and NAME as it came in, tab-separated [default: table on a
     /// terminal, else tsv]
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -157,6 +161,14 @@ pub(crate) enum SimulateFormat {
     #[default]
     Table,
     Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    #[default]
+    Value,
+    Name,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

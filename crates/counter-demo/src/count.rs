@@ -24,7 +24,7 @@ use ractor_supervision::OwnedTask;
 use tokio::task::JoinSet;
 
 use self::read::{Chunks, Reader};
-use self::report::Counts;
+use self::report::{Counters, Counts};
 use self::split::Split;
 use self::worker::Worker;
 use crate::cli::{CountArguments, CountFormat};
@@ -73,9 +73,14 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Complet
     let handle = keyspace.handle();
     let overflowed = handle.take_overflowed().await?;
     let totals = handle.stats().await?;
-    let counters =
-        if arguments.all { report::all(&handle).await? } else { handle.top(arguments.top.get()).await? };
-    keyspace.shutdown().await;
+    let counters = if arguments.all {
+        let lost = |_| anyhow!("a shard of the keyspace has not applied everything");
+        Counters::All(keyspace.into_tables().await.map_err(lost)?, arguments.sort)
+    } else {
+        let top = handle.top(arguments.top.get()).await?;
+        keyspace.shutdown().await;
+        Counters::Top(report::sorted(top, arguments.sort))
+    };
     let operations = totals.total_operations;
     let counts = Counts { totals, counters, partial: interrupted.is_some() };
     let format = arguments.format.unwrap_or_else(default_format);

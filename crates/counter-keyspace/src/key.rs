@@ -83,6 +83,12 @@ impl<'a> Key<'a> {
         self.name.len() <= HEAD_BYTES
     }
 
+    /// Returns the first bytes of the name as a big-endian number, which orders most names.
+    pub(crate) const fn prefix(&self) -> [u64; 2] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.head.to_le_bytes();
+        [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p])]
+    }
+
     /// Returns the name.
     #[must_use]
     pub const fn name(&self) -> &'a [u8] {

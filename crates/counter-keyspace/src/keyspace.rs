@@ -1,3 +1,4 @@
+use std::mem;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use ahash::RandomState;
 use counter_protocol::{AggregatedStats, Count, CounterName};
 use futures_util::future::join_all;
 use ractor::Actor;
-use ractor_supervision::{Lease, Options, SupervisedActor, SupervisorError, SupervisorHandle};
+use ractor_supervision::{Lease, Options, StateSlot, SupervisedActor, SupervisorError, SupervisorHandle};
 
 use crate::deltas::Deltas;
 use crate::handle::KeyspaceHandle;
@@ -22,6 +23,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Keyspace {
     supervisor: SupervisorHandle,
     handle: KeyspaceHandle,
+    states: Vec<StateSlot<ShardState>>,
 }
 
 /// Size and restart policy of a keyspace.
@@ -124,9 +126,10 @@ impl Keyspace {
             .map(|(n, table)| shard(n, actor.clone(), table, empty.clone(), reporting.clone()))
             .collect();
         let outboxes = shards.iter().map(SupervisedActor::outbox).collect();
+        let states = shards.iter().map(SupervisedActor::state).collect();
         let specs = shards.into_iter().map(Into::into).collect();
         let supervisor = SupervisorHandle::start(options.supervision, specs).await?;
-        Ok(Self { supervisor, handle: KeyspaceHandle::new(outboxes, hasher) })
+        Ok(Self { supervisor, handle: KeyspaceHandle::new(outboxes, hasher), states })
     }
 
     /// Returns a handle with outboxes of its own.
@@ -159,6 +162,20 @@ impl Keyspace {
         let stats = join_all(drained).await.into_iter().collect();
         self.supervisor.shutdown().await;
         stats
+    }
+
+    /// Shuts the keyspace down and returns the shards' tables, in order of shard.
+    ///
+    /// # Errors
+    /// The final statistics if a shard has not applied everything, or has not stopped.
+    pub async fn into_tables(mut self) -> Result<Vec<Table>, AggregatedStats> {
+        let states = mem::take(&mut self.states);
+        let stats = self.shutdown().await;
+        let tables = states.iter().map(|state| Some(state.try_lease()?.take_table()));
+        match tables.collect() {
+            Some(tables) if stats.unanswered.is_empty() => Ok(tables),
+            _ => Err(stats),
+        }
     }
 }
 

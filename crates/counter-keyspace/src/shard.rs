@@ -1,3 +1,5 @@
+use std::mem;
+
 use counter_protocol::{AggregatedStats, Count, CounterName, GetGroupStats, Rate};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::Parcel;
@@ -88,6 +90,11 @@ impl From<Table> for ShardState {
 }
 
 impl ShardState {
+    /// Takes the table, and leaves an empty one.
+    pub(crate) fn take_table(&mut self) -> Table {
+        mem::take(&mut self.table)
+    }
+
     /// Returns the statistics without a recent rate. The aggregator computes that between two answers.
     fn stats(&self) -> AggregatedStats {
         let table = &self.table;

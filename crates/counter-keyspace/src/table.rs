@@ -253,6 +253,23 @@ impl Table {
         top_k(n, ranked).into_iter().map(counter).collect()
     }
 
+    /// Returns all counters, in arbitrary order.
+    pub fn iter(&self) -> impl Iterator<Item = (Key<'_>, Count)> {
+        self.segments.iter().flat_map(NameMap::iter)
+    }
+
+    /// Returns all counters with their segments and their indices there.
+    pub(crate) fn indexed(&self) -> impl Iterator<Item = ((u32, u32), Key<'_>, Count)> {
+        (0..).zip(&self.segments).flat_map(|(at, segment)| {
+            (0..).zip(segment.iter()).map(move |(index, (key, count))| ((at, index), key, count))
+        })
+    }
+
+    /// Returns the counter at an index of a segment.
+    pub(crate) fn at(&self, segment: usize, index: u32) -> Option<(Key<'_>, Count)> {
+        self.segments.get(segment)?.at(index)
+    }
+
     /// Returns the counters of one segment, in arbitrary order. Empty beyond the last segment.
     #[must_use]
     pub fn page(&self, segment: usize) -> Vec<(CounterName, Count)> {

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use counter_keyspace::{
-    Deltas, Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, PageToken, ShardActor, ShardMessage,
-    ShardState,
+    Deltas, Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, Order, PageToken, Ranking, ShardActor,
+    ShardMessage, ShardState,
 };
 use counter_protocol::{Count, CounterName, NameTooLong};
 use fastrand::Rng;
@@ -425,4 +425,30 @@ async fn shards_that_are_not_there_are_an_error() {
     assert_eq!(two.handle().merge(deltas).await, Err(no_such_shard));
     two.shutdown().await;
     three.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_tables_hold_everything_after_its_end_through_a_crash() {
+    let keyspace = keyspace(3, 10).await;
+    let handle = keyspace.handle();
+    for n in 0..100 {
+        handle.increment(n.to_string(), n).await.unwrap();
+    }
+    keyspace.supervisor().actor().get_children()[0].kill();
+    let tables = keyspace.into_tables().await.unwrap();
+    assert_eq!(handle.try_increment("late", 1), Err(KeyspaceError::Stopped));
+    let rankings: Vec<_> = tables.iter().map(|table| Ranking::new(table, Order::Value)).collect();
+    let values: Vec<_> = Ranking::merge(&rankings).map(|(_, count)| count.value).collect();
+    assert_eq!((tables.len(), values), (3, (0..100).rev().collect()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_no_tables_of_a_keyspace_that_has_given_up() {
+    let intensity = Intensity { restarts: 0, ..Intensity::default() };
+    let supervision = Options { intensity, ..Options::default() };
+    let keyspace =
+        Keyspace::start(KeyspaceOptions { supervision, ..KeyspaceOptions::default() }).await.unwrap();
+    keyspace.supervisor().actor().get_children()[0].kill();
+    keyspace.supervisor().actor().wait(None).await.unwrap();
+    assert!(!keyspace.into_tables().await.unwrap_err().unanswered.is_empty());
 }
