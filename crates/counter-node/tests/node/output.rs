@@ -1,6 +1,8 @@
 //! Standard output and standard error without a reader, or closed.
 
-use std::io::{PipeReader, PipeWriter, Write, pipe};
+use std::io::{PipeWriter, Write, pipe};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{ExitStatus, Stdio};
 
 use counter_chaos::NodeProcess;
@@ -8,14 +10,14 @@ use nix::sys::signal::Signal;
 
 use super::setup::{Files, Node, until_held};
 
-/// Capacity of a pipe on Linux.
-const PIPE_BYTES: usize = 64 * 1024;
-
-/// Returns a pipe with no room: the first byte that is written blocks.
-fn full_pipe() -> (PipeReader, PipeWriter) {
-    let (reader, mut writer) = pipe().expect("there are files left");
-    writer.write_all(&[b'\n'; PIPE_BYTES]).expect("it is open");
-    (reader, writer)
+/// Returns both ends of a stream with no room: the first byte that is written blocks. It is not a pipe, because std cannot
+/// fill one without knowing its size, which is less than usual for a user who has many.
+fn full_stream() -> (UnixStream, OwnedFd) {
+    let (reader, mut writer) = UnixStream::pair().expect("there are files left");
+    writer.set_nonblocking(true).expect("it is a socket");
+    while writer.write(&[b'\n'; 4096]).is_ok() {}
+    writer.set_nonblocking(false).expect("it is a socket");
+    (reader, writer.into())
 }
 
 /// Returns a pipe without a reader: the first byte that is written fails.
@@ -35,7 +37,7 @@ async fn counts_on_and_ends(mut node: Node, peer: &NodeProcess, lines: &[u8]) ->
 
 #[tokio::test]
 async fn a_node_whose_output_nobody_reads_counts_on_and_ends_when_told() {
-    let (files, (_unread, full)) = (Files::new(), full_pipe());
+    let (files, (_unread, full)) = (Files::new(), full_stream());
     let b = files.peer("b").await;
     let arguments = ["--report-every", "1ms", "--peer", &b.address().to_string()];
     let node = Node::start_with(&files, &arguments, full, Stdio::piped());
@@ -56,7 +58,7 @@ async fn a_node_whose_output_is_closed_says_so_once_and_counts_on() {
 
 #[tokio::test]
 async fn a_node_whose_answers_nobody_reads_ends_when_told() {
-    let (files, (_unread, full)) = (Files::new(), full_pipe());
+    let (files, (_unread, full)) = (Files::new(), full_stream());
     let b = files.peer("b").await;
     let arguments = ["--stdin", "requests", "--peer", &b.address().to_string()];
     let mut node = Node::start_with(&files, &arguments, full, Stdio::piped());
@@ -86,7 +88,7 @@ async fn requests_that_cannot_be_answered_are_not_carried_out_and_the_node_stays
 
 #[tokio::test]
 async fn a_node_whose_log_nobody_reads_counts_on_and_ends_when_told() {
-    let (files, (_unread, full)) = (Files::new(), full_pipe());
+    let (files, (_unread, full)) = (Files::new(), full_stream());
     let b = files.peer("b").await;
     let arguments = ["--report-every", "1ms", "--peer", &b.address().to_string()];
     let node = Node::start_with(&files, &arguments, full.try_clone().unwrap(), full);
