@@ -3,8 +3,6 @@
 //! The point and kind of each crash are drawn from a seed, which is printed; `FAULT_SEED` draws the same again. The
 //! order in which the scheduler runs tasks is not part of it.
 
-#![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +12,7 @@ use counter_actor::{CounterActor, CounterError, CounterHandle};
 use counter_protocol::{AggregatedStats, CounterMessage, Delta};
 use counter_system::{CounterSystem, SystemOptions};
 use fastrand::Rng;
-use ractor_faults::{Fault, Faults, Faulty};
+use ractor_faults::{Fault, Faults, Faulty, seed};
 use ractor_outbox::OpenBatch;
 use ractor_supervision::{Backoff, Intensity, Options};
 use tokio::task::{JoinSet, yield_now};
@@ -40,13 +38,6 @@ async fn yields(n: u8) {
     for _ in 0..n {
         yield_now().await;
     }
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("FAULT_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("FAULT_SEED={seed}");
-    seed
 }
 
 async fn system(faults: &Faults) -> CounterSystem<FaultyCounter> {

@@ -102,3 +102,14 @@ impl Faults {
         change(&mut self.0.pending.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+/// Returns the seed of a test: that of the environment variable `FAULT_SEED`, else a random one. Prints it, so that a
+/// failed run can be repeated with the same faults.
+#[must_use]
+#[expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
+pub fn seed() -> u64 {
+    let given = std::env::var("FAULT_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("FAULT_SEED={seed}");
+    seed
+}

@@ -32,5 +32,5 @@
 mod fault;
 mod faulty;
 
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, Faults, seed};
 pub use faulty::{Faulty, Part};

@@ -3,8 +3,6 @@
 //! while one is awaited; senders drop their outboxes meanwhile. The seed of the crashes is printed; `FAULT_SEED`
 //! draws the same again.
 
-#![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
-
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
@@ -141,9 +139,7 @@ async fn ask(outbox: Outbox<Fifo<Numbered>, Delivery>, calm: Arc<AtomicBool>) ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_message_arrives_exactly_once_and_in_order_through_a_thousand_crashes() {
-    let seed =
-        std::env::var("FAULT_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    println!("FAULT_SEED={seed}");
+    let seed = ractor_faults::seed();
     let mut random = Rng::with_seed(seed);
     let receiver = Receiver { fuse: Arc::new(AtomicU64::new(u64::MAX)) };
     let actor = receiver.clone();

@@ -2,8 +2,6 @@
 //!
 //! The point and kind of each crash are drawn from a seed, which is printed; `FAULT_SEED` draws the same again.
 
-#![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
-
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -12,7 +10,7 @@ use std::time::Duration;
 
 use aggregator_actor::{AggregatorHandle, AggregatorOptions};
 use fastrand::Rng;
-use ractor_faults::{Fault, Faults, Faulty};
+use ractor_faults::{Fault, Faults, Faulty, seed};
 use ractor_outbox::OpenBatch;
 use ractor_supervision::{Backoff, Intensity, Options};
 use tokio::task::{JoinSet, yield_now};
@@ -50,13 +48,6 @@ async fn yields(n: u8) {
     for _ in 0..n {
         yield_now().await;
     }
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("FAULT_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("FAULT_SEED={seed}");
-    seed
 }
 
 fn options() -> KeyspaceOptions {

@@ -1,7 +1,5 @@
 //! A child that ends just when its start is over: the supervisor always handles its end.
 
-#![expect(clippy::print_stdout, reason = "a failed run is repeated from the seed it prints")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -73,9 +71,7 @@ async fn a_child_that_has_ended_or_is_about_to_when_its_start_is_over_is_started
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_child_that_ends_at_any_moment_of_its_start_is_started_again() {
     const RESTARTS: u64 = 2_000;
-    let seed =
-        std::env::var("FAULT_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    println!("FAULT_SEED={seed}");
+    let seed = ractor_faults::seed();
     let random = Arc::new(std::sync::Mutex::new(Rng::with_seed(seed)));
     let spec = ChildSpec::new("mortal", move |parent| {
         let random = Arc::clone(&random);
