@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use counter_cli::LogArguments;
 use counter_cli::parse::{duration, positive_duration, whole_number};
+use counter_keyspace::Order;
 
 /// Maximum number of counters that are actors: one takes 7 to 10 KB, so these take about 1 GB.
 pub(crate) const MAX_COUNTERS: usize = 100_000;
@@ -169,6 +170,17 @@ pub(crate) enum Sort {
     Value,
     Name,
     None,
+}
+
+impl Sort {
+    /// Order of all names, if they are to be in one.
+    pub(crate) const fn order(self) -> Option<Order> {
+        match self {
+            Self::Value => Some(Order::Value),
+            Self::Name => Some(Order::Name),
+            Self::None => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -27,7 +27,7 @@ use self::read::{Chunks, Reader};
 use self::report::{Counters, Counts};
 use self::split::Split;
 use self::worker::Worker;
-use crate::cli::{CountArguments, CountFormat};
+use crate::cli::{CountArguments, CountFormat, Sort};
 use crate::output::{Out, Output};
 use crate::progress;
 
@@ -75,11 +75,14 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Complet
     let totals = handle.stats().await?;
     let counters = if arguments.all {
         let lost = |_| anyhow!("a shard of the keyspace has not applied everything");
-        Counters::All(keyspace.into_tables().await.map_err(lost)?, arguments.sort)
+        Counters::All(keyspace.into_tables().await.map_err(lost)?, arguments.sort.order())
     } else {
-        let top = handle.top(arguments.top.get()).await?;
+        let mut top = handle.top(arguments.top.get()).await?;
         keyspace.shutdown().await;
-        Counters::Top(report::sorted(top, arguments.sort))
+        if arguments.sort == Sort::Name {
+            top.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        Counters::Top(top)
     };
     let operations = totals.total_operations;
     let counts = Counts { totals, counters, partial: interrupted.is_some() };

@@ -50,8 +50,7 @@ pub enum KeyspaceError {
 pub type Page = Vec<(CounterName, Count)>;
 
 /// Compares two counters in the order of [`KeyspaceHandle::top`]: largest value first, equal values by name.
-#[must_use]
-pub fn by_rank((a, x): &(CounterName, Count), (b, y): &(CounterName, Count)) -> Ordering {
+fn by_rank((a, x): &(CounterName, Count), (b, y): &(CounterName, Count)) -> Ordering {
     y.value.cmp(&x.value).then_with(|| a.cmp(b))
 }
 
@@ -212,8 +211,9 @@ impl KeyspaceHandle {
         Ok(shard.call(|reply| ShardMessage::Remove(key.clone(), reply)).await?)
     }
 
-    /// Takes the counters whose values are outside of the range of `i64`, with their exact values, in order of name. There
-    /// are none unless the keyspace [carries](crate::OverflowPolicy::Carry) them. After a crash in between it may miss some.
+    /// Takes the counters whose values are outside of the range of `i64`, with their exact values, in order of name.
+    /// There are none unless the keyspace [carries](crate::OverflowPolicy::Carry) them. After a crash in between it may
+    /// miss some.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].

@@ -40,7 +40,7 @@ mod top_k;
 
 pub use deltas::{Change, Deltas};
 pub use dirty_set::DirtySet;
-pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken, by_rank};
+pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};
 pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};
 pub use name_map::NameMap;

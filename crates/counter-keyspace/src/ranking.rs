@@ -3,13 +3,12 @@ use std::cmp::Ordering;
 use counter_protocol::Count;
 
 use crate::key::Key;
-use crate::table::Table;
+use crate::table::{Place, Table};
 
 /// Order of a [`Ranking`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The largest value first, equal ones by name.
-    #[default]
     Value,
     /// By name, byte by byte.
     Name,
@@ -23,14 +22,13 @@ pub struct Ranking<'a> {
     entries: Vec<Entry>,
 }
 
-/// What decides most comparisons, and where the rest is.
+/// Value and beginning of the name, which decide most comparisons, and the place of the counter in its table.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     value: i64,
     /// First bytes of the name, as a big-endian number: that of a smaller name is not larger.
     prefix: [u64; 2],
-    segment: u32,
-    index: u32,
+    place: Place,
 }
 
 impl<'a> Ranking<'a> {
@@ -39,12 +37,7 @@ impl<'a> Ranking<'a> {
     pub fn new(table: &'a Table, order: Order) -> Self {
         let mut entries: Vec<_> = table
             .indexed()
-            .map(|((segment, index), key, count)| Entry {
-                value: count.value,
-                prefix: key.prefix(),
-                segment,
-                index,
-            })
+            .map(|(place, key, count)| Entry { value: count.value, prefix: key.prefix(), place })
             .collect();
         entries.sort_unstable_by(|a, b| compare(order, (table, a), (table, b)));
         Self { table, order, entries }
@@ -62,7 +55,7 @@ impl<'a> Ranking<'a> {
                 })?
                 .0;
             let entry = rest[first].next()?;
-            rankings[first].table.at(entry.segment as usize, entry.index)
+            rankings[first].table.at(entry.place)
         })
     }
 }
@@ -76,7 +69,7 @@ fn compare(order: Order, (table, a): (&Table, &Entry), (other, b): (&Table, &Ent
 }
 
 fn key<'a>(table: &'a Table, entry: &Entry) -> Option<Key<'a>> {
-    table.at(entry.segment as usize, entry.index).map(|(key, _)| key)
+    table.at(entry.place).map(|(key, _)| key)
 }
 
 #[cfg(test)]

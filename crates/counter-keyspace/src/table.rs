@@ -25,7 +25,8 @@ pub enum OverflowPolicy {
     #[default]
     Reject,
     /// The value is carried beyond 64 bits, so the result does not depend on the order. A value that is outside of the
-    /// range at the end has to be taken by [`Table::take_overflowed`] before values are read; [`Table::top`] leaves it out.
+    /// range at the end has to be taken by [`Table::take_overflowed`] before values are read; [`Table::top`] leaves it
+    /// out.
     Carry,
 }
 
@@ -44,6 +45,9 @@ pub struct Table {
     /// Changed counters by segment, if changes are tracked.
     changed: Option<DirtySet>,
 }
+
+/// Segment of a counter and its index there, which do not change until something is removed.
+pub(crate) type Place = (u32, u32);
 
 /// Counters that have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -258,16 +262,16 @@ impl Table {
         self.segments.iter().flat_map(NameMap::iter)
     }
 
-    /// Returns all counters with their segments and their indices there.
-    pub(crate) fn indexed(&self) -> impl Iterator<Item = ((u32, u32), Key<'_>, Count)> {
+    /// Returns all counters with their places.
+    pub(crate) fn indexed(&self) -> impl Iterator<Item = (Place, Key<'_>, Count)> {
         (0..).zip(&self.segments).flat_map(|(at, segment)| {
             (0..).zip(segment.iter()).map(move |(index, (key, count))| ((at, index), key, count))
         })
     }
 
-    /// Returns the counter at an index of a segment.
-    pub(crate) fn at(&self, segment: usize, index: u32) -> Option<(Key<'_>, Count)> {
-        self.segments.get(segment)?.at(index)
+    /// Returns the counter at a place.
+    pub(crate) fn at(&self, (segment, index): Place) -> Option<(Key<'_>, Count)> {
+        self.segments.get(segment as usize)?.at(index)
     }
 
     /// Returns the counters of one segment, in arbitrary order. Empty beyond the last segment.

@@ -6,7 +6,7 @@ use std::thread;
 use counter_keyspace::{Key, Order, Ranking, Table};
 use counter_protocol::{AggregatedStats, Count, CounterName};
 
-use crate::cli::{CountFormat, Sort};
+use crate::cli::CountFormat;
 use crate::table::table;
 
 /// Maximum length of a name in a table, in characters; the other formats print names whole.
@@ -26,8 +26,8 @@ pub(super) struct Counts {
 /// Counters to print.
 #[derive(Debug)]
 pub(super) enum Counters {
-    /// All of these tables, in this order.
-    All(Vec<Table>, Sort),
+    /// All of these tables, in this order if there is one.
+    All(Vec<Table>, Option<Order>),
     /// Those with the largest values, in the order to print.
     Top(Vec<(CounterName, Count)>),
 }
@@ -35,26 +35,16 @@ pub(super) enum Counters {
 /// Name of a counter, and its count.
 type Row<'a> = (&'a [u8], Count);
 
-/// Sorts counters that are sorted by value.
-pub(super) fn sorted(mut counters: Vec<(CounterName, Count)>, sort: Sort) -> Vec<(CounterName, Count)> {
-    match sort {
-        Sort::Value | Sort::None => {}
-        Sort::Name => counters.sort_unstable_by(|(a, _), (b, _)| a.cmp(b)),
-    }
-    counters
-}
-
 /// Prints the counters in order.
 pub(super) fn print(out: &mut impl Write, format: CountFormat, counts: &Counts) -> io::Result<()> {
     match &counts.counters {
         Counters::Top(counters) => {
             print_rows(out, format, counts, counters.iter().map(|(name, count)| (name.as_bytes(), *count)))
         }
-        Counters::All(tables, Sort::None) => {
+        Counters::All(tables, None) => {
             print_rows(out, format, counts, tables.iter().flat_map(Table::iter).map(row))
         }
-        Counters::All(tables, Sort::Value) => print_ranked(out, format, counts, tables, Order::Value),
-        Counters::All(tables, Sort::Name) => print_ranked(out, format, counts, tables, Order::Name),
+        Counters::All(tables, Some(order)) => print_ranked(out, format, counts, tables, *order),
     }
 }
 
@@ -205,16 +195,16 @@ mod tests {
                 table
             })
         };
-        let lines = |sort| {
-            let (totals, counters) = (AggregatedStats::default(), Counters::All(tables().into(), sort));
+        let lines = |order| {
+            let (totals, counters) = (AggregatedStats::default(), Counters::All(tables().into(), order));
             let mut out = Vec::new();
             print(&mut out, CountFormat::Tsv, &Counts { totals, counters, partial: false }).unwrap();
             String::from_utf8(out).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
         };
-        assert_eq!(lines(Sort::Value), ["1\t1\tc", "1\t1\td", "0\t1\ta", "0\t1\tb"]);
+        assert_eq!(lines(Some(Order::Value)), ["1\t1\tc", "1\t1\td", "0\t1\ta", "0\t1\tb"]);
         let by_name = ["0\t1\ta", "0\t1\tb", "1\t1\tc", "1\t1\td"];
-        assert_eq!(lines(Sort::Name), by_name);
-        let mut unsorted = lines(Sort::None);
+        assert_eq!(lines(Some(Order::Name)), by_name);
+        let mut unsorted = lines(None);
         unsorted.sort_unstable_by_key(|line| line.chars().last());
         assert_eq!(unsorted, by_name);
     }
