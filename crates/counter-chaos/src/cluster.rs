@@ -89,8 +89,8 @@ impl Cluster {
             let proxies = members.iter().filter_map(|member| member.proxies[from].as_ref());
             members[from].launch.peers = proxies.map(TcpProxy::address).collect();
         }
-        // Of two nodes that dial each other at the same moment, one is turned away, perhaps after it was a peer for a moment.
-        // Here only one of two dials at first, so that a cluster begins with connections that stay.
+        // Of two nodes that dial each other at the same moment, one is turned away, perhaps after it was a peer for a
+        // moment. Here only one of two dials at first, so that a cluster begins with connections that stay.
         let from_earlier = members.iter().enumerate().flat_map(|(index, member)| &member.proxies[..index]);
         from_earlier.flatten().for_each(TcpProxy::cut);
         try_join_all(members.iter_mut().map(Member::start)).await?;

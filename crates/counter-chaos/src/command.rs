@@ -28,8 +28,8 @@ const FAULTS_SECONDS: u64 = 20;
 /// Number of operations in a load when they are sent as fast as possible.
 const AT_ONCE: u64 = 1000;
 
-/// Number of loads that a node gets in a second when there is a rate. With many small ones, little is not acknowledged yet
-/// when a node is killed.
+/// Number of loads that a node gets in a second when there is a rate. With many small ones, little is not acknowledged
+/// yet when a node is killed.
 const LOADS_PER_SECOND: u64 = 200;
 
 /// Options of [`run`].
@@ -43,7 +43,8 @@ pub struct ChaosOptions {
     pub operations: u64,
     /// Number of names.
     pub names: u64,
-    /// Time in seconds over which the operations are spread. By default 20 with faults, and as fast as possible without.
+    /// Time in seconds over which the operations are spread. By default 20 with faults, and as fast as possible
+    /// without.
     pub seconds: Option<u64>,
     /// Cuts off, kills and pauses a node each.
     pub faults: bool,

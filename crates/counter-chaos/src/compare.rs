@@ -17,8 +17,8 @@ pub struct Kept {
     pub lost: u64,
 }
 
-/// Compares the counters that a node holds with the operations that were sent. Of the nodes that live, it has to hold all;
-/// of each one that was killed, of each name any number of the first operations.
+/// Compares the counters that a node holds with the operations that were sent. Of the nodes that live, it has to hold
+/// all; of each one that was killed, of each name any number of the first operations.
 ///
 /// # Errors
 /// If it holds anything else.

@@ -8,8 +8,8 @@
 //! count(D) <= operations <= count(D) + count(P)
 //! ```
 //!
-//! and if it sees no fewer operations than any read that had ended before it began. This is necessary for a history to be
-//! linearizable, and cheap; where nothing is under way, the read must be exact.
+//! and if it sees no fewer operations than any read that had ended before it began. This is necessary for a history to
+//! be linearizable, and cheap; where nothing is under way, the read must be exact.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

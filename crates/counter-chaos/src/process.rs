@@ -205,8 +205,8 @@ impl Client {
     /// Counts one operation.
     ///
     /// # Errors
-    /// If the node has ended or takes longer than [`ANSWER_DEADLINE`], and then the operation may have been counted; or if
-    /// the name is too long.
+    /// If the node has ended or takes longer than [`ANSWER_DEADLINE`], and then the operation may have been counted; or
+    /// if the name is too long.
     pub async fn add(
         &self,
         name: impl TryInto<CounterName, Error: Into<NameTooLong>>,
@@ -221,8 +221,8 @@ impl Client {
     /// Reads a counter after all other nodes have been asked for it.
     ///
     /// # Errors
-    /// If the node has ended or takes longer than [`ANSWER_DEADLINE`]; if another node does not answer; or if the name is
-    /// too long.
+    /// If the node has ended or takes longer than [`ANSWER_DEADLINE`]; if another node does not answer; or if the name
+    /// is too long.
     pub async fn fresh_value(
         &self,
         name: impl TryInto<CounterName, Error: Into<NameTooLong>>,

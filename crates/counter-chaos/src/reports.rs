@@ -82,8 +82,8 @@ impl Cluster {
         .await
     }
 
-    /// Compares the counters of all nodes, name by name, with the operations that were sent to those that live and to those
-    /// that were killed.
+    /// Compares the counters of all nodes, name by name, with the operations that were sent to those that live and to
+    /// those that were killed.
     ///
     /// # Errors
     /// If a node holds anything else, or other operations of killed ones than the node before; or if one does not run.

@@ -95,8 +95,8 @@ impl Sent {
         self.operations() + self.unacknowledged.map_or(0, |load| load.operations)
     }
 
-    /// Time of the acknowledgement of the first operation that is not held. Of each name the first operations are held, if
-    /// nobody else counts under it.
+    /// Time of the acknowledgement of the first operation that is not held. Of each name the first operations are held,
+    /// if nobody else counts under it.
     #[must_use]
     pub fn first_lost(&self, held: &BTreeMap<CounterName, Total>) -> Option<Instant> {
         let mut left: BTreeMap<_, _> =
@@ -113,7 +113,8 @@ impl Sent {
         self.acknowledged.iter().find(|(load, _)| is_lost(*load)).map(|(_, time)| *time)
     }
 
-    /// Returns all amounts by name in the order in which they were sent, and the number of those that were acknowledged.
+    /// Returns all amounts by name in the order in which they were sent, and the number of those that were
+    /// acknowledged.
     pub(crate) fn by_name(&self) -> BTreeMap<CounterName, (Vec<i64>, usize)> {
         let mut names = BTreeMap::<CounterName, (Vec<i64>, usize)>::new();
         let acknowledged = self.acknowledged.iter().map(|(load, _)| (load, true));

@@ -1,4 +1,5 @@
-//! The command line of `counter-chaos`. What it does with nodes is tested by `counter-node`, which has their executable.
+//! The command line of `counter-chaos`. What it does with nodes is tested by `counter-node`, which has their
+//! executable.
 
 use std::fs;
 use std::path::Path;

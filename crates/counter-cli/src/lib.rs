@@ -1,8 +1,8 @@
 //! The frame of a command line program: logs on standard error, signals, exit codes, and parsers of arguments.
 //!
-//! A program parses its arguments and calls [`run`] with one future, its command. The future gets a [`Stop`], which tells
-//! it of SIGINT and SIGTERM, and returns a [`Completion`] or a [`Failure`], which become an exit code and at most one line
-//! on standard error:
+//! A program parses its arguments and calls [`run`] with one future, its command. The future gets a [`Stop`], which
+//! tells it of SIGINT and SIGTERM, and returns a [`Completion`] or a [`Failure`], which become an exit code and at most
+//! one line on standard error:
 //!
 //! | outcome | exit code | line |
 //! |---|---|---|

@@ -17,8 +17,8 @@ pub enum HandOverError {
     Stopped,
 }
 
-/// Checks that all nodes have everything: the configured ones, and those that are or were connected, each with true if it
-/// has.
+/// Checks that all nodes have everything: the configured ones, and those that are or were connected, each with true if
+/// it has.
 pub(crate) fn complete(
     me: &NodeName,
     ever_connected: &[(NodeName, bool)],

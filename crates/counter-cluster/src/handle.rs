@@ -11,8 +11,8 @@ use crate::status::{ClusterStatus, Reading};
 
 /// Handle of a node. Clones have outboxes of their own, so give each sender one.
 ///
-/// Operations are counted by [`keyspace`](Self::keyspace), on this node, whatever becomes of others. Questions see everything
-/// that was sent through the same handle before, and the counts of other nodes that have arrived by now.
+/// Operations are counted by [`keyspace`](Self::keyspace), on this node, whatever becomes of others. Questions see
+/// everything that was sent through the same handle before, and the counts of other nodes that have arrived by now.
 /// [`refresh`](Self::refresh) asks all other nodes first.
 #[derive(Clone, Debug)]
 pub struct NodeHandle {
@@ -31,8 +31,8 @@ impl NodeHandle {
     /// Count by it, such as with [`KeyspaceHandle::increment`]: questions to this handle see everything that was sent
     /// before through the returned reference, but not through its clones. Its own questions, such as
     /// [`KeyspaceHandle::value`], answer for this node alone. Changes are taken by the replicator, so
-    /// [`KeyspaceHandle::take_changes`] is not for callers, nor is [`KeyspaceHandle::remove`]: other nodes keep what was
-    /// removed.
+    /// [`KeyspaceHandle::take_changes`] is not for callers, nor is [`KeyspaceHandle::remove`]: other nodes keep what
+    /// was removed.
     #[must_use]
     pub const fn keyspace(&self) -> &KeyspaceHandle {
         &self.keyspace
@@ -61,8 +61,8 @@ impl NodeHandle {
         Ok(self.replicator.call(ReplicatorMessage::GetStatus).await?)
     }
 
-    /// Returns the `n` names with the largest values, those of equal value in order of name, with the counts of other nodes
-    /// that have arrived.
+    /// Returns the `n` names with the largest values, those of equal value in order of name, with the counts of other
+    /// nodes that have arrived.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`].
@@ -73,7 +73,8 @@ impl NodeHandle {
 
     /// Asks all nodes for their counts, of one name or in all, so that answers after this are as fresh as this call.
     ///
-    /// Returns the nodes that were ever connected and did not answer within the deadline, because they are down or slow.
+    /// Returns the nodes that were ever connected and did not answer within the deadline, because they are down or
+    /// slow.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`].

@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
 use counter_keyspace::{Key, NameMap, top_k};
-use counter_protocol::Count;
-use counter_protocol::CounterName;
+use counter_protocol::{Count, CounterName};
 use siphasher::sip::SipHasher13;
 
 pub use totals::{Total, Totals};
@@ -17,29 +16,31 @@ use crate::replica::ReplicaId;
 use page::Page;
 pub(crate) use page::slots;
 
-/// Number of buckets of a ledger. Two ledgers that differ are compared bucket by bucket, and a bucket that differs is sent
-/// whole.
+/// Number of buckets of a ledger. Two ledgers that differ are compared bucket by bucket, and a bucket that differs is
+/// sent whole.
 pub const BUCKETS: usize = 256;
 
-/// Maximum number of replicas that a ledger has columns for. Entries of further ones are refused, so that nobody can fill
-/// the memory by inventing replicas. A node that starts again is a new replica, so this also bounds how often the nodes of
-/// a cluster can start while one of them runs on.
+/// Maximum number of replicas that a ledger has columns for. Entries of further ones are refused, so that nobody can
+/// fill the memory by inventing replicas. A node that starts again is a new replica, so this also bounds how often the
+/// nodes of a cluster can start while one of them runs on.
 pub const MAX_REPLICAS: usize = 1 << 16;
 
-/// Part of [`MAX_REPLICAS`] that is reserved for replicas that are connected, so that invented ones cannot keep them out.
+/// Part of [`MAX_REPLICAS`] that is reserved for replicas that are connected, so that invented ones cannot keep them
+/// out.
 pub const RESERVED_REPLICAS: usize = 1 << 10;
 
 /// The known counts of every replica: a row for each name, a column for each replica. Pure.
 ///
-/// An entry is the replica's value and number of operations of a name. It is cumulative and only its replica changes it,
-/// so of two entries the one with more operations is the newer, and merging is idempotent, commutative and associative: a PN-counter
-/// (Shapiro et al., "A comprehensive study of Convergent and Commutative Replicated Data Types", 2011) for each name.
+/// An entry is the replica's value and number of operations of a name. It is cumulative and only its replica changes
+/// it, so of two entries the one with more operations is the newer, and merging is idempotent, commutative and
+/// associative: a PN-counter (Shapiro et al., "A comprehensive study of Convergent and Commutative Replicated Data
+/// Types", 2011) for each name.
 ///
-/// Columns are sparse: they consist of pages of 64 rows, and a page has room for the entries that exist. So a replica takes
-/// memory for its own entries only.
+/// Columns are sparse: they consist of pages of 64 rows, and a page has room for the entries that exist. So a replica
+/// takes memory for its own entries only.
 ///
-/// An entry that comes from another node than its replica may be wrong. It is marked as relayed until the replica itself sends
-/// the same or a newer one, or [corrects](Self::correct) it.
+/// An entry that comes from another node than its replica may be wrong. It is marked as relayed until the replica
+/// itself sends the same or a newer one, or [corrects](Self::correct) it.
 #[derive(Debug)]
 pub struct Ledger {
     hasher: SipHasher13,
@@ -101,8 +102,8 @@ pub enum Source {
 impl Ledger {
     /// Makes an empty ledger.
     ///
-    /// Ledgers that are to be compared need the same key. It should be a secret, so that nobody outside can choose names that
-    /// collide.
+    /// Ledgers that are to be compared need the same key. It should be a secret, so that nobody outside can choose
+    /// names that collide.
     #[must_use]
     pub fn new(key: [u64; 2]) -> Self {
         Self {
@@ -361,7 +362,8 @@ const fn entry_digest(name_hash: u64, count: Count) -> Digest {
     }
 }
 
-/// Mixes bits by the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+/// Mixes bits by the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators",
+/// 2014).
 const fn mix(bits: u64) -> u64 {
     let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,33 +1,34 @@
 //! A keyspace on every node of a cluster: each node counts on its own, and all agree.
 //!
-//! A [`Node`] has a keyspace. Operations through its [`NodeHandle`] are applied there, at once, whatever becomes of other
-//! nodes. The node sends its counts to its peers, and keeps the counts of other nodes beside its own. A counter's value is
-//! the sum. So there is no owner and no leader, and after any partition all nodes agree (a PN-counter: [`Ledger`]).
+//! A [`Node`] has a keyspace. Operations through its [`NodeHandle`] are applied there, at once, whatever becomes of
+//! other nodes. The node sends its counts to its peers, and keeps the counts of other nodes beside its own. A counter's
+//! value is the sum. So there is no owner and no leader, and after any partition all nodes agree (a PN-counter:
+//! [`Ledger`]).
 //!
 //! - Counts are cumulative: a value and a number of operations, for a name and a [`ReplicaId`]. A message that is lost,
 //!   repeated or late does no harm; of two entries the one with more operations is the newer.
 //! - Only changes are sent ([`Link`]): in batches of at most [`BATCH_BYTES`], with at most [`WINDOW`] of them
 //!   unacknowledged by a peer. An entry that changes while it waits is sent once.
-//! - When a connection begins, both ends compare digests, and each sends what the other lacks ([`Replication`]). Nothing
-//!   depends on what was sent before.
-//! - A node that starts again is a new replica with nothing. The entries of the old one stay, count, and are sent to the
-//!   new one as to every node.
+//! - When a connection begins, both ends compare digests, and each sends what the other lacks ([`Replication`]).
+//!   Nothing depends on what was sent before.
+//! - A node that starts again is a new replica with nothing. The entries of the old one stay, count, and are sent to
+//!   the new one as to every node.
 //! - A node that is killed loses what it had not sent yet: the counts of the last [`REPLICATE_EVERY`], or up to
 //!   [`REPLICATE_AT_LEAST_EVERY`] when tens of thousands of counters change, and those that were under way. A node that
 //!   is shut down hands over everything first.
 //!
-//! [`Ledger`], [`Link`] and [`Replication`] are pure, and know nothing of actors or networks. Around them are two actors:
-//! the replicator, and the gateway, which is the one actor of a node that other nodes can send messages to.
+//! [`Ledger`], [`Link`] and [`Replication`] are pure, and know nothing of actors or networks. Around them are two
+//! actors: the replicator, and the gateway, which is the one actor of a node that other nodes can send messages to.
 //! `ractor_cluster` carries the messages, over the connections of [`ractor_transport`].
 //!
 //! # Limitations
 //!
-//! It stores nothing on disk, it removes no names, and it does not discover peers. Every node holds every entry of every
-//! replica, in 17 bytes each beside the name where a replica has counted most names. It holds up to [`MAX_REPLICAS`] of
-//! them.
+//! It stores nothing on disk, it removes no names, and it does not discover peers. Every node holds every entry of
+//! every replica, in 17 bytes each beside the name where a replica has counted most names. It holds up to
+//! [`MAX_REPLICAS`] of them.
 //!
-//! Nodes of a cluster trust each other to count. Of a replica that is connected, only its own entries are taken. Relayed
-//! entries of others may be forged by whoever relays them, until the replica itself connects and corrects them.
+//! Nodes of a cluster trust each other to count. Of a replica that is connected, only its own entries are taken.
+//! Relayed entries of others may be forged by whoever relays them, until the replica itself connects and corrects them.
 //!
 //! ```
 //! use counter_cluster::{Node, NodeOptions};

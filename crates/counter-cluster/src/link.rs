@@ -12,8 +12,8 @@ pub const WINDOW: usize = 4;
 
 /// Entries that one peer has yet to acknowledge. Pure.
 ///
-/// Only their places are kept: an entry is sent with the value it has when its turn comes, and an entry that changes while it
-/// waits is sent once.
+/// Only their places are kept: an entry is sent with the value it has when its turn comes, and an entry that changes
+/// while it waits is sent once.
 #[derive(Debug, Default)]
 pub struct Link {
     queue: PlaceQueue,

@@ -60,8 +60,8 @@ pub struct NodeOptions {
     pub listen: SocketAddr,
     /// Addresses of other nodes, as `host:port`.
     ///
-    /// Best are all others. The counts of nodes that are not connected directly are relayed by those that are connected to
-    /// both.
+    /// Best are all others. The counts of nodes that are not connected directly are relayed by those that are connected
+    /// to both.
     pub peers: Vec<String>,
     /// Secret that all nodes of the cluster share.
     pub cookie: Cookie,
@@ -135,8 +135,8 @@ impl Node {
             SupervisedActor::new("replicator", move || replicator.clone(), replication, no_items);
         let handle = NodeHandle::new(keyspace.handle(), replicator.outbox());
         let gateway = gateway(transport.peers(), replicator.outbox());
-        // When the replicator restarts, so does the gateway. Peers notice the new gateway, and send it what the replicator
-        // may have missed.
+        // When the replicator restarts, so does the gateway. Peers notice the new gateway, and send it what the
+        // replicator may have missed.
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
         let supervisor = SupervisorHandle::start(restarts, vec![replicator.into(), gateway]).await?;
         Ok(Self { replica: me, keyspace, supervisor, server, transport, handle, ever_connected })
@@ -168,12 +168,12 @@ impl Node {
 
     /// Hands over to its peers what they lack, then stops.
     ///
-    /// Operations that a handle accepts once this has been called may be lost, so stop counting first. A node without peers
-    /// has nobody to hand over to, which is no error.
+    /// Operations that a handle accepts once this has been called may be lost, so stop counting first. A node without
+    /// peers has nobody to hand over to, which is no error.
     ///
     /// # Errors
-    /// [`HandOverError`] if a peer is absent, or has not acknowledged everything within [`HAND_OVER_DEADLINE`]. The node has
-    /// stopped then, too.
+    /// [`HandOverError`] if a peer is absent, or has not acknowledged everything within [`HAND_OVER_DEADLINE`]. The
+    /// node has stopped then, too.
     pub async fn shutdown(self) -> Result<(), HandOverError> {
         let nodes = self.handle.hand_over(HAND_OVER_DEADLINE).await.or_else(|error| {
             let lacking: Vec<_> =

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// One incarnation of a node.
 ///
-/// Only it ever changes the entries that are counted under its name. A node that starts again with nothing is a new replica,
-/// and the entries of the old one stay as they are.
+/// Only it ever changes the entries that are counted under its name. A node that starts again with nothing is a new
+/// replica, and the entries of the old one stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReplicaId {
     /// Name of the node.

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use counter_protocol::Count;
-use counter_protocol::CounterName;
+use counter_protocol::{Count, CounterName};
 
 use crate::ledger::{Digest, Ledger, Source};
 use crate::link::{Checkpoint, Link, Progress};
@@ -15,10 +14,10 @@ use crate::wire::{
 ///
 /// - This node's entries are sent to every peer, each once it has changed.
 /// - Entries of another replica are relayed to a peer only if that peer is not connected to the replica itself.
-/// - Entries that were missed are found by comparing digests. When a connection begins, everything is compared. Later only quiet
-///   replicas are, because those that count differ all the time, and their entries are on their way.
-/// - Of a replica that is connected, only its own entries are taken. Others may relay them while it is not connected. When it
-///   connects, it is shown the relayed ones, and [corrects](Self::corrected) those that it has not counted.
+/// - Entries that were missed are found by comparing digests. When a connection begins, everything is compared. Later
+///   only quiet replicas are, because those that count differ all the time, and their entries are on their way.
+/// - Of a replica that is connected, only its own entries are taken. Others may relay them while it is not connected.
+///   When it connects, it is shown the relayed ones, and [corrects](Self::corrected) those that it has not counted.
 #[derive(Debug)]
 pub struct Replication {
     me: ReplicaId,
@@ -38,8 +37,8 @@ struct Peer {
     link: Link,
     /// Replicas that it is connected to.
     direct_peers: BTreeSet<ReplicaId>,
-    /// Number of columns when the connection began. The entries of them that the peer lacks are known once it has answered
-    /// their comparison; later ones are sent anyway.
+    /// Number of columns when the connection began. The entries of them that the peer lacks are known once it has
+    /// answered their comparison; later ones are sent anyway.
     columns: u32,
     /// The first of them that it has not answered for.
     next_column: u32,
@@ -114,7 +113,8 @@ impl Replication {
         self.peers.iter().map(|(index, peer)| (*index, &peer.replica))
     }
 
-    /// Merges the entries of a batch that its sender may send. Returns this node's own counts where the batch claims more.
+    /// Merges the entries of a batch that its sender may send. Returns this node's own counts where the batch claims
+    /// more.
     ///
     /// The caller has verified that the batch is from whom it says.
     pub fn merge(&mut self, Batch { from, columns }: &Batch) -> Vec<Entry> {
@@ -147,8 +147,8 @@ impl Replication {
 
     /// Returns a comparison of quiet replicas: those that have not changed since the last call.
     ///
-    /// This node's own replica is left out, because its entries are sent anyway. If there are too many for one message, each
-    /// call returns the next ones.
+    /// This node's own replica is left out, because its entries are sent anyway. If there are too many for one message,
+    /// each call returns the next ones.
     pub fn quiet(&mut self) -> Comparison {
         let now: Vec<_> = self.ledger.roots().collect();
         let is_quiet = |column: u32| {
@@ -251,8 +251,8 @@ impl Replication {
         self.peers.get(&index).map_or(0, |peer| peer.link.lag())
     }
 
-    /// Returns this node's entry of a name and those of other replicas, without the oldest if there are too many for one
-    /// message.
+    /// Returns this node's entry of a name and those of other replicas, without the oldest if there are too many for
+    /// one message.
     #[must_use]
     pub fn entries(&self, name: &CounterName) -> Vec<Entry<ReplicaId>> {
         let own = self.ledger.entries(name).filter(|(id, _)| **id == self.me).take(1);

@@ -1,5 +1,5 @@
-//! The actor around [`Replication`](crate::replication::Replication): it takes changes from the shards, sends batches to
-//! peers, and answers.
+//! The actor around [`Replication`](crate::replication::Replication): it takes changes from the shards, sends batches
+//! to peers, and answers.
 
 pub(crate) mod actor;
 mod exchange;

@@ -1,7 +1,6 @@
 //! Messages between nodes, and their encoding.
 
-use counter_protocol::Count;
-use counter_protocol::CounterName;
+use counter_protocol::{Count, CounterName};
 use ractor_transport::MAX_NODE_NAME_BYTES;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +25,8 @@ pub(crate) const COLUMN_BYTES: usize = REPLICA_BYTES + 5;
 /// Maximum number of replicas in a comparison, or in an answer to it.
 pub(crate) const ROOTS_AT_ONCE: usize = 4096;
 
-/// Maximum number of connected replicas that a comparison names. To a node with more, entries of the others are relayed, too.
+/// Maximum number of connected replicas that a comparison names. To a node with more, entries of the others are
+/// relayed, too.
 pub(crate) const DIRECT_PEERS_AT_ONCE: usize = 4096;
 
 /// Maximum number of digests by bucket in an answer to a comparison. The rest follows with the next comparison.
@@ -34,7 +34,8 @@ pub(crate) const DIGESTS_AT_ONCE: usize = 32 * 1024;
 
 /// Maximum number of entries in an answer to a read.
 ///
-/// Of more, those of the latest replicas are sent: the others have not changed for as long, and are known from comparisons.
+/// Of more, those of the latest replicas are sent: the others have not changed for as long, and are known from
+/// comparisons.
 pub(crate) const ENTRIES_AT_ONCE: usize = 4096;
 
 /// Length reserved for the framing of a message by this crate and `ractor_cluster`, in bytes.
@@ -99,7 +100,8 @@ impl Request {
 pub enum Reply {
     /// Reply to [`Request::Identify`].
     Identity(ReplicaId),
-    /// Reply to [`Request::Merge`]: the entries are merged. It has the answering node's own counts where the batch claims more.
+    /// Reply to [`Request::Merge`]: the entries are merged. It has the answering node's own counts where the batch
+    /// claims more.
     Merged(Vec<Entry>),
     /// Reply to [`Request::Compare`].
     Differing(Differing),

@@ -1,7 +1,7 @@
 //! Drives the counter system from the command line: a simulation of clients, and counting of real input.
 //!
-//! `main` reads the arguments and runs one command; each command is a module. `counter-cli` turns its outcome into an exit
-//! code.
+//! `main` reads the arguments and runs one command; each command is a module. `counter-cli` turns its outcome into an
+//! exit code.
 
 mod cli;
 mod count;

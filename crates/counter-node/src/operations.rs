@@ -14,8 +14,8 @@ use crate::refusals::{Refusal, Refusals};
 /// Maximum length of a line: the longest name, a tab, and the longest amount.
 const MAX_LINE_BYTES: usize = CounterName::MAX_BYTES + 1 + "-9223372036854775808".len();
 
-/// Counts lines until `stop` is ready, and then those that have been read already. Refuses lines that cannot be counted,
-/// and logs a warning of them at a bounded rate.
+/// Counts lines until `stop` is ready, and then those that have been read already. Refuses lines that cannot be
+/// counted, and logs a warning of them at a bounded rate.
 pub(crate) async fn count_lines(node: &NodeHandle, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let (mut lines, mut number, mut stop) = (read_lines(MAX_LINE_BYTES), 0, pin!(stop));
     let mut refusals = Refusals::new(Instant::now());

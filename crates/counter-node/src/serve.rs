@@ -25,8 +25,8 @@ pub struct ServeOptions {
     pub input: Input,
     /// Generated operations to count, if any.
     pub load: Option<Load>,
-    /// Interval between two reports; there are none with [`Input::Requests`]. A report that is not read before the next one
-    /// is due is dropped.
+    /// Interval between two reports; there are none with [`Input::Requests`]. A report that is not read before the next
+    /// one is due is dropped.
     pub report_every: Duration,
     /// Prints reports as JSON.
     pub json: bool,
@@ -37,8 +37,8 @@ pub struct ServeOptions {
 pub enum Input {
     /// Operations, one a line: a name, or a name, a tab and an amount.
     Operations,
-    /// [`Request`](counter_node_protocol::Request)s. The node ends with them. When the standard output is closed, they are no
-    /// longer carried out, since they could not be answered; the node serves its peers until its input ends.
+    /// [`Request`](counter_node_protocol::Request)s. The node ends with them. When the standard output is closed, they
+    /// are no longer carried out, since they could not be answered; the node serves its peers until its input ends.
     Requests,
 }
 

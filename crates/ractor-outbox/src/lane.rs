@@ -156,8 +156,8 @@ impl<B: Batch> Lane<B> {
         })
     }
 
-    /// Ensures that the contents are in flight to this incarnation of the actor or a later one. A parcel in flight to an
-    /// earlier one becomes void.
+    /// Ensures that the contents are in flight to this incarnation of the actor or a later one. A parcel in flight to
+    /// an earlier one becomes void.
     pub(crate) fn forward(self: &Arc<Self>, incarnation: u64) {
         self.locked(|inner, deferred| {
             if inner.phase.flight().is_some_and(|flight| flight.incarnation >= incarnation) {

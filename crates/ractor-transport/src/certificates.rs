@@ -87,8 +87,8 @@ pub enum CertificateError {
 ///
 /// # Errors
 ///
-/// If a name cannot be a directory's, a file cannot be read or written, or the existing authority cannot be used. The nodes
-/// before the one that failed are complete then, and the others have no directory.
+/// If a name cannot be a directory's, a file cannot be read or written, or the existing authority cannot be used. The
+/// nodes before the one that failed are complete then, and the others have no directory.
 pub fn certificates(directory: impl AsRef<Path>, names: &[NodeName]) -> Result<(), CertificateError> {
     let directory = directory.as_ref();
     if let Some(name) = names.iter().find(|name| name.as_str().starts_with('.')) {

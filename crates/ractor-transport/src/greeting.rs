@@ -1,5 +1,5 @@
-//! The first bytes of a connection: the dialler sends its name and a ticket for the other end, which answers in the same
-//! way. Then `ractor_cluster` takes over.
+//! The first bytes of a connection: the dialler sends its name and a ticket for the other end, which answers in the
+//! same way. Then `ractor_cluster` takes over.
 
 use std::io;
 

@@ -4,10 +4,10 @@
 //! limits and no reconnecting. A [`Transport`] accepts and dials connections in its place, and gives it only streams
 //! that the transport watches.
 //!
-//! - **Authentication.** With [`Security::Tls`], both ends prove a certificate of the cluster's own authority by TLS 1.3
-//!   ([`Identity`], [`certificates`]), and the name in the certificate is the peer's name. Then `ractor_cluster` makes
-//!   both ends prove that they know the [`Cookie`]. Without TLS, only addresses of this machine are allowed by default,
-//!   and a peer's name is its own claim.
+//! - **Authentication.** With [`Security::Tls`], both ends prove a certificate of the cluster's own authority by TLS
+//!   1.3 ([`Identity`], [`certificates`]), and the name in the certificate is the peer's name. Then `ractor_cluster`
+//!   makes both ends prove that they know the [`Cookie`]. Without TLS, only addresses of this machine are allowed by
+//!   default, and a peer's name is its own claim.
 //! - **Limits.** [`Limits`] bounds the number of connections, the number of those that are not authenticated yet, the
 //!   time until they are, and the time that a peer may be silent. A stranger that takes every place of the
 //!   unauthenticated keeps nobody out: each newcomer takes the place of an older connection, once that one had time to
@@ -23,17 +23,17 @@
 //! - The **name** must be the one in the certificate, and the one that the peer later gives to `ractor_cluster`;
 //!   otherwise the connection is refused. It tells the dialler which node it has reached. `ractor_cluster` alone would
 //!   only refuse a second connection to the same node, without a name, and that node would be dialled for ever.
-//! - The **ticket** authenticates messages, whose sender `ractor_cluster` does not tell. A peer puts the ticket that the
-//!   receiver has issued to it into each request, and [`Peers::verify`] returns the peer's name as long as that
+//! - The **ticket** authenticates messages, whose sender `ractor_cluster` does not tell. A peer puts the ticket that
+//!   the receiver has issued to it into each request, and [`Peers::verify`] returns the peer's name as long as that
 //!   connection lives. [`Peers::peer_of`] returns the peer that a remote actor is on, with the ticket to present there.
 //!
-//! A node that has a certificate and the cookie can only speak in its own name. It can still open sessions in the name of
-//! another node until that is noticed, and so interrupt the other node's connection.
+//! A node that has a certificate and the cookie can only speak in its own name. It can still open sessions in the name
+//! of another node until that is noticed, and so interrupt the other node's connection.
 //!
 //! # Limitations
 //!
-//! It does not discover nodes: there is a list of seeds, one node each. A message in flight on a connection that ends is
-//! lost.
+//! It does not discover nodes: there is a list of seeds, one node each. A message in flight on a connection that ends
+//! is lost.
 //!
 //! # Example
 //!

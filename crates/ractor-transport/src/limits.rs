@@ -8,10 +8,11 @@ pub struct Limits {
     /// Maximum number of accepted connections whose peers have authenticated. At the limit, further ones are closed at
     /// once.
     pub connections: usize,
-    /// Maximum number of accepted connections whose peers have not authenticated yet. Beyond the limit, the oldest one of
-    /// the address with the most is closed.
+    /// Maximum number of accepted connections whose peers have not authenticated yet. Beyond the limit, the oldest one
+    /// of the address with the most is closed.
     pub handshakes: usize,
-    /// Maximum number of those from one address, or one /64 network of IPv6. Beyond the limit, the oldest one is closed.
+    /// Maximum number of those from one address, or one /64 network of IPv6. Beyond the limit, the oldest one is
+    /// closed.
     pub handshakes_per_address: usize,
     /// Maximum time from the TCP connection to the last proof: TLS, the greeting and the cookie.
     pub handshake: Duration,

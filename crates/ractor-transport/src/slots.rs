@@ -174,8 +174,8 @@ impl<T> Queue<T> {
         self.change(self.crowded()?, |connections| connections.pop_first().map(|(_, connection)| connection))
     }
 
-    /// Returns the network with the most connections, if it or all have too many. Of several with as many, it is the one
-    /// whose turn comes first.
+    /// Returns the network with the most connections, if it or all have too many. Of several with as many, it is the
+    /// one whose turn comes first.
     fn crowded(&self) -> Option<IpAddr> {
         let key = |connections: &BTreeMap<Rank, T>| {
             (connections.len(), Reverse(connections.first_key_value().map(|(&rank, _)| rank)))

@@ -9,8 +9,8 @@ const TICKET_BYTES: usize = 16;
 
 /// Proof that a message comes from the peer of a connection.
 ///
-/// It consists of random bytes that one end has issued to the other, inside TLS if there is TLS. `ractor_cluster` does not
-/// tell an actor who sent a message, so the sender presents its ticket in the message, and
+/// It consists of random bytes that one end has issued to the other, inside TLS if there is TLS. `ractor_cluster` does
+/// not tell an actor who sent a message, so the sender presents its ticket in the message, and
 /// [`Peers::verify`](crate::Peers::verify) returns the sender's name. Whoever learns a ticket can speak in that name as
 /// long as the connection lives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -32,8 +32,8 @@ pub(crate) const VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13];
 
 /// Certificate and key of a node, and the cluster's authority.
 ///
-/// Both ends of a connection present a certificate with their name that this authority has signed. No other authority is
-/// trusted.
+/// Both ends of a connection present a certificate with their name that this authority has signed. No other authority
+/// is trusted.
 pub struct Identity {
     acceptor: TlsAcceptor,
     connector: TlsConnector,

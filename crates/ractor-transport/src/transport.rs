@@ -88,8 +88,8 @@ pub enum TransportError {
 impl Transport {
     /// Starts to listen, and to dial the seeds.
     ///
-    /// The streams go to `server`. It must come from [`node_server`](crate::node_server) with the same name, and have no
-    /// other transport.
+    /// The streams go to `server`. It must come from [`node_server`](crate::node_server) with the same name, and have
+    /// no other transport.
     ///
     /// # Errors
     ///

@@ -2,11 +2,11 @@
 //! paused and healed.
 //!
 //! A proxy has an address before its target does, and keeps it when the target moves, as a process does that is started
-//! again on another port. It listens on loopback only. It delays nothing, drops no bytes of a connection that stays open,
-//! and does not look into what it forwards.
+//! again on another port. It listens on loopback only. It delays nothing, drops no bytes of a connection that stays
+//! open, and does not look into what it forwards.
 //!
-//! The design is that of [Toxiproxy](https://github.com/Shopify/toxiproxy), without its toxics and inside the test's own
-//! process.
+//! The design is that of [Toxiproxy](https://github.com/Shopify/toxiproxy), without its toxics and inside the test's
+//! own process.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -54,8 +54,8 @@ struct State {
     target: Option<SocketAddr>,
     is_cut: bool,
     is_paused: bool,
-    /// Number of times that all connections were closed. A connection of an earlier generation is over, even if the proxy
-    /// was healed at once.
+    /// Number of times that all connections were closed. A connection of an earlier generation is over, even if the
+    /// proxy was healed at once.
     generation: u64,
 }
 
@@ -80,7 +80,8 @@ impl TcpProxy {
         self.address
     }
 
-    /// Forwards connections to this address: those that wait for a target, and new ones. Those to another target are closed.
+    /// Forwards connections to this address: those that wait for a target, and new ones. Those to another target are
+    /// closed.
     pub fn set_target(&self, target: SocketAddr) {
         self.state.send_modify(|state| {
             let former = state.target.replace(target);

@@ -15,7 +15,8 @@ use rdkafka::ClientConfig;
 
 use crate::member::MemberHandle;
 
-/// Counts the records of a topic by key until Ctrl-C. Without brokers, shows that a rebalance loses and doubles nothing.
+/// Counts the records of a topic by key until Ctrl-C. Without brokers, shows that a rebalance loses and doubles
+/// nothing.
 #[derive(Parser)]
 struct Arguments {
     /// One or more brokers, separated by commas

@@ -32,8 +32,8 @@ pub(crate) async fn rehearse(records: u64) -> Result<[Report; 2]> {
     let keyspace = Keyspace::start(KeyspaceOptions::default()).await?;
     let mut first = MemberHandle::join(&config, TOPIC, keyspace.handle()).await?;
     let mut second = MemberHandle::join(&config, TOPIC, keyspace.handle()).await?;
-    // A member leaves only when the group is at rest: the mock cluster, unlike a real one, takes no offsets while members
-    // join.
+    // A member leaves only when the group is at rest: the mock cluster, unlike a real one, takes no offsets while
+    // members join.
     for member in [&mut first, &mut second] {
         until(member, |report| !report.moves.is_empty()).await?;
     }

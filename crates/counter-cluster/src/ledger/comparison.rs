@@ -1,5 +1,4 @@
-use counter_protocol::Count;
-use counter_protocol::CounterName;
+use counter_protocol::{Count, CounterName};
 
 use super::{Digest, Digests, Ledger, Place, Source};
 use crate::replica::ReplicaId;
@@ -47,8 +46,8 @@ impl Ledger {
         })
     }
 
-    /// Replaces a relayed entry by its replica's answer, even if that is less, and removes the entry if the answer has no
-    /// operations. Returns the place if it has changed.
+    /// Replaces a relayed entry by its replica's answer, even if that is less, and removes the entry if the answer has
+    /// no operations. Returns the place if it has changed.
     ///
     /// # Panics
     /// If there is no such column.
@@ -62,7 +61,8 @@ impl Ledger {
         }
     }
 
-    /// DirtySet all entries of a column as sent by its replica, in the buckets in which the replica has the same digest.
+    /// DirtySet all entries of a column as sent by its replica, in the buckets in which the replica has the same
+    /// digest.
     ///
     /// # Panics
     /// If there is no such column.

@@ -4,9 +4,9 @@ use crate::ledger::{Place, slots};
 
 /// Queue of places in a ledger, each of which waits once. Pure.
 ///
-/// Pages wait in the order in which the first place on them was added, and the places of a page come together. So a place
-/// takes a bit, and a page that has places waiting 4 bytes more; what is added to a page while its places are being taken
-/// waits for the page's next turn.
+/// Pages wait in the order in which the first place on them was added, and the places of a page come together. So a
+/// place takes a bit, and a page that has places waiting 4 bytes more; what is added to a page while its places are
+/// being taken waits for the page's next turn.
 #[derive(Debug, Default)]
 pub(crate) struct PlaceQueue {
     /// Waiting slots, by page.

@@ -16,8 +16,8 @@ use crate::rpc::GROUP;
 
 /// Minimum interval between replication rounds.
 ///
-/// It applies while a few thousand counters change and the machine is not busy. The interval grows with the duration of a
-/// round.
+/// It applies while a few thousand counters change and the machine is not busy. The interval grows with the duration of
+/// a round.
 pub const REPLICATE_EVERY: Duration = Duration::from_millis(20);
 
 /// Maximum interval between replication rounds, however many counters change.
@@ -28,8 +28,8 @@ pub const COMPARE_EVERY: Duration = Duration::from_secs(1);
 
 /// Idle time after a round, as a multiple of its duration.
 ///
-/// Sending the changes and merging those of others takes time as well. The more changes there are, the rarer the rounds,
-/// and the more is sent once instead of again and again.
+/// Sending the changes and merging those of others takes time as well. The more changes there are, the rarer the
+/// rounds, and the more is sent once instead of again and again.
 const REST: u32 = 16;
 
 /// The actor around [`Replication`]. The replication survives it, and each incarnation has a clone of these fields.

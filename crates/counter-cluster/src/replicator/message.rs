@@ -42,8 +42,8 @@ pub(crate) enum ReplicatorMessage {
     GetStatus(RpcReplyPort<ClusterStatus>),
     /// Returns the largest values, with everything that was counted here before.
     GetTop(usize, RpcReplyPort<Vec<(CounterName, Total)>>),
-    /// Replies when all peers have everything, or at the deadline: each node that is or was connected, and true if it has
-    /// everything.
+    /// Replies when all peers have everything, or at the deadline: each node that is or was connected, and true if it
+    /// has everything.
     HandOver(Duration, RpcReplyPort<Vec<(NodeName, bool)>>),
     /// Contents of an outbox. Never sent, because there are no items.
     Items(Parcel<NoItems>),

@@ -78,8 +78,8 @@ impl ReplicatorState {
         });
     }
 
-    /// Returns a receiver that resolves when a peer has everything that it lacks now, with an error if the connection ends
-    /// before.
+    /// Returns a receiver that resolves when a peer has everything that it lacks now, with an error if the connection
+    /// ends before.
     pub(super) fn when_complete(&mut self, peer: u64) -> oneshot::Receiver<()> {
         let (complete, when) = oneshot::channel();
         self.waiters.push(Waiter { peer, checkpoint: self.replication.checkpoint(peer), complete });

@@ -42,8 +42,8 @@ impl<R: Read> Chunker<R> {
         Self { input, part, chunk_bytes, pending: Piece::default(), within_line: false, skips_line: false }
     }
 
-    /// Returns the next piece, or `None` at the end of the input. A piece grows until a worker waits for it: so lines of a
-    /// slow writer are not held back, and those of a fast one make large pieces.
+    /// Returns the next piece, or `None` at the end of the input. A piece grows until a worker waits for it: so lines
+    /// of a slow writer are not held back, and those of a fast one make large pieces.
     pub(super) fn next(&mut self, is_awaited: impl Fn() -> bool) -> io::Result<Option<Piece>> {
         loop {
             if self.read()? == 0 {

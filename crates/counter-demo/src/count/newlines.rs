@@ -5,8 +5,8 @@ const BLOCK_BYTES: usize = u64::BITS as usize;
 
 /// Iterator over the positions of the newlines in some bytes.
 ///
-/// Lines to be counted are short, so a search that starts again behind each newline spends most of its time on starting.
-/// This one makes a mask of 64 bytes at once, in a time that does not depend on what is in them.
+/// Lines to be counted are short, so a search that starts again behind each newline spends most of its time on
+/// starting. This one makes a mask of 64 bytes at once, in a time that does not depend on what is in them.
 #[derive(Debug)]
 pub(super) struct Newlines<'a> {
     /// Newlines of the current block that have not been returned.
@@ -50,7 +50,8 @@ impl Iterator for Newlines<'_> {
 /// Mask with a bit for each byte that is a newline.
 #[inline]
 fn newline_mask(block: &[u8; BLOCK_BYTES]) -> u64 {
-    // First the bit that it has among its eight, which the compiler does for many bytes at once, then the sum of each eight.
+    // First the bit that it has among its eight, which the compiler does for many bytes at once, then the sum of each
+    // eight.
     let mut bits = [0; BLOCK_BYTES];
     for (at, (bit, byte)) in bits.iter_mut().zip(block).enumerate() {
         *bit = if *byte == b'\n' { 1 << (at % 8) } else { 0 };

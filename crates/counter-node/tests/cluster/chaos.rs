@@ -1,10 +1,11 @@
 //! Random cuts, stops, kills, departures and restarts under load and questions: all of it ends exact.
 //!
-//! The schedule is drawn from seeds, which are printed; `CHAOS_SEED` draws one of them again. The timing within the nodes is
-//! not controlled.
+//! The schedule is drawn from seeds, which are printed; `CHAOS_SEED` draws one of them again. The timing within the
+//! nodes is not controlled.
 //!
 //! Of an incarnation that lives, all hold just what it was sent. Of one that is gone they hold, of each name, the first
-//! operations; at least what was seen at a node that has lived since, or what was handed over to one; at most what was sent.
+//! operations; at least what was seen at a node that has lived since, or what was handed over to one; at most what was
+//! sent.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -129,7 +130,7 @@ impl<'a> World<'a> {
         let sent = self.loads.ended(node).await?;
         self.gone.push(Gone { replica, sent, heirs });
         if let Some(askers) = self.askers[node].take() {
-            // What only it held is gone, and its last questions are not answered.
+            // The operations that only it held are gone, and its last questions are not answered.
             let _ = askers.finish().await;
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! Clusters of real processes: their counters after load, kills, partitions, pauses and attacks. Figures are printed with
-//! `--nocapture`.
+//! Clusters of real processes: their counters after load, kills, partitions, pauses and attacks. Figures are printed
+//! with `--nocapture`.
 
 #![expect(
     clippy::print_stdout,

@@ -10,8 +10,8 @@ use nix::sys::signal::Signal;
 
 use super::setup::{Files, Node, until_held};
 
-/// Returns both ends of a stream with no room: the first byte that is written blocks. It is not a pipe, because std cannot
-/// fill one without knowing its size, which is less than usual for a user who has many.
+/// Returns both ends of a stream with no room: the first byte that is written blocks. It is not a pipe, because std
+/// cannot fill one without knowing its size, which is less than usual for a user who has many.
 fn full_stream() -> (UnixStream, OwnedFd) {
     let (reader, mut writer) = UnixStream::pair().expect("there are files left");
     writer.set_nonblocking(true).expect("it is a socket");

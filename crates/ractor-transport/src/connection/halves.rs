@@ -11,8 +11,8 @@ use tokio::time::{Instant, Sleep};
 
 /// Maximum number of bytes that are read of a peer before it has proved the cookie.
 ///
-/// The proof takes a few hundred bytes. A peer that knows it has been accepted may send more before this node knows, which
-/// then waits in the sockets.
+/// The proof takes a few hundred bytes. A peer that knows it has been accepted may send more before this node knows,
+/// which then waits in the sockets.
 pub(super) const UNPROVED_BYTES: usize = 64 * 1024;
 
 /// Held by both halves: the receiver resolves when both are dropped.
