@@ -1,12 +1,20 @@
 #!/usr/bin/env python3
-"""Times `counter-demo count` beside mawk, sort | uniq -c, DuckDB and huniq on three inputs, and checks that all agree.
+"""Times `counter-demo count` beside other tools on three inputs, every name written to a file, and checks that all agree.
 
-    benches/count/compare.py [--rounds N] [--scale PERCENT]
+    benches/count/compare.py [--rounds N] [--scale PERCENT] [--large]
 
-Needs cargo and python3, mawk and coreutils; DuckDB (`pip install duckdb`) and huniq (`cargo install huniq`) take part if
-they are there. Inputs are made in target/count-inputs (about 1 GB at full scale): the words of the Rust sources that
-cargo has downloaded, a hundred names over and over, and lines that all differ. Rounds are interleaved; what is printed
-are medians, and the medians of each round's ratios. Writes benches/count/compare.svg.
+Needs cargo, python3, mawk and coreutils. gawk, huniq (`cargo install huniq`) and DuckDB's command line (`pip install
+duckdb-cli`) take part if they are there. Inputs are made in target/count-inputs, about 1 GB at full scale:
+
+- words: of all text below a few directories (crate sources, /usr/share and so on), each different file once;
+- 100 names, over and over;
+- lines that all differ.
+
+Rounds are interleaved. What is printed are medians of seconds, of processor seconds (all processes of a pipeline) and of
+peak memory (of the largest process), and the medians of each round's ratios. Writes benches/count/compare.svg.
+
+`--large` instead pipes 10 GB with a million names through `count`, beside a file of a tenth of that, to show that memory
+depends on names only, and times the same input from a pipe and from a file.
 """
 
 import argparse
@@ -15,6 +23,7 @@ import importlib.util
 import os
 import pathlib
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -23,47 +32,49 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INPUTS = ROOT / "target" / "count-inputs"
-COUNT = str(ROOT / "target" / "release" / "counter-demo")
+COUNT = str(ROOT / "target" / "release" / "counter-demo") + " count"
 ENV = {**os.environ, "LC_ALL": "C"}
-GOALS = {"mawk": 6, "sort | uniq -c": 20, "duckdb": 2, "huniq": 8}
-
-DUCKDB = """
-import duckdb, sys
-duckdb.sql("SET threads = 2")
-lines = "read_csv(?, columns={'name': 'VARCHAR'}, delim='\\x01', quote='', escape='', header=false, auto_detect=false)"
-query = f"SELECT count(*) AS n, name FROM {lines} GROUP BY name"
-if sys.argv[2] == "all":
-    for n, name in duckdb.execute(query, [sys.argv[1]]).fetchall():
-        print(n, name or "", sep="\\t")
-else:
-    print(duckdb.execute(f"SELECT * FROM ({query}) ORDER BY n DESC, name LIMIT 20", [sys.argv[1]]).fetchall())
-"""
+TEXT = {".c", ".cfg", ".css", ".h", ".hpp", ".html", ".js", ".json", ".md", ".pl", ".pm", ".po", ".py", ".rs", ".rst",
+        ".sh", ".tcl", ".toml", ".ts", ".txt", ".xml", ".yaml", ".yml"}
+PLACES = [pathlib.Path.home() / ".cargo" / "registry" / "src", pathlib.Path.home() / ".rustup",
+          pathlib.Path("/usr/share"), pathlib.Path("/usr/include"), pathlib.Path("/usr/lib")]
+LARGE_NAMES, LARGE_BYTES = 1_000_000, 10_000_000_000
+GOALS = {
+    "words": {"mawk": 5, "DuckDB": 2.4, "huniq": 4, "sort | uniq -c": 18},
+    "100 names": {"mawk": 5, "DuckDB": 4, "huniq": 4.5, "sort | uniq -c": 40},
+    "distinct lines": {},
+}
 
 
 def contestants():
-    """For each: the command that is timed, and one that prints `count TAB name` for every name."""
+    """Shell commands that write every name and its count to the file {out}, and whether their output is sorted by count."""
     found = {
-        "count": ([COUNT, "count", "{}"], f"{COUNT} count --all {{}} | cut -f1,3-"),
-        "mawk": (
-            ["mawk", "{c[$0]++} END {for (k in c) n++; print n}", "{}"],
-            """mawk '{c[$0]++} END {for (k in c) print c[k] "\\t" k}' {}""",
-        ),
-        "sort | uniq -c": (
-            ["sh", "-c", "sort {} | uniq -c > /dev/null"],
-            r"sort {} | uniq -c | sed -E 's/^ *([0-9]+) /\1\t/'",
-        ),
+        "count --all": f"{COUNT} --all {{in}} > {{out}}",
+        "count --all --sort none": f"{COUNT} --all --sort none {{in}} > {{out}}",
+        "count --top 20": f"{COUNT} --top 20 {{in}} > {{out}}",
+        "mawk": """mawk '{c[$0]++} END {for (k in c) print c[k] "\\t" k}' {in} > {out}""",
+        "sort | uniq -c": "sort -S 50% --parallel=2 {in} | uniq -c > {out}",
     }
-    if importlib.util.find_spec("duckdb"):
-        query = INPUTS / "duckdb_query.py"
-        query.write_text(DUCKDB)
-        python = [sys.executable, str(query), "{}"]
-        found["duckdb"] = ([*python, "top"], " ".join([*python, "all"]))
+    if shutil.which("gawk"):
+        found["gawk"] = """gawk '{c[$0]++} END {for (k in c) print c[k] "\\t" k}' {in} > {out}"""
     if shutil.which("huniq"):
-        found["huniq"] = (
-            ["sh", "-c", "huniq -c < {} > /dev/null"],
-            r"huniq -c < {} | sed -E 's/^ *([0-9]+) /\1\t/'",
-        )
+        found["huniq"] = "huniq -c < {in} > {out}"
+    if duckdb := duckdb_binary():
+        lines = ("read_csv('{in}', columns={{'name': 'VARCHAR'}}, delim='\\x01', quote='', escape='', header=false, "
+                 "auto_detect=false)")
+        query = f"SELECT count(*) AS n, name FROM {lines} GROUP BY name"
+        copy = f"""{duckdb} -c "SET threads = 2; COPY ({query}{{order}}) TO '{{out}}' (DELIMITER '\\t', HEADER false, QUOTE '')" """
+        found["DuckDB"] = copy.replace("{order}", "").replace("{{", "{").replace("}}", "}")
+        found["DuckDB, ORDER BY"] = (
+            copy.replace("{order}", " ORDER BY n DESC, name").replace("{{", "{").replace("}}", "}"))
     return found
+
+
+def duckdb_binary():
+    """The program itself, without the script that pip puts in front of it."""
+    spec = importlib.util.find_spec("duckdb_cli")
+    binary = pathlib.Path(spec.origin).parent / "duckdb" if spec else None
+    return str(binary) if binary and binary.exists() else shutil.which("duckdb")
 
 
 def make_inputs(scale):
@@ -71,12 +82,7 @@ def make_inputs(scale):
     INPUTS.mkdir(parents=True, exist_ok=True)
     words, few, distinct = (INPUTS / f"{name}-{scale}.txt" for name in ("words", "few", "distinct"))
     if not words.exists():
-        sources = pathlib.Path.home() / ".cargo" / "registry" / "src"
-        files = r"find {} -name '*.rs' -print0 | sort -z | xargs -0 cat | tr -cs 'A-Za-z0-9_' '\n' > {}"
-        subprocess.run(["sh", "-c", files.format(sources, words)], check=True, env=ENV)
-        once = words.read_bytes()
-        times = max(1, round(40_000_000 * scale / 100 / max(1, once.count(b"\n"))))
-        words.write_bytes(once * times)
+        make_words(words, 40_000_000 * scale // 100)
     if not few.exists():
         chosen = random.Random(1).choices([f"name-{n:02}\n" for n in range(100)], k=1_000_000)
         few.write_text("".join(chosen) * max(1, 40 * scale // 100))
@@ -84,67 +90,156 @@ def make_inputs(scale):
         with distinct.open("w") as out:
             for n in range(20_000_000 * scale // 100):
                 out.write(f"{n * 2654435761 % 2**32:08x}{n:04d}\n")
-    return [("words of source code", words), ("100 names", few), ("every line differs", distinct)]
+    return [("words", words), ("100 names", few), ("distinct lines", distinct)]
 
 
-def seconds(command, path):
-    """How long one run takes as a whole process."""
+def make_words(path, most):
+    """Writes the words of up to `most` words of text, each file with the same contents once."""
+    files = sorted(file for place in PLACES for file in place.rglob("*")
+                   if file.suffix in TEXT and file.is_file() and not file.is_symlink())
+    random.Random(1).shuffle(files)
+    seen, written = set(), 0
+    with path.open("wb") as out:
+        for file in files:
+            text = file.read_bytes()
+            digest = hashlib.sha256(text).digest()
+            if digest in seen:
+                continue
+            seen.add(digest)
+            words = re.findall(rb"\w+", text)
+            out.write(b"".join(word + b"\n" for word in words if len(word) <= 64))
+            written += len(words)
+            if written >= most:
+                break
+    print(f"words: {written} words of {len(seen)} different files")
+
+
+def measure(command, path):
+    """Runs a command; returns its seconds, processor seconds, and the peak memory of its largest process in MB."""
+    out = INPUTS / "out.txt"
+    out.unlink(missing_ok=True)
     started = time.monotonic()
-    subprocess.run([part.replace("{}", str(path)) for part in command], check=True, env=ENV, stdout=subprocess.DEVNULL)
-    return time.monotonic() - started
+    process = subprocess.Popen(["sh", "-c", fill(command, path, out)], env=ENV, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    if status != 0:
+        sys.exit(f"failed: {command}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def digest(command, path):
-    """Of all names and counts, in an order that everybody has."""
-    lines = subprocess.run(
-        ["sh", "-c", command.replace("{}", str(path)) + " | sort"], check=True, env=ENV, stdout=subprocess.PIPE
-    )
-    return hashlib.sha256(lines.stdout).hexdigest()
+def fill(command, path, out):
+    return command.replace("{in}", str(path)).replace("{out}", str(out))
+
+
+def digest(name, command, path):
+    """Of all names and counts in one format and order. Also returns the number of names."""
+    out = INPUTS / "out.txt"
+    subprocess.run(["sh", "-c", fill(command, path, out)], check=True, env=ENV, stdout=subprocess.DEVNULL)
+    normal = f"cut -f1,3- {out}" if name.startswith("count") else fr"sed -E 's/^ *([0-9]+)[ \t]/\1\t/' {out}"
+    lines = subprocess.run(["sh", "-c", f"{normal} | sort -S 30% --parallel=2 | tee {out}.sorted | sha256sum; "
+                            f"wc -l < {out}.sorted; rm {out} {out}.sorted"], check=True, env=ENV, stdout=subprocess.PIPE)
+    return tuple(lines.stdout.split())
 
 
 def plot(results, path):
-    """Bars of seconds, an input a group."""
-    rows = [(title, name, taken) for title, of in results for name, taken in of.items()]
-    longest, height = max(taken for _, _, taken in rows), 22
-    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{height * (len(rows) + len(results)) + 20}" '
+    """Bars of seconds, an input a group, each group to its own scale."""
+    rows = sum(len(of) for _, of in results)
+    height = 22
+    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" width="800" height="{height * (rows + len(results)) + 20}" '
            'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>']
     y = 18
     for title, of in results:
         svg.append(f'<text x="10" y="{y}" font-weight="bold">{title} (seconds)</text>')
         y += height
-        for name, taken in of.items():
-            width, fill = max(1, round(480 * taken / longest)), "#c2410c" if name == "count" else "#94a3b8"
-            svg.append(f'<text x="150" y="{y}" text-anchor="end">{name}</text>'
-                       f'<rect x="160" y="{y - 12}" width="{width}" height="15" fill="{fill}"/>'
-                       f'<text x="{168 + width}" y="{y}">{taken:.2f}</text>')
+        longest = max(of.values())
+        for name, taken in sorted(of.items(), key=lambda item: item[1]):
+            width, fill_color = max(1, round(480 * taken / longest)), "#c2410c" if "count -" in name else "#94a3b8"
+            svg.append(f'<text x="190" y="{y}" text-anchor="end">{name}</text>'
+                       f'<rect x="200" y="{y - 12}" width="{width}" height="15" fill="{fill_color}"/>'
+                       f'<text x="{208 + width}" y="{y}">{taken:.2f}</text>')
             y += height
     path.write_text("\n".join([*svg, "</svg>", ""]))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=int, default=100, help="size of the inputs in percent")
-    options = parser.parse_args()
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--package", "counter-demo"], check=True, cwd=ROOT)
-    inputs = make_inputs(options.scale)
+def compare(options):
     found, results = contestants(), []
-    for title, path in inputs:
-        print(f"\n{title}: {path.stat().st_size / 1e6:.0f} MB")
-        digests = {name: digest(listing, path) for name, (_, listing) in found.items() if listing}
+    for title, path in make_inputs(options.scale):
+        digests = {name: digest(name, command, path) for name, command in found.items() if "--top" not in name}
         if len(set(digests.values())) != 1:
             sys.exit(f"they do not agree: {digests}")
-        print("agree in every name and count:", ", ".join(digests))
+        names = int(next(iter(digests.values()))[-1])
+        lines = int(subprocess.run(["wc", "-l", path], check=True, stdout=subprocess.PIPE).stdout.split()[0])
+        print(f"\n{title}: {path.stat().st_size / 1e6:.0f} MB, {lines:,} lines, {names:,} names; "
+              f"all tools agree in every name and count\n")
         taken = {name: [] for name in found}
         for _ in range(options.rounds):
-            for name, (command, _) in found.items():
-                taken[name].append(seconds(command, path))
-        print("| | seconds | as many times count's | goal |\n|---|---|---|---|")
-        for name, times in taken.items():
-            ratio = statistics.median(other / ours for other, ours in zip(times, taken["count"]))
-            print(f"| {name} | {statistics.median(times):.2f} | {ratio:.1f} | {GOALS.get(name, '')} |")
-        results.append((title, {name: statistics.median(times) for name, times in taken.items()}))
+            for name, command in found.items():
+                taken[name].append(measure(command, path))
+        print("| | seconds | CPU s | peak MB | ÷ `count --all` | ÷ `--sort none` | goal |\n|---|---|---|---|---|---|---|")
+        for name, runs in taken.items():
+            seconds, cpu, memory = (statistics.median(run[n] for run in runs) for n in range(3))
+            by_value, unsorted = (
+                statistics.median(run[0] / ours[0] for run, ours in zip(runs, taken[base]))
+                for base in ("count --all", "count --all --sort none"))
+            goal = GOALS[title].get(name, "")
+            print(f"| {name} | {seconds:.2f} | {cpu:.2f} | {memory:.0f} | {by_value:.1f} | {unsorted:.1f} | {goal} |")
+        results.append((title, {name: statistics.median(run[0] for run in runs) for name, runs in taken.items()}))
+    (INPUTS / "out.txt").unlink(missing_ok=True)
     plot(results, pathlib.Path(__file__).with_suffix(".svg"))
+
+
+GENERATE = f"""
+import random, sys
+chosen = random.Random(1)
+block = [b"".join(b"customer/%08d/requests\\n" % chosen.randrange({LARGE_NAMES}) for _ in range(400_000)) for _ in range(20)]
+left = int(sys.argv[1])
+while left > 0:
+    for part in block:
+        sys.stdout.buffer.write(part)
+        left -= len(part)
+        if left <= 0:
+            break
+"""
+
+
+def large():
+    """Constant memory, and a pipe beside a file."""
+    print("| | GB | seconds | peak MB of `count` |\n|---|---|---|---|")
+    program = INPUTS / "generate.py"
+    program.write_text(GENERATE)
+    for size in (LARGE_BYTES // 10, LARGE_BYTES):
+        generate = subprocess.Popen([sys.executable, program, str(size)], stdout=subprocess.PIPE)
+        started = time.monotonic()
+        process = subprocess.Popen(["sh", "-c", f"exec {COUNT} --all > {INPUTS / 'out.txt'}"], stdin=generate.stdout)
+        generate.stdout.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        if status != 0 or generate.wait() != 0:
+            sys.exit("failed")
+        print(f"| generated | {size / 1e9:.0f} | {time.monotonic() - started:.1f} | {usage.ru_maxrss / 1024:.0f} |")
+    file = INPUTS / "generated.txt"
+    with file.open("wb") as out:
+        subprocess.run([sys.executable, program, str(LARGE_BYTES // 10)], check=True, stdout=out)
+    ways = {"file": f"{COUNT} --all {{in}} > {{out}}", "pipe": f"cat {{in}} | {COUNT} --all > {{out}}"}
+    taken = {name: [] for name in ways}
+    for _ in range(5):
+        for name, command in ways.items():
+            taken[name].append(measure(command, file))
+    for name, runs in taken.items():
+        print(f"| {name} | 1 | {statistics.median(run[0] for run in runs):.2f} | {statistics.median(run[2] for run in runs):.0f} |")
+    ratio = statistics.median(pipe[0] / plain[0] for pipe, plain in zip(taken["pipe"], taken["file"]))
+    print(f"\na pipe costs {ratio:.2f} times what a file costs (goal: 1.2 at most)")
+    file.unlink()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=int, default=100, help="size of the inputs in percent")
+    parser.add_argument("--large", action="store_true", help="10 GB through a pipe instead")
+    options = parser.parse_args()
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--package", "counter-demo"], check=True, cwd=ROOT)
+    INPUTS.mkdir(parents=True, exist_ok=True)
+    large() if options.large else compare(options)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ pub(crate) async fn run(arguments: CountArguments, stop: Stop) -> Result<Complet
     let (reader, chunks) = Reader::start(sources, split.part);
     let mut workers = JoinSet::new();
     for _ in 0..keyspace.handle().shards() {
-        let worker = Worker::new(keyspace.handle(), split, bar.clone());
+        let worker = Worker::new(keyspace.handle(), split, bar.clone(), arguments.live);
         workers.spawn(worker.run(chunks.clone(), stop.clone()));
     }
     let ends = workers.join_all().await;

@@ -126,8 +126,18 @@ impl Deltas {
             && self.by_name.name_bytes() + name_bytes <= self.bound.name_bytes
     }
 
+    /// Adds a delta without looking for its name, which may then be there several times. The result is not bounded,
+    /// and good for nothing but to be applied.
     #[inline]
-    fn fold(&mut self, key: Key<'_>, delta: Delta) {
+    pub(crate) fn append(&mut self, key: Key<'_>, delta: Delta) {
+        let mut folded = Folded::default();
+        folded.add(delta);
+        self.operations += delta.operations;
+        self.by_name.append(key, folded);
+    }
+
+    #[inline]
+    pub(crate) fn fold(&mut self, key: Key<'_>, delta: Delta) {
         self.operations += delta.operations;
         self.by_name.entry(key).add(delta);
     }

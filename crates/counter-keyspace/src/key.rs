@@ -152,7 +152,7 @@ pub(crate) const fn shard_of(key: Key<'_>, shards: usize) -> usize {
 
 /// Returns the head of the name that is the first `len` of these bytes.
 #[inline]
-fn head(bytes: &[u8], len: usize) -> u128 {
+pub(crate) fn head(bytes: &[u8], len: usize) -> u128 {
     // One load of 16 bytes; the mask then clears those behind the name. In little-endian order the first byte of the
     // name is the lowest of the word, so the mask depends on the length only.
     let head = match bytes.first_chunk() {

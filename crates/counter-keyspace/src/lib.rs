@@ -27,6 +27,7 @@
 //! # }).unwrap();
 //! ```
 
+mod combiner;
 mod deltas;
 mod dirty_set;
 mod handle;
@@ -38,6 +39,7 @@ mod shard;
 mod table;
 mod top_k;
 
+pub use combiner::Combiner;
 pub use deltas::{Change, Deltas};
 pub use dirty_set::DirtySet;
 pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};

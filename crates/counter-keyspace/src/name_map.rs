@@ -261,7 +261,19 @@ impl<V: Copy + Default> NameMap<V> {
     #[cold]
     #[inline(never)]
     pub(crate) fn insert(&mut self, key: Key<'_>, value: V) -> u32 {
-        let Self { index, entries, names, name_bytes, .. } = self;
+        let at = self.append(key, value);
+        let entries = &self.entries;
+        self.index.insert_unique(key.hash, at, |&at| entries[at as usize].hash);
+        at
+    }
+
+    /// Adds an entry that look-ups do not find, whether or not there is one with this name, and returns its index.
+    ///
+    /// # Panics
+    /// With more than 4 GiB of names, or 2³² of them.
+    #[inline]
+    pub(crate) fn append(&mut self, key: Key<'_>, value: V) -> u32 {
+        let Self { entries, names, name_bytes, .. } = self;
         let at = u32::try_from(entries.len()).expect("a map has fewer than 2^32 names");
         let start = u32::try_from(names.len()).expect("a map's names take less than 4 GiB");
         let len = u32::try_from(key.name.len()).expect("a name is shorter than 4 GiB");
@@ -272,7 +284,6 @@ impl<V: Copy + Default> NameMap<V> {
         }
         entries.push(Entry { hash: key.hash, head: key.head.to_le_bytes(), start, len, value });
         *name_bytes += key.name.len();
-        index.insert_unique(key.hash, at, |&at| entries[at as usize].hash);
         at
     }
 

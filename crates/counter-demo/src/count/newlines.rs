@@ -1,5 +1,7 @@
 //! Search for newlines, 64 bytes at a time. Pure.
 
+use wide::u8x16;
+
 /// Bytes that are examined together: a bit of the mask for each.
 const BLOCK_BYTES: usize = u64::BITS as usize;
 
@@ -27,7 +29,7 @@ impl<'a> Newlines<'a> {
 impl Iterator for Newlines<'_> {
     type Item = usize;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<usize> {
         while self.mask == 0 {
             self.begun = self.begun.wrapping_add(BLOCK_BYTES);
@@ -50,15 +52,9 @@ impl Iterator for Newlines<'_> {
 /// Mask with a bit for each byte that is a newline.
 #[inline]
 fn newline_mask(block: &[u8; BLOCK_BYTES]) -> u64 {
-    // First the bit that it has among its eight, which the compiler does for many bytes at once, then the sum of each
-    // eight.
-    let mut bits = [0; BLOCK_BYTES];
-    for (at, (bit, byte)) in bits.iter_mut().zip(block).enumerate() {
-        *bit = if *byte == b'\n' { 1 << (at % 8) } else { 0 };
-    }
-    let (eights, _) = bits.as_chunks();
-    let sum = |eight: &[u8; 8]| u64::from_le_bytes(*eight).wrapping_mul(u64::MAX / 0xff) >> 56;
-    eights.iter().rev().fold(0, |mask, eight| mask << 8 | sum(eight))
+    let (parts, _) = block.as_chunks::<16>();
+    let newlines = |part: &[u8; 16]| u8x16::new(*part).simd_eq(u8x16::splat(b'\n')).to_bitmask();
+    parts.iter().rev().fold(0, |mask, part| mask << 16 | u64::from(newlines(part)))
 }
 
 #[cfg(test)]

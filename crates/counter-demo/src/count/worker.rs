@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use async_channel::RecvError;
 use counter_cli::{Failure, Stop};
-use counter_keyspace::{Deltas, KeyspaceHandle};
+use counter_keyspace::{Combiner, KeyspaceHandle};
 use indicatif::ProgressBar;
 use tracing::debug;
 
@@ -12,10 +12,10 @@ use super::split::Split;
 
 pub(super) struct Worker {
     handle: KeyspaceHandle,
+    combiner: Combiner,
     split: Split,
     bar: ProgressBar,
-    /// Size of the last chunk for each shard: names, and bytes of names.
-    last: Vec<(usize, usize)>,
+    live: bool,
 }
 
 /// Failure of a worker.
@@ -26,36 +26,39 @@ pub(super) struct Stopped {
 }
 
 impl Worker {
-    pub(super) fn new(handle: KeyspaceHandle, split: Split, bar: ProgressBar) -> Self {
-        let last = vec![(0, 0); handle.shards()];
-        Self { handle, split, bar, last }
+    pub(super) fn new(handle: KeyspaceHandle, split: Split, bar: ProgressBar, live: bool) -> Self {
+        let combiner = Combiner::new(handle.clone());
+        Self { handle, combiner, split, bar, live }
     }
 
     /// Counts until there are no more chunks, or it is asked to stop.
     pub(super) async fn run(mut self, chunks: Chunks, mut stop: Stop) -> Result<(), Stopped> {
+        let mut last = 0;
         loop {
             let chunk = tokio::select! {
                 biased;
-                _signal = stop.wait() => return Ok(()),
+                _signal = stop.wait() => break,
                 chunk = chunks.recv() => match chunk {
-                    Err(RecvError) => return Ok(()),
+                    Err(RecvError) => break,
                     Ok(chunk) => chunk,
                 },
             };
-            let number = chunk.number;
+            last = chunk.number;
             if let Err(failure) = self.count(chunk).await {
                 // No worker is to take another chunk.
                 chunks.close();
-                return Err(Stopped { chunk: number, failure });
+                return Err(Stopped { chunk: last, failure });
             }
         }
+        let rest = self.combiner.take_all();
+        self.handle.merge(rest).await.map_err(|error| Stopped { chunk: last, failure: error.into() })
     }
 
-    async fn count(&mut self, chunk: Chunk) -> Result<(), Failure> {
+    async fn count(&mut self, mut chunk: Chunk) -> Result<(), Failure> {
         let (number, bytes) = (chunk.number, chunk.piece.bytes.len() as u64);
-        let folded = self.fold(chunk)?;
-        self.last = folded.iter().map(Deltas::size).collect();
-        self.handle.merge(folded).await?;
+        self.combine(&mut chunk)?;
+        let deltas = if self.live { self.combiner.take_all() } else { self.combiner.take() };
+        self.handle.merge(deltas).await?;
         self.bar.inc(bytes);
         debug!(chunk = number, bytes, "chunk counted");
         // So the shards apply it on this thread, while it is still in the cache.
@@ -63,21 +66,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Folds a chunk into the deltas of each shard.
-    fn fold(&self, mut chunk: Chunk) -> Result<Vec<Deltas>, Failure> {
-        let Self { handle, split, last, .. } = self;
-        let mut folded: Vec<_> =
-            last.iter().map(|&(names, bytes)| Deltas::with_capacity(names, bytes)).collect();
+    /// Adds what is in a chunk to the combiner.
+    fn combine(&mut self, chunk: &mut Chunk) -> Result<(), Failure> {
+        let Self { combiner, split, .. } = self;
         let outcome = split.each(&mut chunk.piece, |bytes, len, amount| {
-            let key = handle.key_within(bytes, len).expect("a split name is within the limit");
-            folded[handle.shard_of(key)].add(key, amount.into());
+            combiner.add(bytes, len, amount).expect("a split name is within the limit");
         });
-        match outcome {
-            Ok(()) => Ok(folded),
-            Err((line, bad)) => {
-                let number = chunk.lines_before + line + 1;
-                Err(Failure::Input(anyhow!("{}: line {number}: {bad}", chunk.source)))
-            }
-        }
+        outcome.map_err(|(line, bad)| {
+            let number = chunk.lines_before + line + 1;
+            Failure::Input(anyhow!("{}: line {number}: {bad}", chunk.source))
+        })
     }
 }
