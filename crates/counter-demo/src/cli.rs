@@ -151,6 +151,10 @@ pub(crate) struct CountArguments {
     #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
     pub(crate) sort: Sort,
 
+    /// Prints one line on standard error at the end: bytes, lines and names counted, seconds, MB/s and peak memory.
+    #[arg(long)]
+    pub(crate) stats: bool,
+
     /// Output format: `tsv` is VALUE, OPERATIONS and NAME as it came in, tab-separated [default: table on a
     /// terminal, else tsv]
     #[arg(long, value_enum, value_name = "FORMAT")]

@@ -197,6 +197,54 @@ fn a_full_disk_is_an_error_in_one_line() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), line);
 }
 
+/// Names that make megabytes of output.
+fn many_names() -> Vec<u8> {
+    (0..300_000).flat_map(|n| format!("name {n}\n").into_bytes()).collect()
+}
+
+/// Starts to count many names, from a thread that writes them.
+fn count_many(arguments: &[&str], stdout: impl Into<Stdio>) -> Child {
+    let mut child =
+        demo(&[&["count", "--all"], arguments].concat()).stdout(stdout).spawn().expect("it starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    std::thread::spawn(move || input.write_all(&many_names()).expect("it reads"));
+    child
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_large_output_quietly() {
+    for arguments in [&["--sort", "value"][..], &["--sort", "none"], &["--format", "json"]] {
+        let mut child = count_many(arguments, Stdio::piped());
+        let mut begun = [0; 1000];
+        child.stdout.take().expect("a pipe").read_exact(&mut begun).expect("it writes");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]), "{arguments:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_in_a_large_output_is_an_error_in_one_line() {
+    for arguments in [&["--sort", "value"][..], &["--sort", "none"], &["--format", "json"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has one");
+        let output = count_many(arguments, OwnedFd::from(full)).wait_with_output().expect("it ends");
+        let line = "counter-demo: failed to write the result: No space left on device (os error 28)\n";
+        assert_eq!(String::from_utf8_lossy(&output.stderr), line, "{arguments:?}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn statistics_are_one_line_on_standard_error() {
+    let mut child = demo(&["count", "--stats", "--all"]).spawn().expect("it starts");
+    child.stdin.take().expect("a pipe").write_all(b"a\nb\na").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.stdout, b"2\t2\ta\n1\t1\tb\n");
+    let line = String::from_utf8_lossy(&output.stderr);
+    assert!(line.starts_with("5 bytes, 3 lines, 2 names, ") && line.ends_with(" MB\n"), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+}
+
 #[test]
 fn a_log_filter_that_cannot_be_read_is_bad_input() {
     let output = demo(&["count"]).env("RUST_LOG", "counter=loud").output().expect("it runs");

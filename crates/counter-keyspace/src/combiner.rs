@@ -1,6 +1,7 @@
 use std::mem;
 
 use counter_protocol::{Delta, NameTooLong};
+use ractor_outbox::Batch;
 
 use crate::deltas::Deltas;
 use crate::handle::KeyspaceHandle;
@@ -12,10 +13,12 @@ const WAYS: usize = 2;
 /// Number of places. With 32 bytes a slot the cache takes half of a second-level cache.
 const PLACES: usize = 8192;
 
-/// Share of names among the operations above which looking for equal names does not pay.
-const MOSTLY_NEW: (u64, u64) = (1, 2);
+/// Number of operations of which nine tenths or more are on different names: too many to look for equal ones.
+const fn is_nearly_all_different(names: u64, operations: u64) -> bool {
+    names * 10 > operations * 9
+}
 
-/// Number of takes after which names that were mostly new are looked for again.
+/// Number of takes after which names that were nearly all different are looked for again.
 const TAKES_UNTIL_PROBE: u32 = 16;
 
 /// Combines the operations of one sender before they enter the keyspace, as the combiner of a map-reduce job does.
@@ -28,8 +31,6 @@ pub struct Combiner {
     handle: KeyspaceHandle,
     slots: Vec<[Slot; WAYS]>,
     deltas: Vec<Deltas>,
-    /// Number of operations that were added to the deltas since they were last taken.
-    added: u64,
     /// Number of takes for which names are listed without being looked for.
     listed_takes: u32,
 }
@@ -50,7 +51,7 @@ impl Combiner {
     pub fn new(handle: KeyspaceHandle) -> Self {
         let deltas = (0..handle.shards()).map(|_| Deltas::with_capacity(0, 0)).collect();
         let slots = vec![[Slot::default(); WAYS]; PLACES];
-        Self { handle, slots, deltas, added: 0, listed_takes: 0 }
+        Self { handle, slots, deltas, listed_takes: 0 }
     }
 
     /// Adds `amount` to the counter whose name is the first `len` of these bytes. This is faster if more bytes follow
@@ -63,7 +64,7 @@ impl Combiner {
     /// If there are fewer bytes.
     #[inline]
     pub fn add(&mut self, bytes: &[u8], len: usize, amount: i64) -> Result<(), NameTooLong> {
-        if len > HEAD_BYTES {
+        if len > HEAD_BYTES || self.listed_takes > 0 {
             let key = self.handle.key_within(bytes, len)?;
             self.pass_on(key, i128::from(amount).into());
             return Ok(());
@@ -87,15 +88,19 @@ impl Combiner {
 
     /// Takes what is not in the cache: the [`Deltas`] of each shard.
     pub fn take(&mut self) -> Vec<Deltas> {
-        let names: u64 = self.deltas.iter().map(|deltas| deltas.names() as u64).sum();
+        let names = self.deltas.iter().map(|deltas| deltas.names() as u64).sum();
+        let operations = self.deltas.iter().map(Deltas::len).sum();
         self.listed_takes = match self.listed_takes {
-            0 if names * MOSTLY_NEW.1 > self.added * MOSTLY_NEW.0 => TAKES_UNTIL_PROBE,
+            0 if is_nearly_all_different(names, operations) => TAKES_UNTIL_PROBE,
             listed => listed.saturating_sub(1),
         };
-        self.added = 0;
         let next = |deltas: &Deltas| {
             let (names, bytes) = deltas.size();
-            Deltas::with_capacity(names, bytes)
+            if self.listed_takes > 0 {
+                Deltas::list(names, bytes)
+            } else {
+                Deltas::with_capacity(names, bytes)
+            }
         };
         let empty = self.deltas.iter().map(next).collect();
         mem::replace(&mut self.deltas, empty)
@@ -139,16 +144,98 @@ impl Combiner {
 
     fn pass_on(&mut self, key: Key<'_>, delta: Delta) {
         let deltas = &mut self.deltas[self.handle.shard_of(key)];
-        self.added += 1;
         if self.listed_takes > 0 { deltas.append(key, delta) } else { deltas.fold(key, delta) }
     }
 }
 
 /// Returns the place of a name in the cache.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the halves of the head, and the highest bits of their hash")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the halves of the head, and the highest bits of their hash"
+)]
 const fn place_of(head: u128) -> usize {
     // Multiplicative hashing (Knuth). Names chosen to collide would only cost the benefit of the cache.
-    let mixed = (head as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ ((head >> 64) as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let mixed = (head as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ ((head >> 64) as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 51) as usize % PLACES
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keyspace::{Keyspace, KeyspaceOptions};
+    use crate::table::OverflowPolicy;
+
+    type Operations = Vec<(Vec<u8>, i64)>;
+
+    /// Counts with a combiner, from which is taken behind every so many operations.
+    async fn count(operations: &Operations, take_every: usize) -> BTreeMap<Vec<u8>, (i128, u64)> {
+        let options = KeyspaceOptions { overflow: OverflowPolicy::Carry, ..KeyspaceOptions::default() };
+        let keyspace = Keyspace::start(options).await.unwrap();
+        let handle = keyspace.handle();
+        let mut combiner = Combiner::new(handle.clone());
+        for some in operations.chunks(take_every) {
+            for (name, amount) in some {
+                combiner.add(name, name.len(), *amount).unwrap();
+            }
+            handle.merge(combiner.take()).await.unwrap();
+        }
+        handle.merge(combiner.take_all()).await.unwrap();
+        handle.merge(combiner.take_all()).await.unwrap();
+        let beyond = handle.take_overflowed().await.unwrap();
+        let tables = keyspace.into_tables().await.unwrap();
+        let mut counts: BTreeMap<_, _> = tables
+            .iter()
+            .flat_map(crate::Table::iter)
+            .map(|(key, count)| (key.name().to_vec(), (count.value.into(), count.operations)))
+            .collect();
+        counts.extend(beyond.into_iter().map(|(name, sum)| {
+            let operations = operations.iter().filter(|(other, _)| other == name.as_bytes()).count();
+            (name.as_bytes().to_vec(), (sum, operations as u64))
+        }));
+        counts
+    }
+
+    fn name() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            prop::collection::vec(0..3_u8, 0..4),
+            prop::collection::vec(0..2_u8, 15..18),
+            any::<u16>().prop_map(|n| n.to_string().into_bytes()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn sums_are_exact_however_the_input_is_split(
+            operations in prop::collection::vec(
+                (name(), prop_oneof![4 => -9..=9_i64, 1 => Just(i64::MIN), 1 => Just(i64::MAX)]), 0..400,
+            ),
+            take_every in 1..60_usize,
+        ) {
+            let mut expected = BTreeMap::<_, (i128, u64)>::new();
+            for (name, amount) in &operations {
+                let (sum, number) = expected.entry(name.clone()).or_default();
+                (*sum, *number) = (*sum + i128::from(*amount), *number + 1);
+            }
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().unwrap();
+            prop_assert_eq!(runtime.block_on(count(&operations, take_every)), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn names_that_all_differ_are_listed_until_they_repeat() {
+        let names = |numbers: std::ops::Range<u32>| numbers.map(|n| (n.to_string().into_bytes(), 1));
+        let repeated = (0..40).flat_map(|_| names(0..1000));
+        let operations: Operations = names(0..60_000).chain(repeated).collect();
+        let counts = count(&operations, 1000).await;
+        assert_eq!(counts.len(), 60_000);
+        assert!(counts.iter().all(|(name, count)| *count == if name.len() < 4 { (41, 41) } else { (1, 1) }));
+    }
 }

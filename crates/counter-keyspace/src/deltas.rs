@@ -88,6 +88,11 @@ impl Deltas {
         Self { by_name: NameMap::with_capacity(names, bytes), operations: 0, bound }
     }
 
+    /// Creates unbounded deltas like [`with_capacity`](Self::with_capacity), to be [appended](Self::append) to.
+    pub(crate) fn list(names: usize, bytes: usize) -> Self {
+        Self { by_name: NameMap::list(names, bytes), ..Self::with_capacity(0, 0) }
+    }
+
     /// Returns the arguments with which [`with_capacity`](Self::with_capacity) reserves room for exactly these names.
     #[must_use]
     pub const fn size(&self) -> (usize, usize) {

@@ -46,7 +46,7 @@ pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};
 pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};
 pub use name_map::NameMap;
-pub use ranking::{Order, Ranking};
+pub use ranking::{Block, Order, Ranking};
 pub use shard::{ShardActor, ShardMessage, ShardState};
 pub use table::{Changed, OverflowPolicy, Table};
 pub use top_k::top_k;

@@ -93,6 +93,12 @@ impl<V: Copy + Default> NameMap<V> {
         }
     }
 
+    /// Creates a map with room like that of [`with_capacity`](Self::with_capacity), but only for entries that are
+    /// [appended](Self::append).
+    pub(crate) fn list(names: usize, bytes: usize) -> Self {
+        Self { entries: Vec::with_capacity(names), names: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Returns the length of all names, in bytes.
     pub(crate) const fn name_bytes(&self) -> usize {
         self.name_bytes
@@ -262,8 +268,11 @@ impl<V: Copy + Default> NameMap<V> {
     #[inline(never)]
     pub(crate) fn insert(&mut self, key: Key<'_>, value: V) -> u32 {
         let at = self.append(key, value);
-        let entries = &self.entries;
-        self.index.insert_unique(key.hash, at, |&at| entries[at as usize].hash);
+        if self.index.len() == self.index.capacity() {
+            self.grow_index();
+        } else {
+            self.index.insert_unique(key.hash, at, |_| unreachable!("there is room"));
+        }
         at
     }
 
@@ -285,6 +294,19 @@ impl<V: Copy + Default> NameMap<V> {
         entries.push(Entry { hash: key.hash, head: key.head.to_le_bytes(), start, len, value });
         *name_bytes += key.name.len();
         at
+    }
+
+    /// Replaces the hash table by a larger one of all entries.
+    ///
+    /// Reads the entries one after the other. The hash table itself would read them in its own order, which is random,
+    /// and they are ten times as large.
+    fn grow_index(&mut self) {
+        // Doubles it when there are no holes of removed entries.
+        let mut index = HashTable::with_capacity(self.entries.len() / 2 * 3 + 1);
+        for (at, entry) in (0..).zip(&self.entries) {
+            index.insert_unique(entry.hash, at, |_| unreachable!("there is room"));
+        }
+        self.index = index;
     }
 
     fn compact(&mut self) {

@@ -1,9 +1,8 @@
-use std::cmp::Ordering;
-
 use counter_protocol::Count;
+use rayon::prelude::*;
 
 use crate::key::Key;
-use crate::table::{Place, Table};
+use crate::table::{SEGMENTS, Table};
 
 /// Order of a [`Ranking`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,68 +13,180 @@ pub enum Order {
     Name,
 }
 
-/// Counters of a table in order, without copies of their names: 32 bytes each beside the table.
+/// All counters of some tables in order, without copies of their names: 16 bytes each beside the tables.
+///
+/// Sorting uses all cores. It compares numbers that stand beside the places of the counters, and reads the tables only
+/// to replace the numbers: first by the values, then, wherever those are equal, by the next eight bytes of the names.
 #[derive(Debug)]
 pub struct Ranking<'a> {
-    table: &'a Table,
-    order: Order,
+    tables: &'a [Table],
     entries: Vec<Entry>,
 }
 
-/// Value and beginning of the name, which decide most comparisons, and the place of the counter in its table.
+/// Place of a counter, with the number that it is sorted by.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    value: i64,
-    /// First bytes of the name, as a big-endian number: that of a smaller name is not larger.
-    prefix: [u64; 2],
-    place: Place,
+    digit: u64,
+    /// Index of the segment among those of all tables.
+    segment: u32,
+    index: u32,
 }
+
+/// Some counters in order, to be read by one thread.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    tables: &'a [Table],
+    rows: Rows<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Rows<'a> {
+    Ranked(&'a [Entry]),
+    /// Part of a segment.
+    Segment {
+        segment: usize,
+        begun: u32,
+        end: u32,
+    },
+}
+
+/// Number of bytes of a name in a digit.
+const DIGIT_BYTES: usize = size_of::<u64>();
+
+/// Number of digits of a name after which whole names are compared.
+const NAME_DIGITS: usize = 8;
+
+/// Number of counters up to which comparing whole names is faster than another digit.
+const FEW: usize = 24;
+
+/// Number of counters that are prefetched at once.
+const PREFETCH: usize = 32;
 
 impl<'a> Ranking<'a> {
-    /// Sorts the counters of a table.
+    /// Sorts the counters of all tables.
+    ///
+    /// # Panics
+    /// With 2²⁷ tables or more.
     #[must_use]
-    pub fn new(table: &'a Table, order: Order) -> Self {
-        let mut entries: Vec<_> = table
-            .indexed()
-            .map(|(place, key, count)| Entry { value: count.value, prefix: key.prefix(), place })
-            .collect();
-        entries.sort_unstable_by(|a, b| compare(order, (table, a), (table, b)));
-        Self { table, order, entries }
+    pub fn new(tables: &'a [Table], order: Order) -> Self {
+        let mut entries = Vec::with_capacity(tables.iter().map(Table::len).sum());
+        for (at, segment) in tables.iter().flat_map(Table::segments).enumerate() {
+            let number = u32::try_from(at).expect("there are fewer than 2^32 segments");
+            entries.extend(segment.iter().zip(0..).map(|((key, count), index)| {
+                let digit = match order {
+                    // Larger values come first.
+                    Order::Value => !(count.value.cast_unsigned() ^ (1 << 63)),
+                    Order::Name => name_digit(key, 0),
+                };
+                Entry { digit, segment: number, index }
+            }));
+        }
+        let next = match order {
+            Order::Value => 0,
+            Order::Name => 1,
+        };
+        sort(tables, &mut entries, next);
+        Self { tables, entries }
     }
 
-    /// Merges rankings of the same order into one. Tables must not share names.
-    pub fn merge(rankings: &[Self]) -> impl Iterator<Item = (Key<'a>, Count)> {
-        let mut rest: Vec<_> = rankings.iter().map(|ranking| ranking.entries.iter().peekable()).collect();
-        std::iter::from_fn(move || {
-            // There are as many as cores, so looking at each is as fast as a heap.
-            let first = (0..rankings.len())
-                .filter_map(|n| Some((n, *rest[n].peek()?)))
-                .min_by(|&(a, x), &(b, y)| {
-                    compare(rankings[a].order, (rankings[a].table, x), (rankings[b].table, y))
-                })?
-                .0;
-            let entry = rest[first].next()?;
-            rankings[first].table.at(entry.place)
+    /// Returns the counters in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Key<'_>, Count)> {
+        self.entries.iter().filter_map(|entry| counter(self.tables, entry))
+    }
+
+    /// Returns the counters in order, in blocks of at most `rows`.
+    ///
+    /// # Panics
+    /// If `rows` is 0.
+    pub fn blocks(&self, rows: usize) -> impl Iterator<Item = Block<'_>> {
+        self.entries.chunks(rows).map(|entries| Block { tables: self.tables, rows: Rows::Ranked(entries) })
+    }
+}
+
+impl<'a> Block<'a> {
+    /// Returns all counters of some tables in arbitrary order, in blocks of at most `rows`.
+    ///
+    /// # Panics
+    /// If `rows` is 0.
+    pub fn unsorted(tables: &'a [Table], rows: u32) -> impl Iterator<Item = Self> {
+        let segments = tables.iter().flat_map(Table::segments).enumerate();
+        segments.flat_map(move |(segment, map)| {
+            let end = map.indices().end;
+            (0..end).step_by(rows as usize).map(move |begun| {
+                let end = end.min(begun.saturating_add(rows));
+                Self { tables, rows: Rows::Segment { segment, begun, end } }
+            })
         })
     }
+
+    /// Passes each counter to `show`.
+    ///
+    /// # Errors
+    /// Those of `show`, at the first of which it stops.
+    pub fn try_for_each<E>(&self, mut show: impl FnMut(Key<'a>, Count) -> Result<(), E>) -> Result<(), E> {
+        let Self { tables, rows } = *self;
+        match rows {
+            Rows::Segment { segment, begun, end } => {
+                let map = table(tables, segment).segment(segment % SEGMENTS);
+                (begun..end).filter_map(|index| map.at(index)).try_for_each(|(key, count)| show(key, count))
+            }
+            Rows::Ranked(entries) => entries.chunks(PREFETCH).try_for_each(|some| {
+                for &Entry { segment, index, .. } in some {
+                    table(tables, segment as usize).segment(segment as usize % SEGMENTS).prefetch(index);
+                }
+                some.iter()
+                    .filter_map(|entry| counter(tables, entry))
+                    .try_for_each(|(key, count)| show(key, count))
+            }),
+        }
+    }
 }
 
-fn compare(order: Order, (table, a): (&Table, &Entry), (other, b): (&Table, &Entry)) -> Ordering {
-    let by_value = match order {
-        Order::Value => b.value.cmp(&a.value),
-        Order::Name => Ordering::Equal,
-    };
-    by_value.then_with(|| a.prefix.cmp(&b.prefix)).then_with(|| key(table, a).cmp(&key(other, b)))
+/// Sorts entries that have their digits, and those of equal digits by their names from the `next` digit on.
+fn sort(tables: &[Table], entries: &mut [Entry], next: usize) {
+    entries.par_sort_unstable_by_key(|entry| entry.digit);
+    entries.par_chunk_by_mut(|a, b| a.digit == b.digit).filter(|equal| equal.len() > 1).for_each(|equal| {
+        if equal.len() <= FEW || next == NAME_DIGITS {
+            equal.par_sort_unstable_by(|a, b| key(tables, a).cmp(&key(tables, b)));
+        } else {
+            equal.par_iter_mut().for_each(|entry| {
+                entry.digit = key(tables, entry).map_or(0, |key| name_digit(key, next));
+            });
+            sort(tables, equal, next + 1);
+        }
+    });
 }
 
-fn key<'a>(table: &'a Table, entry: &Entry) -> Option<Key<'a>> {
-    table.at(entry.place).map(|(key, _)| key)
+/// Returns eight bytes of a name as a number, which is not larger than that of a name behind it.
+fn name_digit(key: Key<'_>, n: usize) -> u64 {
+    if let Some(&digit) = key.prefix().get(n) {
+        return digit;
+    }
+    let rest = key.name().get(n * DIGIT_BYTES..).unwrap_or_default();
+    let mut bytes = [0; DIGIT_BYTES];
+    let len = rest.len().min(DIGIT_BYTES);
+    bytes[..len].copy_from_slice(&rest[..len]);
+    u64::from_be_bytes(bytes)
+}
+
+fn key<'a>(tables: &'a [Table], entry: &Entry) -> Option<Key<'a>> {
+    counter(tables, entry).map(|(key, _)| key)
+}
+
+fn counter<'a>(tables: &'a [Table], &Entry { segment, index, .. }: &Entry) -> Option<(Key<'a>, Count)> {
+    table(tables, segment as usize).segment(segment as usize % SEGMENTS).at(index)
+}
+
+/// Returns the table of a segment.
+fn table(tables: &[Table], segment: usize) -> &Table {
+    &tables[segment / SEGMENTS]
 }
 
 #[cfg(test)]
 mod tests {
     use std::cmp::Reverse;
     use std::collections::BTreeMap;
+    use std::convert::Infallible;
 
     use counter_protocol::Delta;
     use proptest::prelude::*;
@@ -83,27 +194,41 @@ mod tests {
     use super::*;
     use crate::key::with_hash;
 
+    fn rows<'a>(blocks: impl Iterator<Item = Block<'a>>) -> Vec<(Vec<u8>, i64)> {
+        let mut rows = Vec::new();
+        for block in blocks {
+            let Ok(()) = block.try_for_each(|key, count| {
+                rows.push((key.name().to_vec(), count.value));
+                Ok::<_, Infallible>(())
+            });
+        }
+        rows
+    }
+
     proptest! {
         #[test]
-        fn rankings_of_several_tables_merge_into_one(
-            counters in prop::collection::btree_map(prop::collection::vec(0..3_u8, 0..20), -2..=2_i64, 0..60),
+        fn counters_of_several_tables_are_ranked_together(
+            // Long common beginnings, zeros at the end, and names that differ only behind the last digit.
+            counters in prop::collection::btree_map(
+                (0..3_usize, prop::collection::vec(0..3_u8, 0..20))
+                    .prop_map(|(common, rest)| [vec![7; common * 36], rest].concat()),
+                prop_oneof![-1..=1_i64, Just(i64::MIN), Just(i64::MAX)],
+                0..200,
+            ),
             tables in 1..4_usize,
+            block_rows in 1..50_u32,
         ) {
             let mut split: Vec<_> = (0..tables).map(|_| Table::default()).collect();
             for (n, (name, &value)) in counters.iter().enumerate() {
                 let hash = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 split[n % tables].apply(with_hash(hash, name), Delta::from(i128::from(value)));
             }
-            let ranked = |order| {
-                let rankings: Vec<_> = split.iter().map(|table| Ranking::new(table, order)).collect();
-                Ranking::merge(&rankings).map(|(key, count)| (key.name().to_vec(), count.value)).collect::<Vec<_>>()
-            };
+            let ranked = |order| rows(Ranking::new(&split, order).blocks(block_rows as usize));
             let mut by_value: Vec<_> = counters.clone().into_iter().collect();
             prop_assert_eq!(ranked(Order::Name), by_value.clone());
             by_value.sort_by_key(|(name, value)| (Reverse(*value), name.clone()));
             prop_assert_eq!(ranked(Order::Value), by_value);
-            let all: BTreeMap<_, _> =
-                split.iter().flat_map(Table::iter).map(|(key, count)| (key.name().to_vec(), count.value)).collect();
+            let all: BTreeMap<_, _> = rows(Block::unsorted(&split, block_rows)).into_iter().collect();
             prop_assert_eq!(all, counters);
         }
     }

@@ -46,9 +46,6 @@ pub struct Table {
     changed: Option<DirtySet>,
 }
 
-/// Segment of a counter and its index there, which do not change until something is removed.
-pub(crate) type Place = (u32, u32);
-
 /// Counters that have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -262,16 +259,17 @@ impl Table {
         self.segments.iter().flat_map(NameMap::iter)
     }
 
-    /// Returns all counters with their places.
-    pub(crate) fn indexed(&self) -> impl Iterator<Item = (Place, Key<'_>, Count)> {
-        (0..).zip(&self.segments).flat_map(|(at, segment)| {
-            (0..).zip(segment.iter()).map(move |(index, (key, count))| ((at, index), key, count))
-        })
+    /// Returns the parts of the table.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &NameMap<Count>> {
+        self.segments.iter()
     }
 
-    /// Returns the counter at a place.
-    pub(crate) fn at(&self, (segment, index): Place) -> Option<(Key<'_>, Count)> {
-        self.segments.get(segment as usize)?.at(index)
+    /// Returns the part with this index.
+    ///
+    /// # Panics
+    /// With [`SEGMENTS`] or more.
+    pub(crate) fn segment(&self, at: usize) -> &NameMap<Count> {
+        &self.segments[at]
     }
 
     /// Returns the counters of one segment, in arbitrary order. Empty beyond the last segment.

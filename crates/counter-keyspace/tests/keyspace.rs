@@ -437,8 +437,7 @@ async fn its_tables_hold_everything_after_its_end_through_a_crash() {
     keyspace.supervisor().actor().get_children()[0].kill();
     let tables = keyspace.into_tables().await.unwrap();
     assert_eq!(handle.try_increment("late", 1), Err(KeyspaceError::Stopped));
-    let rankings: Vec<_> = tables.iter().map(|table| Ranking::new(table, Order::Value)).collect();
-    let values: Vec<_> = Ranking::merge(&rankings).map(|(_, count)| count.value).collect();
+    let values: Vec<_> = Ranking::new(&tables, Order::Value).iter().map(|(_, count)| count.value).collect();
     assert_eq!((tables.len(), values), (3, (0..100).rev().collect()));
 }
 

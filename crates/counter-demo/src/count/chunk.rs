@@ -8,7 +8,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use super::split::Part;
 
 /// Size of a read, and of a piece while all workers are busy. Longer than any name.
-const CHUNK_BYTES: usize = 1024 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Lines, of which the first may have begun in the piece before, and the last may go on in the next: but each name is
 /// in one piece.

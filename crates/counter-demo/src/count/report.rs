@@ -1,9 +1,11 @@
 //! Output of a count.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use counter_keyspace::{Key, Order, Ranking, Table};
+use counter_keyspace::{Block, Order, Ranking, Table};
 use counter_protocol::{AggregatedStats, Count, CounterName};
 
 use crate::cli::CountFormat;
@@ -32,82 +34,147 @@ pub(super) enum Counters {
     Top(Vec<(CounterName, Count)>),
 }
 
-/// Name of a counter, and its count.
-type Row<'a> = (&'a [u8], Count);
+/// Appends a counter to a text.
+type Format = fn(&mut Vec<u8>, &[u8], Count) -> io::Result<()>;
+
+/// Number of counters that are formatted at once.
+const BLOCK_ROWS: u32 = 8192;
+
+/// Number of formatted blocks that wait to be written, for each thread that formats.
+const BLOCKS_AHEAD: usize = 2;
 
 /// Prints the counters in order.
 pub(super) fn print(out: &mut impl Write, format: CountFormat, counts: &Counts) -> io::Result<()> {
-    match &counts.counters {
+    match format {
+        CountFormat::Table => print_table(out, counts),
+        CountFormat::Tsv => print_each(out, &counts.counters, tsv),
+        CountFormat::Json => {
+            json_head(out, counts)?;
+            print_each(&mut WithoutFirstByte::new(&mut *out), &counts.counters, json)?;
+            out.write_all(b"]}\n")
+        }
+    }
+}
+
+fn print_each(out: &mut impl Write, counters: &Counters, format: Format) -> io::Result<()> {
+    match counters {
         Counters::Top(counters) => {
-            print_rows(out, format, counts, counters.iter().map(|(name, count)| (name.as_bytes(), *count)))
+            let mut text = Vec::new();
+            counters.iter().try_for_each(|(name, count)| format(&mut text, name.as_bytes(), *count))?;
+            out.write_all(&text)
         }
         Counters::All(tables, None) => {
-            print_rows(out, format, counts, tables.iter().flat_map(Table::iter).map(row))
+            print_blocks(out, &Block::unsorted(tables, BLOCK_ROWS).collect::<Vec<_>>(), format)
         }
-        Counters::All(tables, Some(order)) => print_ranked(out, format, counts, tables, *order),
+        Counters::All(tables, Some(order)) => {
+            let ranking = Ranking::new(tables, *order);
+            print_blocks(out, &ranking.blocks(BLOCK_ROWS as usize).collect::<Vec<_>>(), format)
+        }
     }
 }
 
-/// Prints tables in order, each of which is sorted on a thread of its own.
-fn print_ranked(
-    out: &mut impl Write,
-    format: CountFormat,
-    counts: &Counts,
-    tables: &[Table],
-    order: Order,
-) -> io::Result<()> {
-    let rankings: Vec<_> = thread::scope(|scope| {
-        let sorting: Vec<_> =
-            tables.iter().map(|table| scope.spawn(move || Ranking::new(table, order))).collect();
-        sorting.into_iter().map(|ranking| ranking.join().expect("sorting does not panic")).collect()
-    });
-    print_rows(out, format, counts, Ranking::merge(&rankings).map(row))
+/// Formats blocks on all cores, and writes them in order. Each thread formats every nth block.
+fn print_blocks(out: &mut impl Write, blocks: &[Block<'_>], format: Format) -> io::Result<()> {
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    thread::scope(|scope| {
+        let formatted: Vec<_> = (0..threads)
+            .map(|first| {
+                let (sender, texts) = sync_channel(BLOCKS_AHEAD);
+                scope.spawn(move || {
+                    for block in blocks.iter().skip(first).step_by(threads) {
+                        let mut text = Vec::new();
+                        let done = block.try_for_each(|key, count| format(&mut text, key.name(), count));
+                        if sender.send(done.map(|()| text)).is_err() {
+                            // Writing has failed.
+                            return;
+                        }
+                    }
+                });
+                texts
+            })
+            .collect();
+        for texts in formatted.iter().cycle().take(blocks.len()) {
+            out.write_all(&texts.recv().expect("formatting does not panic")?)?;
+        }
+        Ok(())
+    })
 }
 
-const fn row((key, count): (Key<'_>, Count)) -> Row<'_> {
-    (key.name(), count)
-}
-
-fn print_rows<'a>(
-    out: &mut impl Write,
-    format: CountFormat,
-    counts: &Counts,
-    rows: impl Iterator<Item = Row<'a>>,
-) -> io::Result<()> {
-    match format {
-        CountFormat::Table => print_table(out, counts, rows),
-        CountFormat::Tsv => print_tsv(out, rows),
-        CountFormat::Json => print_json(out, counts, rows),
-    }
-}
-
-fn print_tsv<'a>(out: &mut impl Write, rows: impl Iterator<Item = Row<'a>>) -> io::Result<()> {
-    let (mut value, mut operations) = (itoa::Buffer::new(), itoa::Buffer::new());
-    for (name, count) in rows {
-        out.write_all(value.format(count.value).as_bytes())?;
-        out.write_all(b"\t")?;
-        out.write_all(operations.format(count.operations).as_bytes())?;
-        out.write_all(b"\t")?;
-        out.write_all(name)?;
-        out.write_all(b"\n")?;
-    }
+fn tsv(text: &mut Vec<u8>, name: &[u8], Count { value, operations }: Count) -> io::Result<()> {
+    text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    text.push(b'\t');
+    text.extend_from_slice(itoa::Buffer::new().format(operations).as_bytes());
+    text.push(b'\t');
+    text.extend_from_slice(name);
+    text.push(b'\n');
     Ok(())
 }
 
-fn print_table<'a>(
-    out: &mut impl Write,
-    counts: &Counts,
-    rows: impl Iterator<Item = Row<'a>>,
-) -> io::Result<()> {
-    let Counts { totals, partial, .. } = counts;
-    let mut printed = 0;
-    let cells = rows.map(|(name, count)| {
-        printed += 1;
+/// Appends a member of the list of counters, with a comma before it. A name is a string if it is UTF-8, else a list of
+/// bytes.
+fn json(text: &mut Vec<u8>, name: &[u8], Count { value, operations }: Count) -> io::Result<()> {
+    text.extend_from_slice(br#",{"name":"#);
+    match std::str::from_utf8(name) {
+        Ok(name) => serde_json::to_writer(&mut *text, name)?,
+        Err(_) => serde_json::to_writer(&mut *text, name)?,
+    }
+    write!(text, r#","value":{value},"operations":{operations}}}"#)
+}
+
+/// Prints the beginning of the document, up to the list of counters.
+fn json_head(out: &mut impl Write, Counts { totals, partial, .. }: &Counts) -> io::Result<()> {
+    let AggregatedStats { total_value, total_operations, rejected_operations, num_counters, .. } = totals;
+    write!(
+        out,
+        r#"{{"partial":{partial},"names":{num_counters},"total_value":{total_value},"total_operations":{total_operations},"rejected_operations":{rejected_operations},"counters":["#
+    )
+}
+
+/// Writer that leaves out the first byte: the comma before the first member of a list.
+struct WithoutFirstByte<W> {
+    out: W,
+    is_left_out: bool,
+}
+
+impl<W: Write> WithoutFirstByte<W> {
+    const fn new(out: W) -> Self {
+        Self { out, is_left_out: false }
+    }
+}
+
+impl<W: Write> Write for WithoutFirstByte<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match bytes.split_first() {
+            Some(_) if !self.is_left_out => {
+                self.is_left_out = true;
+                Ok(1)
+            }
+            _ => self.out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn print_table(out: &mut impl Write, Counts { totals, counters, partial }: &Counts) -> io::Result<()> {
+    let mut cells = Vec::new();
+    let mut row = |name: &[u8], count: Count| {
         let name = CounterName::new(name).expect("it was a name before");
-        [count.value.to_string(), count.operations.to_string(), shorten(&name)]
-    });
-    let table = table(["value", "operations", "name"], 0..2, cells);
-    writeln!(out, "{table}")?;
+        cells.push([count.value.to_string(), count.operations.to_string(), shorten(&name)]);
+    };
+    match counters {
+        Counters::Top(counters) => counters.iter().for_each(|(name, count)| row(name.as_bytes(), *count)),
+        Counters::All(tables, None) => {
+            tables.iter().flat_map(Table::iter).for_each(|(key, count)| row(key.name(), count));
+        }
+        Counters::All(tables, Some(order)) => {
+            Ranking::new(tables, *order).iter().for_each(|(key, count)| row(key.name(), count));
+        }
+    }
+    let printed = cells.len();
+    writeln!(out, "{}", table(["value", "operations", "name"], 0..2, cells.into_iter()))?;
     writeln!(
         out,
         "{printed} of {} names; all together: value {}, operations {}{}",
@@ -116,29 +183,6 @@ fn print_table<'a>(
         totals.total_operations,
         if *partial { " (partial)" } else { "" }
     )
-}
-
-/// Prints one document, counter by counter. A name is a string if it is UTF-8, else a list of bytes.
-fn print_json<'a>(
-    out: &mut impl Write,
-    counts: &Counts,
-    rows: impl Iterator<Item = Row<'a>>,
-) -> io::Result<()> {
-    let Counts { totals, partial, .. } = counts;
-    let AggregatedStats { total_value, total_operations, rejected_operations, num_counters, .. } = totals;
-    write!(
-        out,
-        r#"{{"partial":{partial},"names":{num_counters},"total_value":{total_value},"total_operations":{total_operations},"rejected_operations":{rejected_operations},"counters":["#
-    )?;
-    for (n, (name, Count { value, operations })) in rows.enumerate() {
-        out.write_all(if n == 0 { br#"{"name":"# } else { br#",{"name":"# })?;
-        match std::str::from_utf8(name) {
-            Ok(name) => serde_json::to_writer(&mut *out, name)?,
-            Err(_) => serde_json::to_writer(&mut *out, name)?,
-        }
-        write!(out, r#","value":{value},"operations":{operations}}}"#)?;
-    }
-    out.write_all(b"]}\n")
 }
 
 /// Returns one line about names whose sums are not printed, the first of them by name.
@@ -165,6 +209,8 @@ pub(super) fn shorten(name: &CounterName) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+
+    use counter_keyspace::Key;
 
     use super::*;
 

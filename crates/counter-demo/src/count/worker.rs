@@ -1,4 +1,4 @@
-//! Workers, which take chunks, fold them by name, and send the result to the keyspace.
+//! Workers, which take chunks, combine what is in them by name, and send the result to the keyspace.
 
 use anyhow::anyhow;
 use async_channel::RecvError;
@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::read::{Chunk, Chunks};
 use super::split::Split;
+use super::stats::Tally;
 
 pub(super) struct Worker {
     handle: KeyspaceHandle,
@@ -16,6 +17,7 @@ pub(super) struct Worker {
     split: Split,
     bar: ProgressBar,
     live: bool,
+    tally: Tally,
 }
 
 /// Failure of a worker.
@@ -28,11 +30,11 @@ pub(super) struct Stopped {
 impl Worker {
     pub(super) fn new(handle: KeyspaceHandle, split: Split, bar: ProgressBar, live: bool) -> Self {
         let combiner = Combiner::new(handle.clone());
-        Self { handle, combiner, split, bar, live }
+        Self { handle, combiner, split, bar, live, tally: Tally::default() }
     }
 
-    /// Counts until there are no more chunks, or it is asked to stop.
-    pub(super) async fn run(mut self, chunks: Chunks, mut stop: Stop) -> Result<(), Stopped> {
+    /// Counts until there are no more chunks, or it is asked to stop. Returns how much it has counted.
+    pub(super) async fn run(mut self, chunks: Chunks, mut stop: Stop) -> Result<Tally, Stopped> {
         let mut last = 0;
         loop {
             let chunk = tokio::select! {
@@ -51,14 +53,18 @@ impl Worker {
             }
         }
         let rest = self.combiner.take_all();
-        self.handle.merge(rest).await.map_err(|error| Stopped { chunk: last, failure: error.into() })
+        match self.handle.merge(rest).await {
+            Ok(()) => Ok(self.tally),
+            Err(error) => Err(Stopped { chunk: last, failure: error.into() }),
+        }
     }
 
     async fn count(&mut self, mut chunk: Chunk) -> Result<(), Failure> {
-        let (number, bytes) = (chunk.number, chunk.piece.bytes.len() as u64);
+        let (number, bytes, lines) = (chunk.number, chunk.piece.bytes.len() as u64, chunk.lines);
         self.combine(&mut chunk)?;
         let deltas = if self.live { self.combiner.take_all() } else { self.combiner.take() };
         self.handle.merge(deltas).await?;
+        self.tally = self.tally + Tally { bytes, lines };
         self.bar.inc(bytes);
         debug!(chunk = number, bytes, "chunk counted");
         // So the shards apply it on this thread, while it is still in the cache.
