@@ -30,9 +30,8 @@ impl NodeHandle {
     ///
     /// Count by it, such as with [`KeyspaceHandle::increment`]: questions to this handle see everything that was sent
     /// before through the returned reference, but not through its clones. Its own questions, such as
-    /// [`KeyspaceHandle::value`], answer for this node alone. Changes are taken by the replicator, so
-    /// [`KeyspaceHandle::take_changes`] is not for callers, nor is [`KeyspaceHandle::remove`]: other nodes keep what
-    /// was removed.
+    /// [`KeyspaceHandle::value`], answer for this node alone. [`KeyspaceHandle::remove`] is not for callers: other
+    /// nodes keep what was removed.
     #[must_use]
     pub const fn keyspace(&self) -> &KeyspaceHandle {
         &self.keyspace

@@ -48,7 +48,7 @@ pub enum Progress {
 }
 
 impl Link {
-    /// DirtySet an entry that the peer lacks.
+    /// Marks an entry that the peer lacks.
     pub fn mark(&mut self, place: Place) {
         self.queue.push(place);
     }

@@ -196,7 +196,7 @@ impl Replication {
         Differing { examined, replicas }
     }
 
-    /// DirtySet the entries where a peer's answer to a comparison differs, to be sent to it.
+    /// Marks the entries where a peer's answer to a comparison differs, to be sent to it.
     ///
     /// Of the peer's own replica, those are the relayed entries, for it to correct.
     pub fn compared(&mut self, index: u64, asked: &[ReplicaId], differing: &Differing) {

@@ -8,9 +8,11 @@ use ractor::RpcReplyPort;
 use ractor_outbox::{CallError, Metrics, Outbox, SendError};
 
 use crate::deltas::{Change, Deltas};
+use crate::feed::Feed;
+use crate::follower::FeedOwner;
 use crate::key::{self, Key, OwnedKey};
 use crate::shard::ShardMessage;
-use crate::table::{Changed, SEGMENTS};
+use crate::table::TablePosition;
 
 /// Handle on a keyspace. Clones have outboxes of their own, so give each sender one.
 ///
@@ -54,9 +56,15 @@ fn by_rank((a, x): &(CounterName, Count), (b, y): &(CounterName, Count)) -> Orde
     y.value.cmp(&x.value).then_with(|| a.cmp(b))
 }
 
+/// Maximum number of counters in a page of a scan.
+const PAGE: usize = 4096;
+
 /// Position in a scan. The default is its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PageToken(usize);
+pub struct PageToken {
+    shard: usize,
+    position: TablePosition,
+}
 
 impl From<CallError> for KeyspaceError {
     fn from(error: CallError) -> Self {
@@ -254,35 +262,25 @@ impl KeyspaceHandle {
     }
 
     /// Returns one page of all counters, and the position of the next. A counter that exists throughout a scan is in
-    /// exactly one page, whatever is added or removed meanwhile. A page may be empty.
+    /// at least one page, whatever is added or removed meanwhile; removals may put it into several. A page may be empty.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
-    pub async fn scan(&self, PageToken(page): PageToken) -> Result<(Page, Option<PageToken>), KeyspaceError> {
-        let Some(shard) = self.shards.get(page / SEGMENTS) else { return Ok((Page::new(), None)) };
-        let counters = shard.call(|reply| ShardMessage::GetPage(page % SEGMENTS, reply)).await?;
-        let next = page + 1;
-        Ok((counters, (next < self.shards.len() * SEGMENTS).then_some(PageToken(next))))
+    pub async fn scan(&self, token: PageToken) -> Result<(Page, Option<PageToken>), KeyspaceError> {
+        let PageToken { shard, position } = token;
+        let Some(outbox) = self.shards.get(shard) else { return Ok((Page::new(), None)) };
+        let (counters, next) = outbox.call(|reply| ShardMessage::GetPage(position, PAGE, reply)).await?;
+        let next = match next {
+            Some(position) => Some(PageToken { shard, position }),
+            None => Some(PageToken { shard: shard + 1, position: TablePosition::default() }),
+        };
+        Ok((counters, next.filter(|next| next.shard < self.shards.len())))
     }
 
-    /// Starts to track changed counters, for [`take_changes`](Self::take_changes). All existing counters count as
-    /// changed.
-    ///
-    /// # Errors
-    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
-    pub async fn track_changes(&self) -> Result<(), KeyspaceError> {
-        self.ask_all(ShardMessage::TrackChanges).await?;
-        Ok(())
-    }
-
-    /// Drains up to `most` changed counters of a shard, each with its current value. A counter that changes again
-    /// before it is drained is returned once. After a crash of the shard, all its counters count as changed.
-    ///
-    /// # Errors
-    /// [`KeyspaceError::NoSuchShard`], [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
-    pub async fn take_changes(&self, shard: usize, most: usize) -> Result<Changed, KeyspaceError> {
-        let shard = self.shards.get(shard).ok_or_else(|| self.no_such_shard())?;
-        Ok(shard.call(|reply| ShardMessage::TakeChanges(most, reply)).await?)
+    /// Returns a new feed of all changes. Its first round has all counters.
+    #[must_use]
+    pub fn follow(&self) -> Feed {
+        Feed::new(self, std::iter::repeat_with(FeedOwner::default))
     }
 
     /// Returns counts of this handle's operations by outcome.

@@ -10,8 +10,11 @@ use ractor::Actor;
 use ractor_supervision::{Lease, Options, StateSlot, SupervisedActor, SupervisorError, SupervisorHandle};
 
 use crate::deltas::Deltas;
+use crate::feed::Feed;
+use crate::follower::FeedOwner;
 use crate::handle::KeyspaceHandle;
 use crate::key::{Key, shard_of};
+use crate::recovery::RecoveredShard;
 use crate::shard::{ShardActor, ShardMessage, ShardState};
 use crate::table::{OverflowPolicy, Table};
 
@@ -37,6 +40,9 @@ pub struct KeyspaceOptions {
     pub max_pending_name_bytes: usize,
     /// Rule for operations that take a value out of the range of `i64`.
     pub overflow: OverflowPolicy,
+    /// Seeds of the hash that assigns names to shards; random ones if `None`. Keep them secret from whoever chooses
+    /// names, who could otherwise choose them to collide.
+    pub hash_seeds: Option<[u64; 4]>,
     /// Options of the supervisor.
     pub supervision: Options,
 }
@@ -51,6 +57,18 @@ pub struct Reporting {
     pub aggregator: AggregatorHandle,
 }
 
+/// Error of [`Keyspace::resume_from`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// The shards are not all shards of one keyspace, in order.
+    #[error("recovered shards are not all shards of one keyspace in order")]
+    Incomplete,
+    /// A shard did not start.
+    #[error(transparent)]
+    Start(#[from] SupervisorError),
+}
+
 impl Default for KeyspaceOptions {
     /// One shard per core, and 16,384 pending names of 4 MiB in all.
     fn default() -> Self {
@@ -59,6 +77,7 @@ impl Default for KeyspaceOptions {
             max_pending_names: NonZeroUsize::new(1 << 14).expect("it is not zero"),
             max_pending_name_bytes: 4 << 20,
             overflow: OverflowPolicy::Reject,
+            hash_seeds: None,
             supervision: Options::default(),
         }
     }
@@ -112,18 +131,80 @@ impl Keyspace {
     where
         A: Actor<Msg = ShardMessage, Arguments = Lease<ShardState>> + Clone,
     {
-        let hasher = RandomState::new();
+        let hasher = hasher(options.hash_seeds);
         let mut tables: Vec<_> = (0..options.shards.get()).map(|_| Table::new(options.overflow)).collect();
         for (name, count) in counters {
             let key = Key::of(&hasher, &name);
             let shard = shard_of(key, tables.len());
-            tables[shard].insert(key, count);
+            tables[shard].put(key, count, None);
         }
-        let empty = Deltas::bounded(options.max_pending_names, options.max_pending_name_bytes);
-        let shards: Vec<_> = tables
-            .into_iter()
+        let states = tables.into_iter().map(ShardState::from);
+        Self::start_shards(options, actor, reporting, hasher, states).await
+    }
+
+    /// Starts a keyspace with the shards that a [`ShardBuilder`](crate::ShardBuilder) each has built, in order. Their
+    /// number and hash seeds replace those of the options. Returns a feed, too: it has exactly the state of these
+    /// shards, and its first round has what has changed since.
+    ///
+    /// # Errors
+    /// [`ResumeError`].
+    pub async fn resume_from(
+        options: KeyspaceOptions,
+        shards: Vec<RecoveredShard>,
+    ) -> Result<(Self, Feed), ResumeError> {
+        Self::resume_from_with(options, ShardActor, None, shards).await
+    }
+
+    /// Starts a keyspace as [`resume_from`](Self::resume_from) does, with custom shard actors, which reports to an
+    /// aggregator if there is one.
+    ///
+    /// # Errors
+    /// [`ResumeError`].
+    pub async fn resume_from_with<A>(
+        mut options: KeyspaceOptions,
+        actor: A,
+        reporting: Option<Reporting>,
+        shards: Vec<RecoveredShard>,
+    ) -> Result<(Self, Feed), ResumeError>
+    where
+        A: Actor<Msg = ShardMessage, Arguments = Lease<ShardState>> + Clone,
+    {
+        let seeds = shards.first().ok_or(ResumeError::Incomplete)?.hash_seeds;
+        let expected = |(n, shard): (usize, &RecoveredShard)| {
+            shard.place == (n, shards.len()) && shard.hash_seeds == seeds
+        };
+        options.shards = NonZeroUsize::new(shards.len()).ok_or(ResumeError::Incomplete)?;
+        options.hash_seeds = Some(seeds);
+        if !shards.iter().enumerate().all(expected) {
+            return Err(ResumeError::Incomplete);
+        }
+        let owners: Vec<_> = shards.iter().map(|_| FeedOwner::default()).collect();
+        let states = shards.into_iter().zip(&owners).map(|(shard, owner)| {
+            let mut state = shard.into_state(options.overflow);
+            state.follow_up_to_date(owner.id());
+            state
+        });
+        let states: Vec<_> = states.collect();
+        let keyspace =
+            Self::start_shards(options, actor, reporting, hasher(Some(seeds)), states.into_iter()).await?;
+        let feed = Feed::new(&keyspace.handle, owners.into_iter());
+        Ok((keyspace, feed))
+    }
+
+    async fn start_shards<A>(
+        options: KeyspaceOptions,
+        actor: A,
+        reporting: Option<Reporting>,
+        hasher: RandomState,
+        states: impl Iterator<Item = ShardState>,
+    ) -> Result<Self, SupervisorError>
+    where
+        A: Actor<Msg = ShardMessage, Arguments = Lease<ShardState>> + Clone,
+    {
+        let empty = || Deltas::bounded(options.max_pending_names, options.max_pending_name_bytes);
+        let shards: Vec<_> = states
             .enumerate()
-            .map(|(n, table)| shard(n, actor.clone(), table, empty.clone(), reporting.clone()))
+            .map(|(n, state)| shard(n, actor.clone(), state, empty(), reporting.clone()))
             .collect();
         let outboxes = shards.iter().map(SupervisedActor::outbox).collect();
         let states = shards.iter().map(SupervisedActor::state).collect();
@@ -179,19 +260,22 @@ impl Keyspace {
     }
 }
 
+fn hasher(seeds: Option<[u64; 4]>) -> RandomState {
+    seeds.map_or_else(RandomState::new, |[a, b, c, d]| RandomState::with_seeds(a, b, c, d))
+}
+
 /// Returns a shard for the supervisor to start. Each incarnation registers with the aggregator, if there is one.
 fn shard<A>(
     n: usize,
     actor: A,
-    table: Table,
+    state: ShardState,
     empty: Deltas,
     reporting: Option<Reporting>,
 ) -> SupervisedActor<A, ShardState, Deltas>
 where
     A: Actor<Msg = ShardMessage, Arguments = Lease<ShardState>> + Clone,
 {
-    let shard =
-        SupervisedActor::new(format!("shard {n}"), move || actor.clone(), ShardState::from(table), empty);
+    let shard = SupervisedActor::new(format!("shard {n}"), move || actor.clone(), state, empty);
     match reporting {
         None => shard,
         Some(Reporting { keyspace, aggregator }) => shard.on_start(move |incarnation| {

@@ -28,27 +28,35 @@
 //! ```
 
 mod combiner;
+mod deadlines;
 mod deltas;
-mod dirty_set;
+mod feed;
+mod follower;
 mod handle;
 mod key;
 mod keyspace;
 mod name_map;
+mod partitioner;
+mod place_set;
 mod ranking;
+mod recovery;
 mod round;
+mod sessions;
 mod shard;
 mod table;
 mod top_k;
 
 pub use combiner::Combiner;
 pub use deltas::{Change, Deltas};
-pub use dirty_set::DirtySet;
+pub use feed::{Feed, FeedPosition, ShardFeed, SnapshotToken};
 pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};
 pub use key::{Key, OwnedKey};
-pub use keyspace::{Keyspace, KeyspaceOptions, Reporting};
+pub use keyspace::{Keyspace, KeyspaceOptions, Reporting, ResumeError};
 pub use name_map::NameMap;
+pub use partitioner::Partitioner;
 pub use ranking::{Block, Order, Ranking};
+pub use recovery::{RecoveredShard, RecoveryError, ShardBuilder};
 pub use round::{Entry, EntryPage, Outcome, RoundEnd, RoundPage, SessionId, SessionRecord, ShardTotals};
 pub use shard::{ShardActor, ShardMessage, ShardState};
-pub use table::{Changed, OverflowPolicy, Table};
+pub use table::{OverflowPolicy, Table, TablePosition};
 pub use top_k::top_k;

@@ -99,6 +99,14 @@ impl<V: Copy + Default> NameMap<V> {
         Self { entries: Vec::with_capacity(names), names: Vec::with_capacity(bytes), ..Self::default() }
     }
 
+    /// Reserves memory for `names` more names, of which long ones take `long_name_bytes` in all.
+    pub(crate) fn reserve(&mut self, names: usize, long_name_bytes: usize) {
+        let entries = &mut self.entries;
+        entries.reserve_exact(names);
+        self.index.reserve(names, |&at| entries[at as usize].hash);
+        self.names.reserve_exact(long_name_bytes);
+    }
+
     /// Returns the length of all names, in bytes.
     pub(crate) const fn name_bytes(&self) -> usize {
         self.name_bytes

@@ -2,6 +2,7 @@ use counter_protocol::Count;
 use rayon::prelude::*;
 
 use crate::key::Key;
+use crate::name_map::NameMap;
 use crate::table::{SEGMENTS, Table};
 
 /// Order of a [`Ranking`].
@@ -44,7 +45,7 @@ enum Rows<'a> {
     Ranked(&'a [Entry]),
     /// Part of a segment.
     Segment {
-        segment: usize,
+        segment: u32,
         begun: u32,
         end: u32,
     },
@@ -70,8 +71,7 @@ impl<'a> Ranking<'a> {
     #[must_use]
     pub fn new(tables: &'a [Table], order: Order) -> Self {
         let mut entries = Vec::with_capacity(tables.iter().map(Table::len).sum());
-        for (at, segment) in tables.iter().flat_map(Table::segments).enumerate() {
-            let number = u32::try_from(at).expect("there are fewer than 2^32 segments");
+        for (number, segment) in (0..).zip(tables.iter().flat_map(Table::segments)) {
             entries.extend(segment.iter().zip(0..).map(|((key, count), index)| {
                 let digit = match order {
                     // Larger values come first.
@@ -109,7 +109,7 @@ impl<'a> Block<'a> {
     /// # Panics
     /// If `rows` is 0.
     pub fn unsorted(tables: &'a [Table], rows: u32) -> impl Iterator<Item = Self> {
-        let segments = tables.iter().flat_map(Table::segments).enumerate();
+        let segments = (0..).zip(tables.iter().flat_map(Table::segments));
         segments.flat_map(move |(segment, map)| {
             let end = map.indices().end;
             (0..end).step_by(rows as usize).map(move |begun| {
@@ -127,12 +127,12 @@ impl<'a> Block<'a> {
         let Self { tables, rows } = *self;
         match rows {
             Rows::Segment { segment, begun, end } => {
-                let map = table(tables, segment).segment(segment % SEGMENTS);
+                let map = map(tables, segment);
                 (begun..end).filter_map(|index| map.at(index)).try_for_each(|(key, count)| show(key, count))
             }
             Rows::Ranked(entries) => entries.chunks(PREFETCH).try_for_each(|some| {
                 for &Entry { segment, index, .. } in some {
-                    table(tables, segment as usize).segment(segment as usize % SEGMENTS).prefetch(index);
+                    map(tables, segment).prefetch(index);
                 }
                 some.iter()
                     .filter_map(|entry| counter(tables, entry))
@@ -174,12 +174,12 @@ fn key<'a>(tables: &'a [Table], entry: &Entry) -> Option<Key<'a>> {
 }
 
 fn counter<'a>(tables: &'a [Table], &Entry { segment, index, .. }: &Entry) -> Option<(Key<'a>, Count)> {
-    table(tables, segment as usize).segment(segment as usize % SEGMENTS).at(index)
+    map(tables, segment).at(index)
 }
 
-/// Returns the table of a segment.
-fn table(tables: &[Table], segment: usize) -> &Table {
-    &tables[segment / SEGMENTS]
+/// Returns a segment by its index among those of all tables.
+fn map(tables: &[Table], segment: u32) -> &NameMap<Count> {
+    tables[(segment / SEGMENTS) as usize].segment(segment % SEGMENTS)
 }
 
 #[cfg(test)]

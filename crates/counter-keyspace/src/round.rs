@@ -36,6 +36,12 @@ impl EntryPage {
         self.entries.push(PageEntry { name_end: self.names.len(), count, deadline_ms });
     }
 
+    /// Returns the length of all names, in bytes.
+    #[must_use]
+    pub const fn name_bytes(&self) -> usize {
+        self.names.len()
+    }
+
     /// Returns the number of entries.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -58,13 +64,22 @@ impl EntryPage {
     }
 }
 
+impl<'a> Extend<Entry<'a>> for EntryPage {
+    fn extend<T: IntoIterator<Item = Entry<'a>>>(&mut self, entries: T) {
+        entries.into_iter().for_each(|entry| self.push(entry));
+    }
+}
+
 /// Part of a round of one shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoundPage {
-    /// Set if whoever applies the round has to forget all of the shard first. Only in the first page of a round.
+    /// Set if whoever applies the round has to forget all of the shard first, earlier pages of the round included.
+    /// Usually in the first page of a round; in a later one if too many counters were removed meanwhile.
     pub reset: bool,
     /// Counters that have changed, with their state when the page was made.
     pub changed: EntryPage,
+    /// Number of changed counters that are left for later pages of the round.
+    pub left: usize,
     /// Set in the last page of the round: what makes the round complete.
     pub end: Option<RoundEnd>,
 }

@@ -7,8 +7,13 @@ use ractor_supervision::Lease;
 use tokio::time::Instant;
 
 use crate::deltas::Deltas;
+use crate::feed::FeedPosition;
+use crate::follower::FeedId;
+use crate::handle::Page;
 use crate::key::OwnedKey;
-use crate::table::{Changed, Table};
+use crate::round::{EntryPage, RoundPage, SessionId, SessionRecord};
+use crate::sessions::Sessions;
+use crate::table::{OverflowPolicy, Table, TablePosition};
 
 /// The actor around a [`Table`].
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +36,18 @@ pub enum ShardMessage {
     GetStats(RpcReplyPort<AggregatedStats>),
     /// Asks for the counters with the largest values.
     GetTop(usize, RpcReplyPort<Vec<(CounterName, Count)>>),
-    /// Asks for the counters of one segment.
-    GetPage(usize, RpcReplyPort<Vec<(CounterName, Count)>>),
-    /// Starts to track changed counters. All existing counters count as changed.
-    TrackChanges(RpcReplyPort<()>),
-    /// Drains up to this number of changed counters.
-    TakeChanges(usize, RpcReplyPort<Changed>),
+    /// Asks for up to this number of counters, from a position on.
+    GetPage(TablePosition, usize, RpcReplyPort<(Page, Option<TablePosition>)>),
+    /// Hands out up to this number of changed counters to a feed.
+    TakePage(FeedPosition, usize, RpcReplyPort<RoundPage>),
+    /// Hands out the rest of a round to a feed.
+    FinishRound(FeedPosition, RpcReplyPort<RoundPage>),
+    /// Asks for up to this number of counters that a feed has received, from a position on.
+    GetSnapshotPage(FeedPosition, TablePosition, usize, RpcReplyPort<(EntryPage, Option<TablePosition>)>),
+    /// Asks for up to this number of records of sessions after this one.
+    GetSessions(Option<SessionId>, usize, RpcReplyPort<Vec<(SessionId, SessionRecord)>>),
+    /// Removes the feeds that have been dropped.
+    RemoveEndedFeeds,
 }
 
 impl Message for ShardMessage {}
@@ -67,8 +78,11 @@ impl TryFrom<ShardMessage> for GetGroupStats {
             | ShardMessage::TakeOverflowed(_)
             | ShardMessage::GetTop(..)
             | ShardMessage::GetPage(..)
-            | ShardMessage::TrackChanges(_)
-            | ShardMessage::TakeChanges(..) => Err(()),
+            | ShardMessage::TakePage(..)
+            | ShardMessage::FinishRound(..)
+            | ShardMessage::GetSnapshotPage(..)
+            | ShardMessage::GetSessions(..)
+            | ShardMessage::RemoveEndedFeeds => Err(()),
         }
     }
 }
@@ -77,6 +91,9 @@ impl TryFrom<ShardMessage> for GetGroupStats {
 #[derive(Debug, Default)]
 pub struct ShardState {
     table: Table,
+    sessions: Sessions,
+    /// Number of handled messages that may have changed the shard.
+    version: u64,
     restarts: u64,
     /// Time at which the first incarnation started.
     started: Option<Instant>,
@@ -90,9 +107,32 @@ impl From<Table> for ShardState {
 }
 
 impl ShardState {
+    /// Creates the state of a shard that resumes from a table and its sessions.
+    pub(crate) fn recovered(table: Table, sessions: Sessions) -> Self {
+        Self { table, sessions, ..Self::default() }
+    }
+
+    /// Adds a feed that has exactly this state.
+    pub(crate) fn follow_up_to_date(&mut self, id: FeedId) {
+        self.table.follow_up_to_date(id);
+    }
+
+    pub(crate) const fn set_overflow(&mut self, overflow: OverflowPolicy) {
+        self.table.set_overflow(overflow);
+    }
+
     /// Takes the table, and leaves an empty one.
     pub(crate) fn take_table(&mut self) -> Table {
         mem::take(&mut self.table)
+    }
+
+    /// Hands out the rest of a round to a feed.
+    fn finish_round(&mut self, FeedPosition { feed, position }: &FeedPosition) -> RoundPage {
+        let mut page = self.table.finish_round(feed, *position, &self.sessions);
+        if let Some(end) = &mut page.end {
+            (end.version, end.clock_ms) = (self.version, self.table.clock_ms());
+        }
+        page
     }
 
     /// Returns the statistics without a recent rate. The aggregator computes that between two answers.
@@ -123,10 +163,8 @@ impl Actor for ShardActor {
         mut state: Lease<ShardState>,
     ) -> Result<Lease<ShardState>, ActorProcessingErr> {
         state.restarts += u64::from(state.started.is_some());
-        if state.table.tracks_changes() {
-            // An answer with changes may have been lost with the previous incarnation.
-            state.table.track_changes();
-        }
+        // A message from a feed that ended may have been lost with the previous incarnation.
+        state.table.remove_ended_feeds();
         state.started.get_or_insert_with(Instant::now);
         Ok(state)
     }
@@ -138,25 +176,39 @@ impl Actor for ShardActor {
         state: &mut Lease<ShardState>,
     ) -> Result<(), ActorProcessingErr> {
         // The caller may have given up by now, so a failed reply is no error.
+        let state: &mut ShardState = state;
         let table = &mut state.table;
         match message {
             ShardMessage::Parcel(parcel) => {
                 if let Some(mut deltas) = parcel.open() {
+                    state.version += 1;
                     table.apply_all(&mut deltas);
                 }
             }
             ShardMessage::Get(key, reply) => _ = reply.send(table.get(key.borrow())),
-            ShardMessage::Remove(key, reply) => _ = reply.send(table.remove(key.borrow())),
+            ShardMessage::Remove(key, reply) => {
+                state.version += 1;
+                let _ = reply.send(table.remove(key.borrow()));
+            }
             ShardMessage::Flush(reply) => _ = reply.send(()),
-            ShardMessage::TakeOverflowed(reply) => _ = reply.send(table.take_overflowed()),
+            ShardMessage::TakeOverflowed(reply) => {
+                state.version += 1;
+                let _ = reply.send(table.take_overflowed());
+            }
             ShardMessage::GetStats(reply) => _ = reply.send(state.stats()),
             ShardMessage::GetTop(n, reply) => _ = reply.send(table.top(n)),
-            ShardMessage::GetPage(segment, reply) => _ = reply.send(table.page(segment)),
-            ShardMessage::TrackChanges(reply) => {
-                table.track_changes();
-                let _ = reply.send(());
+            ShardMessage::GetPage(from, most, reply) => _ = reply.send(table.page(from, most)),
+            ShardMessage::TakePage(FeedPosition { feed, position }, most, reply) => {
+                let _ = reply.send(table.take_page(&feed, position, most));
             }
-            ShardMessage::TakeChanges(most, reply) => _ = reply.send(table.take_changes(most)),
+            ShardMessage::FinishRound(position, reply) => _ = reply.send(state.finish_round(&position)),
+            ShardMessage::GetSnapshotPage(FeedPosition { feed, position }, from, most, reply) => {
+                let _ = reply.send(table.snapshot_page(&feed, position, from, most));
+            }
+            ShardMessage::GetSessions(after, most, reply) => {
+                let _ = reply.send(state.sessions.page(after, most));
+            }
+            ShardMessage::RemoveEndedFeeds => table.remove_ended_feeds(),
         }
         Ok(())
     }
@@ -164,3 +216,5 @@ impl Actor for ShardActor {
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod feed_faults;

@@ -61,7 +61,7 @@ impl Ledger {
         }
     }
 
-    /// DirtySet all entries of a column as sent by its replica, in the buckets in which the replica has the same
+    /// Marks all entries of a column as sent by its replica, in the buckets in which the replica has the same
     /// digest.
     ///
     /// # Panics

@@ -68,7 +68,7 @@ impl Page {
         if relayed { self.relayed |= bit(slot) } else { self.relayed &= !bit(slot) }
     }
 
-    /// DirtySet all entries as sent by the replica itself. Returns the number of those that were relayed before.
+    /// Marks all entries as sent by the replica itself. Returns the number of those that were relayed before.
     pub(super) const fn confirm(&mut self) -> u64 {
         let confirmed = self.relayed.count_ones();
         self.relayed = 0;

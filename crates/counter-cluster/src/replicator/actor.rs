@@ -53,10 +53,9 @@ impl Actor for Replicator {
         myself: ActorRef<ReplicatorMessage>,
         mut replication: Lease<Replication>,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
-        // An incarnation before this one may have had connections, and may have taken changes without telling anybody.
+        // An incarnation before this one may have had connections.
         let before: Vec<_> = replication.peers().map(|(peer, _)| peer).collect();
         before.into_iter().for_each(|peer| replication.left(peer));
-        self.keyspace.track_changes().await?;
         pg::monitor(GROUP.into(), myself.get_cell());
         myself.send_after(REPLICATE_EVERY, || ReplicatorMessage::Replicate);
         myself.send_after(COMPARE_EVERY, || ReplicatorMessage::Compare);

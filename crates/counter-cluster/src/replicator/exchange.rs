@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use counter_keyspace::RoundPage;
 use counter_protocol::CounterName;
 use futures_util::future::join_all;
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -20,16 +21,26 @@ const CHANGES_AT_ONCE: usize = 4096;
 impl ReplicatorState {
     /// Takes everything that has changed until now from the shards.
     pub(super) async fn collect(&mut self) -> Result<(), ActorProcessingErr> {
-        for shard in 0..self.keyspace.shards() {
+        for shard in 0..self.feed.shards() {
             // After the first time, as many as there were then: what changes meanwhile is for the next round.
             let mut to_take = usize::MAX;
             while to_take > 0 {
-                let changed = self.keyspace.take_changes(shard, CHANGES_AT_ONCE.min(to_take)).await?;
-                to_take = to_take.saturating_sub(CHANGES_AT_ONCE).min(changed.left);
-                self.replication.counted(changed.counters);
+                let page = self.feed.pull(shard, CHANGES_AT_ONCE.min(to_take)).await?;
+                to_take = to_take.saturating_sub(page.changed.len()).min(page.left);
+                self.counted(&page);
             }
+            let end = self.feed.finish(shard).await?;
+            self.counted(&end);
+            self.feed.confirm(shard);
         }
         Ok(())
+    }
+
+    fn counted(&mut self, page: &RoundPage) {
+        let counted = page.changed.iter().map(|entry| {
+            (CounterName::try_from(entry.name).expect("a counter's name is within the limit"), entry.count)
+        });
+        self.replication.counted(counted);
     }
 
     /// Sends a batch to every peer that lacks something and has room in its window.

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use counter_keyspace::KeyspaceHandle;
+use counter_keyspace::{Feed, KeyspaceHandle};
 use counter_protocol::CounterName;
 use ractor::ActorRef;
 use ractor_supervision::Lease;
@@ -21,6 +21,8 @@ use crate::wire::{Reply, Request};
 pub(crate) struct ReplicatorState {
     pub(super) replication: Lease<Replication>,
     pub(super) keyspace: KeyspaceHandle,
+    /// Changes of the node's own counters. Each incarnation of the actor begins with all counters.
+    pub(super) feed: Feed,
     /// The transport's peers, with the tickets for them.
     pub(super) tickets: ractor_transport::Peers,
     /// Nodes that are or were connected to this incarnation of the actor.
@@ -50,6 +52,7 @@ impl ReplicatorState {
     ) -> Self {
         Self {
             replication,
+            feed: keyspace.follow(),
             keyspace,
             tickets,
             peers: Peers::default(),

@@ -21,14 +21,14 @@ use crate::handle::{KeyspaceError, KeyspaceHandle, PageToken};
 use crate::keyspace::{Keyspace, KeyspaceOptions, Reporting};
 
 const SHARDS: usize = 2;
-const CRASHES: u64 = 1_000;
-const PRODUCERS: usize = 3;
+pub(super) const CRASHES: u64 = 1_000;
+pub(super) const PRODUCERS: usize = 3;
 const ASKERS: usize = 64;
 /// Deadline of an answer, far more than any takes on any machine.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Creates a shard that may crash after it has applied a part of a batch.
-fn faulty(faults: &Faults) -> Faulty<ShardActor, Option<OpenBatch<Deltas>>> {
+pub(super) fn faulty(faults: &Faults) -> Faulty<ShardActor, Option<OpenBatch<Deltas>>> {
     Faulty::in_parts(ShardActor, faults, |message, names, state| match message {
         ShardMessage::Parcel(parcel) => Ok(apply_some(parcel, names, &mut state.table)),
         whole => Err(whole),
@@ -44,13 +44,13 @@ fn apply_some(parcel: Parcel<Deltas>, names: usize, table: &mut Table) -> Option
     Some(deltas)
 }
 
-async fn yields(n: u8) {
+pub(super) async fn yields(n: u8) {
     for _ in 0..n {
         yield_now().await;
     }
 }
 
-fn options() -> KeyspaceOptions {
+pub(super) fn options() -> KeyspaceOptions {
     let intensity = Intensity { restarts: usize::MAX, within: Duration::from_secs(1) };
     let backoff = Backoff { first: Duration::ZERO, max: Duration::ZERO };
     KeyspaceOptions {
@@ -62,11 +62,11 @@ fn options() -> KeyspaceOptions {
 }
 
 /// Accepted operations by name: their sum and number.
-type Accepted = BTreeMap<String, (i64, u64)>;
+pub(super) type Accepted = BTreeMap<String, (i64, u64)>;
 
 /// Increments until it is calm or the keyspace has stopped. Now and then it uses a handle that is dropped at once,
 /// while its batch is in flight or being applied.
-async fn produce(handle: KeyspaceHandle, seed: u64, calm: Arc<AtomicBool>) -> Accepted {
+pub(super) async fn produce(handle: KeyspaceHandle, seed: u64, calm: Arc<AtomicBool>) -> Accepted {
     let (mut random, mut accepted) = (Rng::with_seed(seed), Accepted::new());
     while !calm.load(Ordering::Relaxed) {
         let clone = random.bool().then(|| handle.clone());
@@ -104,7 +104,7 @@ async fn ask(handle: KeyspaceHandle, seed: u64, calm: Arc<AtomicBool>) {
 }
 
 /// Kills shards at any moment until it is calm, each incarnation once.
-async fn kill(handle: KeyspaceHandle, mut random: Rng, calm: Arc<AtomicBool>) {
+pub(super) async fn kill(handle: KeyspaceHandle, mut random: Rng, calm: Arc<AtomicBool>) {
     let mut killed = [None; SHARDS];
     while !calm.load(Ordering::Relaxed) {
         let shard = random.usize(..SHARDS);
@@ -118,7 +118,7 @@ async fn kill(handle: KeyspaceHandle, mut random: Rng, calm: Arc<AtomicBool>) {
     }
 }
 
-async fn everything(handle: &KeyspaceHandle) -> Accepted {
+pub(super) async fn everything(handle: &KeyspaceHandle) -> Accepted {
     let (mut all, mut next) = (Accepted::new(), Some(PageToken::default()));
     while let Some(page) = next {
         let (counters, following) = handle.scan(page).await.unwrap();

@@ -1,0 +1,53 @@
+use counter_protocol::Count;
+
+use super::{PAGE_NAME_BYTES, SEGMENTS, Table};
+use crate::handle::Page;
+use crate::key::Key;
+use crate::place_set::Place;
+
+/// Position in a walk over a table. The default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TablePosition {
+    segment: u32,
+    /// Entries from this index on have been visited, or have come since the segment was entered. `None` before that.
+    below: Option<u32>,
+}
+
+impl Table {
+    /// Visits up to `most` counters from a position on, or fewer if `visit` returns false. Returns the position of the
+    /// next one.
+    ///
+    /// Walks each segment downwards, because a removal moves the last entry into the gap: an entry may be visited
+    /// again, but none that exists throughout is missed.
+    pub(crate) fn walk(
+        &self,
+        from: TablePosition,
+        most: usize,
+        mut visit: impl FnMut(Place, Key<'_>, Count) -> bool,
+    ) -> Option<TablePosition> {
+        let mut left = most.max(1);
+        for segment in from.segment..SEGMENTS {
+            let len = self.segments[segment as usize].indices().end;
+            let below = from.below.filter(|_| segment == from.segment).map_or(len, |below| below.min(len));
+            for index in (0..below).rev() {
+                if left == 0 {
+                    return Some(TablePosition { segment, below: Some(index + 1) });
+                }
+                let Some((key, count)) = self.at((segment, index)) else { continue };
+                left = if visit((segment, index), key, count) { left - 1 } else { 0 };
+            }
+        }
+        None
+    }
+
+    /// Returns up to `most` counters from a position on, and the position of the next.
+    pub(crate) fn page(&self, from: TablePosition, most: usize) -> (Page, Option<TablePosition>) {
+        let (mut counters, mut name_bytes) = (Page::new(), 0);
+        let next = self.walk(from, most, |_, key, count| {
+            name_bytes += key.name.len();
+            counters.push((key.into(), count));
+            name_bytes < PAGE_NAME_BYTES
+        });
+        (counters, next)
+    }
+}
