@@ -1,20 +1,47 @@
+use std::collections::VecDeque;
 use std::mem;
 use std::num::NonZeroUsize;
 
 use counter_protocol::Delta;
 use ractor_outbox::Batch;
 
+use crate::calls::Call;
 use crate::key::Key;
 use crate::name_map::NameMap;
 
 /// Operations that wait for one shard, folded by name.
 ///
 /// Bounded by the number of different names and by their total length. Pure.
-#[derive(Clone, Debug)]
+///
+/// Operations with answers of their own ([`Call`]) are not folded. They keep their place: after what was folded before
+/// them, and before what has come since.
+#[derive(Debug)]
 pub struct Deltas {
+    /// Calls in order, each with what was folded before it and after the previous one.
+    calls: VecDeque<Stage>,
+    /// Size of all that comes before `by_name`.
+    size_before: Size,
+    /// Operations since the last call.
     by_name: NameMap<Folded>,
+    /// Number of folded operations.
     operations: u64,
     bound: Bound,
+}
+
+/// Call, and the operations that come before it.
+#[derive(Debug)]
+struct Stage {
+    folded: NameMap<Folded>,
+    call: Call,
+    /// Size when it came.
+    size: Size,
+}
+
+/// Number of names, and their length. An operation of a call counts as a name.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    names: usize,
+    name_bytes: usize,
 }
 
 /// Capacity of [`Deltas`] that are not empty; empty ones take a change of any size.
@@ -70,6 +97,8 @@ pub enum Change<'a> {
         /// Signed amount.
         i128,
     ),
+    /// Operations that are not folded, and answered.
+    Call(Call),
     /// Operations that were folded elsewhere. Merging them is free if nothing waits, else one addition for each name.
     Many(Deltas),
 }
@@ -78,14 +107,19 @@ impl Deltas {
     /// Creates deltas with room for `names` different names of `name_bytes` in all. One name always fits.
     #[must_use]
     pub fn bounded(names: NonZeroUsize, name_bytes: usize) -> Self {
-        Self { by_name: NameMap::default(), operations: 0, bound: Bound { names, name_bytes } }
+        Self::new(NameMap::default(), Bound { names, name_bytes })
     }
 
     /// Creates unbounded deltas, with memory reserved for `names` names of `bytes` in all.
     #[must_use]
     pub fn with_capacity(names: usize, bytes: usize) -> Self {
         let bound = Bound { names: NonZeroUsize::MAX, name_bytes: usize::MAX };
-        Self { by_name: NameMap::with_capacity(names, bytes), operations: 0, bound }
+        Self::new(NameMap::with_capacity(names, bytes), bound)
+    }
+
+    const fn new(by_name: NameMap<Folded>, bound: Bound) -> Self {
+        let size_before = Size { names: 0, name_bytes: 0 };
+        Self { calls: VecDeque::new(), size_before, by_name, operations: 0, bound }
     }
 
     /// Creates unbounded deltas like [`with_capacity`](Self::with_capacity), to be [appended](Self::append) to.
@@ -99,10 +133,10 @@ impl Deltas {
         (self.by_name.len(), self.by_name.long_name_bytes())
     }
 
-    /// Returns the number of different names.
+    /// Returns the number of different names. Each operation of a call counts as one.
     #[must_use]
     pub const fn names(&self) -> usize {
-        self.by_name.len()
+        self.size_before.names + self.by_name.len()
     }
 
     /// Folds an operation in, regardless of the bound.
@@ -113,22 +147,56 @@ impl Deltas {
 
     /// Returns the hashes of the next names to be popped, `most` of them at most.
     pub(crate) fn upcoming(&self, most: usize) -> impl Iterator<Item = u64> {
-        self.by_name.last(most)
+        self.calls.front().map_or(&self.by_name, |stage| &stage.folded).last(most)
     }
 
-    /// Removes the operations on some name, and passes them to `show`. Returns false if there are none.
+    /// Removes the operations on some name, and passes them to `show`. Returns false if there are none before the first
+    /// call.
     pub fn pop(&mut self, show: impl FnOnce(Key<'_>, Delta)) -> bool {
         let operations = &mut self.operations;
-        self.by_name.pop(|key, folded| {
+        let first = self.calls.front_mut().map_or(&mut self.by_name, |stage| &mut stage.folded);
+        first.pop(|key, folded| {
             *operations -= folded.operations;
             show(key, folded.delta());
         })
     }
 
+    /// Returns the first call, if all that was folded before it has been removed.
+    pub(crate) fn first_call(&mut self) -> Option<&mut Call> {
+        self.calls.front_mut().filter(|stage| stage.folded.is_empty()).map(|stage| &mut stage.call)
+    }
+
+    /// Removes the first call.
+    pub(crate) fn pop_call(&mut self) -> Option<Call> {
+        let Stage { call, size, .. } = self.calls.pop_front()?;
+        self.size_before.names -= size.names;
+        self.size_before.name_bytes -= size.name_bytes;
+        Some(call)
+    }
+
+    /// Returns true if nothing in it changes a counter.
+    pub(crate) fn is_question(&self) -> bool {
+        self.operations == 0 && self.calls.iter().all(|stage| stage.call.is_question())
+    }
+
+    fn push_call(&mut self, call: Call) {
+        let folded = mem::take(&mut self.by_name);
+        let (operations, name_bytes) = call.size();
+        let size = Size { names: folded.len() + operations, name_bytes: folded.name_bytes() + name_bytes };
+        self.size_before.names += size.names;
+        self.size_before.name_bytes += size.name_bytes;
+        self.calls.push_back(Stage { folded, call, size });
+    }
+
+    /// Folds in what was folded elsewhere, after everything else.
+    fn fold_all(&mut self, folded: NameMap<Folded>) {
+        self.operations += fold_into(&mut self.by_name, folded);
+    }
+
     /// Returns true if `names` more names of `name_bytes` in all fit.
     fn has_room(&self, names: usize, name_bytes: usize) -> bool {
         self.names() + names <= self.bound.names.get()
-            && self.by_name.name_bytes() + name_bytes <= self.bound.name_bytes
+            && self.size_before.name_bytes + self.by_name.name_bytes() + name_bytes <= self.bound.name_bytes
     }
 
     /// Adds a delta without looking for its name, which may then be there several times. The result is not bounded,
@@ -160,12 +228,20 @@ impl Batch for Deltas {
                 }
                 Err(Change::One(key, amount))
             }
+            Change::Call(call) => {
+                let (operations, name_bytes) = call.size();
+                if self.has_room(operations, name_bytes) || self.is_empty() {
+                    self.push_call(call);
+                    return Ok(());
+                }
+                Err(Change::Call(call))
+            }
             Change::Many(many) if self.is_empty() => {
                 *self = Self { bound: self.bound, ..many };
                 Ok(())
             }
             Change::Many(many) if self.has_room(many.names(), many.by_name.name_bytes()) => {
-                self.put_back(many);
+                self.fold_all(many.by_name);
                 Ok(())
             }
             Change::Many(many) => Err(Change::Many(many)),
@@ -173,121 +249,49 @@ impl Batch for Deltas {
     }
 
     fn len(&self) -> u64 {
-        self.operations
+        self.operations + self.calls.iter().map(|stage| stage.call.left() as u64).sum::<u64>()
     }
 
     fn empty(&self) -> Self {
         Self::bounded(self.bound.names, self.bound.name_bytes)
     }
 
-    fn put_back(&mut self, mut older: Self) {
-        // Names cannot be looked up in deltas that have been popped from, so such deltas are folded into the others.
-        if self.is_empty() && older.by_name.is_searchable() {
-            mem::swap(self, &mut older);
+    fn put_back(&mut self, older: Self) {
+        let Self { calls, size_before, by_name, operations, .. } = older;
+        self.operations += operations;
+        // What is behind the last older call comes before the first newer one.
+        match self.calls.front_mut() {
+            Some(Stage { folded, size, .. }) => {
+                let before = (folded.len(), folded.name_bytes());
+                fold_into(folded, by_name);
+                let (names, name_bytes) = (folded.len() - before.0, folded.name_bytes() - before.1);
+                for size in [size, &mut self.size_before] {
+                    size.names += names;
+                    size.name_bytes += name_bytes;
+                }
+            }
+            None => _ = fold_into(&mut self.by_name, by_name),
         }
-        for (key, folded) in older.by_name.iter() {
-            self.fold(key, folded.delta());
+        self.size_before.names += size_before.names;
+        self.size_before.name_bytes += size_before.name_bytes;
+        for stage in calls.into_iter().rev() {
+            self.calls.push_front(stage);
         }
     }
+}
+
+/// Folds operations into others, and returns their number.
+fn fold_into(folded: &mut NameMap<Folded>, mut others: NameMap<Folded>) -> u64 {
+    let operations = others.iter().map(|(_, folded)| folded.operations).sum();
+    // Names cannot be looked up in deltas that have been popped from, so such deltas are folded into the others.
+    if folded.is_empty() && others.is_searchable() {
+        mem::swap(folded, &mut others);
+    }
+    for (key, other) in others.iter() {
+        folded.entry(key).add(other.delta());
+    }
+    operations
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::key::with_hash;
-
-    fn bounded(names: usize) -> Deltas {
-        Deltas::bounded(NonZeroUsize::new(names).unwrap(), usize::MAX)
-    }
-
-    fn one(name: &[u8], amount: i128) -> Change<'_> {
-        Change::One(with_hash(name[0].into(), name), amount)
-    }
-
-    fn drain(deltas: &mut Deltas, into: &mut BTreeMap<Vec<u8>, Delta>, most: usize) {
-        for _ in 0..most {
-            deltas.pop(|key, delta| {
-                let sum = into.entry(key.name.to_vec()).or_default();
-                *sum =
-                    Delta { value: sum.value + delta.value, operations: sum.operations + delta.operations };
-            });
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_goes_in_comes_out_also_after_a_crash_in_between(
-            first in prop::collection::vec((0..6_u8, -9..9_i128), 0..40),
-            second in prop::collection::vec((0..6_u8, -9..9_i128), 0..40),
-            applied_before_the_crash in 0..8_usize,
-        ) {
-            let (mut expected, mut came_out) = (BTreeMap::new(), BTreeMap::new());
-            let mut deltas = bounded(6);
-            for (name, amount) in &first {
-                deltas.push(one(&[*name], *amount)).unwrap();
-            }
-            let empty = deltas.empty();
-            let mut taken = mem::replace(&mut deltas, empty);
-            drain(&mut taken, &mut came_out, applied_before_the_crash);
-            for (name, amount) in &second {
-                deltas.push(one(&[*name], *amount)).unwrap();
-            }
-            deltas.put_back(taken);
-            drain(&mut deltas, &mut came_out, 12);
-            for (name, amount) in first.iter().chain(&second) {
-                let sum: &mut Delta = expected.entry(vec![*name]).or_default();
-                *sum = Delta { value: sum.value + amount, operations: sum.operations + 1 };
-            }
-            prop_assert_eq!(came_out, expected);
-            prop_assert!(deltas.is_empty());
-        }
-    }
-
-    #[test]
-    fn the_bound_is_on_names_and_not_on_operations() {
-        let mut deltas = bounded(2);
-        for name in [b"a", b"b", b"a", b"b"] {
-            deltas.push(one(name, 1)).unwrap();
-        }
-        assert!(matches!(deltas.push(one(b"c", 1)), Err(Change::One(Key { name: b"c", .. }, 1))));
-        assert_eq!((deltas.names(), deltas.len()), (2, 4));
-    }
-
-    #[test]
-    fn the_bound_is_on_the_bytes_of_names_too_and_one_name_always_fits() {
-        let mut deltas = Deltas::bounded(NonZeroUsize::MAX, 40);
-        let (long, longer) = ([b'a'; 30], [b'b'; 50]);
-        for name in [&long[..], b"cccccccccc", &long] {
-            deltas.push(one(name, 1)).unwrap();
-        }
-        assert!(matches!(deltas.push(one(b"d", 1)), Err(Change::One(Key { name: b"d", .. }, 1))));
-        assert!(deltas.pop(|key, _| assert_eq!(key.name, b"cccccccccc")));
-        let empty = deltas.empty();
-        let taken = mem::replace(&mut deltas, empty);
-        deltas.push(one(&longer, 1)).unwrap();
-        assert!(deltas.push(one(b"d", 1)).is_err());
-        deltas.put_back(taken);
-        assert_eq!((deltas.names(), deltas.len()), (2, 3), "this may go beyond the bound");
-        assert!(deltas.push(Change::Many(deltas.clone())).is_err());
-        assert!(deltas.empty().push(Change::Many(deltas)).is_ok());
-    }
-
-    #[test]
-    fn many_at_once_go_in_whole_or_not_at_all() {
-        let mut many = bounded(9);
-        for name in [b"a", b"b", b"c"] {
-            many.push(one(name, 1)).unwrap();
-        }
-        let mut deltas = bounded(2);
-        deltas.push(Change::Many(many.clone())).unwrap();
-        assert!(matches!(deltas.push(Change::Many(many.clone())), Err(Change::Many(_))));
-        let mut wide = bounded(6);
-        wide.push(one(b"a", 1)).unwrap();
-        wide.push(Change::Many(many)).unwrap();
-        assert_eq!((wide.names(), wide.len()), (3, 4));
-    }
-}
+mod tests;

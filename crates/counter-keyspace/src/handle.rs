@@ -1,12 +1,15 @@
+mod operations;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use ahash::RandomState;
 use counter_protocol::{AggregatedStats, Count, CounterName, NameTooLong};
 use futures_util::future::try_join_all;
-use ractor::RpcReplyPort;
+use ractor::{ActorCell, RpcReplyPort};
 use ractor_outbox::{CallError, Metrics, Outbox, SendError};
 
+use crate::calls::ShardVersion;
 use crate::deltas::{Change, Deltas};
 use crate::feed::Feed;
 use crate::follower::FeedOwner;
@@ -21,6 +24,8 @@ use crate::table::TablePosition;
 pub struct KeyspaceHandle {
     pub(crate) shards: Vec<Outbox<Deltas, ShardMessage>>,
     hasher: Arc<RandomState>,
+    /// Supervisor of the shards. While it lives, a shard that has died may come back.
+    pub(crate) supervisor: ActorCell,
 }
 
 /// Error of a [`KeyspaceHandle`].
@@ -85,8 +90,12 @@ impl<T> From<SendError<T>> for KeyspaceError {
 }
 
 impl KeyspaceHandle {
-    pub(crate) fn new(shards: Vec<Outbox<Deltas, ShardMessage>>, hasher: RandomState) -> Self {
-        Self { shards, hasher: Arc::new(hasher) }
+    pub(crate) fn new(
+        shards: Vec<Outbox<Deltas, ShardMessage>>,
+        hasher: RandomState,
+        supervisor: ActorCell,
+    ) -> Self {
+        Self { shards, hasher: Arc::new(hasher), supervisor }
     }
 
     /// Adds `amount`, which may be negative, to the counter of this name, and creates the counter if there is none.
@@ -208,17 +217,6 @@ impl KeyspaceHandle {
         Ok(shard.call(|reply| ShardMessage::Get(key.clone(), reply)).await?)
     }
 
-    /// Removes a counter, and returns its last value and number of operations. After a crash during the call it may
-    /// return `None` for a counter that did exist.
-    ///
-    /// # Errors
-    /// [`KeyspaceError`].
-    pub async fn remove(&self, name: impl AsRef<[u8]>) -> Result<Option<Count>, KeyspaceError> {
-        let key = self.key(name.as_ref())?;
-        let (shard, key) = (self.shard(key), OwnedKey::from(key));
-        Ok(shard.call(|reply| ShardMessage::Remove(key.clone(), reply)).await?)
-    }
-
     /// Takes the counters whose values are outside of the range of `i64`, with their exact values, in order of name.
     /// There are none unless the keyspace [carries](crate::OverflowPolicy::Carry) them. After a crash in between it may
     /// miss some.
@@ -236,8 +234,17 @@ impl KeyspaceHandle {
     /// # Errors
     /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
     pub async fn flush(&self) -> Result<(), KeyspaceError> {
-        self.ask_all(ShardMessage::Flush).await?;
+        self.versions().await?;
         Ok(())
+    }
+
+    /// Waits like [`flush`](Self::flush), and returns the versions of all shards.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
+    pub async fn versions(&self) -> Result<Vec<ShardVersion>, KeyspaceError> {
+        let versions = self.ask_all(ShardMessage::Flush).await?.into_iter().enumerate();
+        Ok(versions.map(|(shard, version)| ShardVersion { shard, version }).collect())
     }
 
     /// Returns the statistics of all counters together.

@@ -71,6 +71,12 @@ impl<'a> Key<'a> {
         Self { hash, head: head(name, name.len()), name }
     }
 
+    /// Creates a key with its hash, of the name that is the first `len` of these bytes.
+    #[inline]
+    pub(crate) fn within(hash: u64, bytes: &'a [u8], len: usize) -> Self {
+        Self { hash, head: head(bytes, len), name: &bytes[..len] }
+    }
+
     /// Returns the hash of the name.
     #[must_use]
     pub const fn hash(&self) -> u64 {

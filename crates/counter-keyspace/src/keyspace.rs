@@ -210,7 +210,8 @@ impl Keyspace {
         let states = shards.iter().map(SupervisedActor::state).collect();
         let specs = shards.into_iter().map(Into::into).collect();
         let supervisor = SupervisorHandle::start(options.supervision, specs).await?;
-        Ok(Self { supervisor, handle: KeyspaceHandle::new(outboxes, hasher), states })
+        let handle = KeyspaceHandle::new(outboxes, hasher, supervisor.actor().get_cell());
+        Ok(Self { supervisor, handle, states })
     }
 
     /// Returns a handle with outboxes of its own.

@@ -27,6 +27,7 @@
 //! # }).unwrap();
 //! ```
 
+mod calls;
 mod combiner;
 mod deadlines;
 mod deltas;
@@ -36,6 +37,7 @@ mod handle;
 mod key;
 mod keyspace;
 mod name_map;
+mod operation;
 mod partitioner;
 mod place_set;
 mod ranking;
@@ -46,6 +48,7 @@ mod shard;
 mod table;
 mod top_k;
 
+pub use calls::{Applied, Call, ShardVersion};
 pub use combiner::Combiner;
 pub use deltas::{Change, Deltas};
 pub use feed::{Feed, FeedPosition, ShardFeed, SnapshotToken};
@@ -53,6 +56,7 @@ pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};
 pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting, ResumeError};
 pub use name_map::NameMap;
+pub use operation::Operation;
 pub use partitioner::Partitioner;
 pub use ranking::{Block, Order, Ranking};
 pub use recovery::{RecoveredShard, RecoveryError, ShardBuilder};

@@ -151,6 +151,8 @@ pub enum Outcome {
     Value(Option<i64>),
     /// The operation would have taken the value out of range and has changed nothing. The counter has this value.
     OutOfRange(i64),
+    /// The counter has been removed and had this value and number of operations; `None` if it did not exist.
+    Removed(Option<Count>),
     /// The operation has been applied, in a batch too large for its outcomes to be kept.
     Applied,
 }

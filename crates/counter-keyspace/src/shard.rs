@@ -26,10 +26,8 @@ pub enum ShardMessage {
     Parcel(Parcel<Deltas>),
     /// Asks for a counter.
     Get(OwnedKey, RpcReplyPort<Option<Count>>),
-    /// Removes a counter.
-    Remove(OwnedKey, RpcReplyPort<Option<Count>>),
-    /// Asks for an answer behind everything that was sent before.
-    Flush(RpcReplyPort<()>),
+    /// Asks for the version of the shard, behind everything that was sent before.
+    Flush(RpcReplyPort<u64>),
     /// Takes the counters whose values are outside of the range of `i64`.
     TakeOverflowed(RpcReplyPort<Vec<(CounterName, i128)>>),
     /// Asks for the statistics of all counters together.
@@ -73,7 +71,6 @@ impl TryFrom<ShardMessage> for GetGroupStats {
             ShardMessage::GetStats(reply) => Ok(Self(reply)),
             ShardMessage::Parcel(_)
             | ShardMessage::Get(..)
-            | ShardMessage::Remove(..)
             | ShardMessage::Flush(_)
             | ShardMessage::TakeOverflowed(_)
             | ShardMessage::GetTop(..)
@@ -124,6 +121,33 @@ impl ShardState {
     /// Takes the table, and leaves an empty one.
     pub(crate) fn take_table(&mut self) -> Table {
         mem::take(&mut self.table)
+    }
+
+    /// Applies a whole batch.
+    fn apply(&mut self, deltas: &mut Deltas) {
+        self.version += u64::from(!deltas.is_question());
+        loop {
+            self.table.apply_all(deltas);
+            if deltas.first_call().is_none() {
+                return;
+            }
+            while self.apply_one(deltas) {}
+        }
+    }
+
+    /// Applies one operation of the first call of a batch, if nothing comes before it, and answers the call with its
+    /// last one. Returns false if there is none.
+    ///
+    /// A call stays in the batch until then, so that a crash between two operations repeats nothing.
+    fn apply_one(&mut self, deltas: &mut Deltas) -> bool {
+        let Some(call) = deltas.first_call() else { return false };
+        call.apply_next(|key, operation| self.table.operate(key, operation));
+        if call.left() == 0
+            && let Some(call) = deltas.pop_call()
+        {
+            call.answer(self.version);
+        }
+        true
     }
 
     /// Hands out the rest of a round to a feed.
@@ -181,16 +205,11 @@ impl Actor for ShardActor {
         match message {
             ShardMessage::Parcel(parcel) => {
                 if let Some(mut deltas) = parcel.open() {
-                    state.version += 1;
-                    table.apply_all(&mut deltas);
+                    state.apply(&mut deltas);
                 }
             }
             ShardMessage::Get(key, reply) => _ = reply.send(table.get(key.borrow())),
-            ShardMessage::Remove(key, reply) => {
-                state.version += 1;
-                let _ = reply.send(table.remove(key.borrow()));
-            }
-            ShardMessage::Flush(reply) => _ = reply.send(()),
+            ShardMessage::Flush(reply) => _ = reply.send(state.version),
             ShardMessage::TakeOverflowed(reply) => {
                 state.version += 1;
                 let _ = reply.send(table.take_overflowed());
@@ -214,6 +233,8 @@ impl Actor for ShardActor {
     }
 }
 
+#[cfg(test)]
+mod call_faults;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

@@ -170,7 +170,8 @@ impl Table {
         self.changed((at, index));
     }
 
-    /// Applies a whole batch. Each delta is removed before it is applied, so that a panic repeats nothing.
+    /// Applies the folded operations of a batch, up to its first [`Call`](crate::Call). Each delta is removed before it
+    /// is applied, so that a panic repeats nothing.
     pub fn apply_all(&mut self, deltas: &mut Deltas) {
         loop {
             self.prefetch(deltas.upcoming(PREFETCH));
@@ -186,6 +187,13 @@ impl Table {
     #[must_use]
     pub fn get(&self, key: Key<'_>) -> Option<Count> {
         self.segments[segment_of(key.hash) as usize].get(key)
+    }
+
+    /// Returns the value of a counter, or the end of the range of `i64` that it is beyond.
+    pub(crate) fn value(&self, key: Key<'_>) -> Option<i64> {
+        let value = self.get(key)?.value;
+        let carry = if self.carries.is_empty() { None } else { self.carries.get(key.name()) };
+        Some(carry.map_or(value, |(_, carry)| if *carry < 0 { i64::MIN } else { i64::MAX }))
     }
 
     /// Removes a counter, and subtracts it from the totals.
@@ -224,6 +232,10 @@ impl Table {
 
     pub(crate) const fn set_rejected_operations(&mut self, operations: u128) {
         self.rejected_operations = operations;
+    }
+
+    pub(crate) const fn count_rejected(&mut self, operations: u128) {
+        self.rejected_operations += operations;
     }
 
     pub(crate) const fn set_overflow(&mut self, overflow: OverflowPolicy) {
@@ -320,7 +332,7 @@ impl Table {
     }
 
     /// Returns true if the value of a counter is outside of the range of `i64`.
-    fn is_carried(&self, key: Key<'_>) -> bool {
+    pub(crate) fn is_carried(&self, key: Key<'_>) -> bool {
         !self.carries.is_empty() && self.carries.contains_key(key.name())
     }
 

@@ -420,8 +420,8 @@ async fn shards_that_are_not_there_are_an_error() {
     let (two, three) = (keyspace(2, 10).await, keyspace(3, 10).await);
     let no_such_shard = KeyspaceError::NoSuchShard { shards: 2 };
     assert_eq!(two.handle().follow().pull(2, 1).await, Err(no_such_shard));
-    let deltas = vec![Deltas::bounded(NonZeroUsize::MIN, usize::MAX); three.handle().shards()];
-    assert_eq!(two.handle().merge(deltas).await, Err(no_such_shard));
+    let deltas = || Deltas::bounded(NonZeroUsize::MIN, usize::MAX);
+    assert_eq!(two.handle().merge(vec![deltas(), deltas(), deltas()]).await, Err(no_such_shard));
     two.shutdown().await;
     three.shutdown().await;
 }

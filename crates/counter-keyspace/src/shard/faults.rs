@@ -30,16 +30,19 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 /// Creates a shard that may crash after it has applied a part of a batch.
 pub(super) fn faulty(faults: &Faults) -> Faulty<ShardActor, Option<OpenBatch<Deltas>>> {
     Faulty::in_parts(ShardActor, faults, |message, names, state| match message {
-        ShardMessage::Parcel(parcel) => Ok(apply_some(parcel, names, &mut state.table)),
+        ShardMessage::Parcel(parcel) => Ok(apply_some(parcel, names, state)),
         whole => Err(whole),
     })
 }
 
-/// Applies `names` names of a batch, and returns the rest.
-fn apply_some(parcel: Parcel<Deltas>, names: usize, table: &mut Table) -> Option<OpenBatch<Deltas>> {
+/// Applies `names` names of a batch, or operations of calls, and returns the rest.
+fn apply_some(parcel: Parcel<Deltas>, names: usize, state: &mut ShardState) -> Option<OpenBatch<Deltas>> {
     let mut deltas = parcel.open()?;
+    state.version += 1;
     for _ in 0..names {
-        deltas.pop(|key, delta| table.apply(key, delta));
+        if !deltas.pop(|key, delta| state.table.apply(key, delta)) {
+            state.apply_one(&mut deltas);
+        }
     }
     Some(deltas)
 }

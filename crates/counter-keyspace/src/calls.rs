@@ -1,0 +1,116 @@
+use tokio::sync::oneshot;
+
+use crate::key::Key;
+use crate::operation::Operation;
+use crate::round::Outcome;
+
+/// Operations on counters of one shard, in a form that costs no allocation per name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Operations {
+    /// Names, one after the other.
+    names: Vec<u8>,
+    list: Vec<Named>,
+}
+
+/// Operation with the hash of its name and the offset in `names` at which the name ends.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    hash: u64,
+    name_end: usize,
+    operation: Operation,
+}
+
+/// Operations that want an answer, on their way to a shard with the folded ones of the same handle.
+///
+/// It knows how many of its operations have been applied, so one that returns to its outbox in a crash goes on from
+/// there.
+#[derive(Debug)]
+pub struct Call {
+    operations: Operations,
+    /// Outcomes of the operations that have been applied.
+    outcomes: Vec<Outcome>,
+    reply: oneshot::Sender<CallReply>,
+}
+
+/// Answer to a [`Call`].
+#[derive(Debug)]
+pub(crate) struct CallReply {
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) version: u64,
+}
+
+/// Version of a shard. Everything that was answered with this version or a smaller one of the shard is in each round
+/// that [ends](crate::RoundEnd::version) with this version or a greater one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardVersion {
+    /// Index of the shard.
+    pub shard: usize,
+    /// Number of messages that the shard had handled and that may have changed it.
+    pub version: u64,
+}
+
+/// Receipt for several operations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Outcomes, in the order of the operations.
+    pub outcomes: Vec<Outcome>,
+    /// Versions of the shards that have applied them.
+    pub versions: Vec<ShardVersion>,
+}
+
+impl Operations {
+    pub(crate) fn push(&mut self, key: Key<'_>, operation: Operation) {
+        self.names.extend_from_slice(key.name);
+        self.list.push(Named { hash: key.hash, name_end: self.names.len(), operation });
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Returns the operation with this index.
+    pub(crate) fn get(&self, index: usize) -> Option<(Key<'_>, Operation)> {
+        let Named { hash, name_end, operation } = *self.list.get(index)?;
+        let start = index.checked_sub(1).map_or(0, |before| self.list[before].name_end);
+        Some((Key::within(hash, &self.names[start..], name_end - start), operation))
+    }
+
+    fn are_questions(&self) -> bool {
+        self.list.iter().all(|named| named.operation.is_question())
+    }
+}
+
+impl Call {
+    pub(crate) fn new(operations: Operations, reply: oneshot::Sender<CallReply>) -> Self {
+        // Reserved ahead, so that nothing can fail between an operation and the record of its outcome.
+        let outcomes = Vec::with_capacity(operations.len());
+        Self { operations, outcomes, reply }
+    }
+
+    /// Applies the next operation, if there is one.
+    pub(crate) fn apply_next(&mut self, apply: impl FnOnce(Key<'_>, Operation) -> Outcome) {
+        if let Some((key, operation)) = self.operations.get(self.outcomes.len()) {
+            self.outcomes.push(apply(key, operation));
+        }
+    }
+
+    /// Sends the outcomes to the caller, who may have given up.
+    pub(crate) fn answer(self, version: u64) {
+        let _ = self.reply.send(CallReply { outcomes: self.outcomes, version });
+    }
+
+    /// Returns the number of operations that are to be applied.
+    pub(crate) const fn left(&self) -> usize {
+        self.operations.len() - self.outcomes.len()
+    }
+
+    /// Returns the number of operations and the length of their names.
+    pub(crate) const fn size(&self) -> (usize, usize) {
+        (self.operations.len(), self.operations.names.len())
+    }
+
+    /// Returns true if the call changes nothing.
+    pub(crate) fn is_question(&self) -> bool {
+        self.operations.are_questions()
+    }
+}
