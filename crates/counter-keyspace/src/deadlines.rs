@@ -12,12 +12,14 @@ use crate::place_set::Place;
 pub(crate) struct Deadlines {
     by_place: HashMap<Place, u64, RandomState>,
     by_time: BTreeSet<(u64, Place)>,
+    /// Earliest deadline, or `u64::MAX`.
+    earliest_ms: u64,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
         let by_place = HashMap::with_hasher(RandomState::default());
-        Self { by_place, by_time: BTreeSet::new() }
+        Self { by_place, by_time: BTreeSet::new(), earliest_ms: u64::MAX }
     }
 }
 
@@ -35,6 +37,7 @@ impl Deadlines {
             self.by_time.remove(&(before, place));
         }
         self.by_time.extend(deadline_ms.map(|deadline_ms| (deadline_ms, place)));
+        self.earliest_ms = self.by_time.first().map_or(u64::MAX, |(deadline_ms, _)| *deadline_ms);
         before
     }
 
@@ -53,6 +56,17 @@ impl Deadlines {
     /// Returns the deadline of a place.
     pub(crate) fn get(&self, place: Place) -> Option<u64> {
         if self.by_place.is_empty() { None } else { self.by_place.get(&place).copied() }
+    }
+
+    /// Returns the place with the earliest deadline.
+    pub(crate) fn first(&self) -> Option<Place> {
+        self.by_time.first().map(|(_, place)| *place)
+    }
+
+    /// Returns the earliest deadline, or `u64::MAX` if there is none.
+    #[inline]
+    pub(crate) const fn earliest_ms(&self) -> u64 {
+        self.earliest_ms
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -90,6 +104,9 @@ mod tests {
                     prop_assert_eq!(deadlines.set((0, index), deadline_ms), before);
                 }
                 prop_assert_eq!(deadlines.len(), model.len());
+                prop_assert_eq!(deadlines.earliest_ms(), model.values().copied().min().unwrap_or(u64::MAX));
+                let first = deadlines.first().and_then(|place| deadlines.get(place));
+                prop_assert_eq!(first, model.values().copied().min());
                 prop_assert!((0..12).all(|index| deadlines.get((0, index)) == model.get(&index).copied()));
             }
         }

@@ -1,5 +1,6 @@
 use std::mem;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator_actor::AggregatorHandle;
@@ -9,6 +10,7 @@ use futures_util::future::join_all;
 use ractor::Actor;
 use ractor_supervision::{Lease, Options, StateSlot, SupervisedActor, SupervisorError, SupervisorHandle};
 
+use crate::clock::{Clock, SystemClock};
 use crate::deltas::Deltas;
 use crate::feed::Feed;
 use crate::follower::FeedOwner;
@@ -30,7 +32,7 @@ pub struct Keyspace {
 }
 
 /// Size and restart policy of a keyspace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct KeyspaceOptions {
     /// Number of shards that share the names.
     pub shards: NonZeroUsize,
@@ -43,6 +45,8 @@ pub struct KeyspaceOptions {
     /// Seeds of the hash that assigns names to shards; random ones if `None`. Keep them secret from whoever chooses
     /// names, who could otherwise choose them to collide.
     pub hash_seeds: Option<[u64; 4]>,
+    /// Source of time for deadlines.
+    pub clock: Arc<dyn Clock>,
     /// Options of the supervisor.
     pub supervision: Options,
 }
@@ -78,6 +82,7 @@ impl Default for KeyspaceOptions {
             max_pending_name_bytes: 4 << 20,
             overflow: OverflowPolicy::Reject,
             hash_seeds: None,
+            clock: Arc::new(SystemClock::default()),
             supervision: Options::default(),
         }
     }
@@ -204,7 +209,10 @@ impl Keyspace {
         let empty = || Deltas::bounded(options.max_pending_names, options.max_pending_name_bytes);
         let shards: Vec<_> = states
             .enumerate()
-            .map(|(n, state)| shard(n, actor.clone(), state, empty(), reporting.clone()))
+            .map(|(n, mut state)| {
+                state.set_clock(Arc::clone(&options.clock));
+                shard(n, actor.clone(), state, empty(), reporting.clone())
+            })
             .collect();
         let outboxes = shards.iter().map(SupervisedActor::outbox).collect();
         let states = shards.iter().map(SupervisedActor::state).collect();

@@ -28,9 +28,11 @@
 //! ```
 
 mod calls;
+mod clock;
 mod combiner;
 mod deadlines;
 mod deltas;
+mod expiry;
 mod feed;
 mod follower;
 mod handle;
@@ -49,6 +51,7 @@ mod table;
 mod top_k;
 
 pub use calls::{Applied, Call, ShardVersion};
+pub use clock::{Clock, Reading, SystemClock};
 pub use combiner::Combiner;
 pub use deltas::{Change, Deltas};
 pub use feed::{Feed, FeedPosition, ShardFeed, SnapshotToken};

@@ -30,12 +30,19 @@ pub enum Operation {
     GetAndSet(i64),
     /// Removes the counter and returns what it was.
     RemoveAndGet,
+    /// Lets the counter expire at a time in milliseconds since the Unix epoch, and returns the deadline that it had, or
+    /// `Value(None)` if there is no counter.
+    Expire(u64),
+    /// Removes the deadline, and returns it like [`Expire`](Self::Expire).
+    Persist,
+    /// Returns the time until the counter expires, or `Value(None)` if there is no counter.
+    Ttl,
 }
 
 impl Operation {
     /// Returns true if the operation changes nothing, whatever its outcome.
     pub(crate) const fn is_question(self) -> bool {
-        matches!(self, Self::Get)
+        matches!(self, Self::Get | Self::Ttl)
     }
 }
 
@@ -44,6 +51,9 @@ impl Table {
     ///
     /// What would leave the range of `i64` is rejected, also in a table that carries.
     pub(crate) fn operate(&mut self, key: Key<'_>, operation: Operation) -> Outcome {
+        if !operation.is_question() {
+            self.reclaim(key);
+        }
         match operation {
             Operation::Get => Outcome::Value(self.value(key)),
             Operation::Add(amount) => self.add_within(key, amount, i64::MIN..=i64::MAX),
@@ -56,6 +66,9 @@ impl Table {
                 self.set(key, value).map_or_else(|rejected| rejected, Outcome::Value)
             }
             Operation::RemoveAndGet => Outcome::Removed(self.remove(key)),
+            Operation::Expire(deadline_ms) => self.set_deadline(key, Some(deadline_ms)),
+            Operation::Persist => self.set_deadline(key, None),
+            Operation::Ttl => self.ttl(key),
         }
     }
 
@@ -139,6 +152,7 @@ mod tests {
                 Outcome::Value(before.map(|count| count.value))
             }
             Operation::RemoveAndGet => Outcome::Removed(model.remove(&name)),
+            Operation::Expire(_) | Operation::Persist | Operation::Ttl => unreachable!(),
         }
     }
 

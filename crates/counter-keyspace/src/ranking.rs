@@ -71,14 +71,14 @@ impl<'a> Ranking<'a> {
     #[must_use]
     pub fn new(tables: &'a [Table], order: Order) -> Self {
         let mut entries = Vec::with_capacity(tables.iter().map(Table::len).sum());
-        for (number, segment) in (0..).zip(tables.iter().flat_map(Table::segments)) {
-            entries.extend(segment.iter().zip(0..).map(|((key, count), index)| {
+        for (first, table) in (0..).step_by(SEGMENTS as usize).zip(tables) {
+            entries.extend(table.indexed().map(|((segment, index), key, count)| {
                 let digit = match order {
                     // Larger values come first.
                     Order::Value => !(count.value.cast_unsigned() ^ (1 << 63)),
                     Order::Name => name_digit(key, 0),
                 };
-                Entry { digit, segment: number, index }
+                Entry { digit, segment: first + segment, index }
             }));
         }
         let next = match order {
@@ -107,11 +107,11 @@ impl<'a> Block<'a> {
     /// Returns all counters of some tables in arbitrary order, in blocks of at most `rows`.
     ///
     /// # Panics
-    /// If `rows` is 0.
+    /// If `rows` is 0, and with 2²⁷ tables or more.
     pub fn unsorted(tables: &'a [Table], rows: u32) -> impl Iterator<Item = Self> {
-        let segments = (0..).zip(tables.iter().flat_map(Table::segments));
-        segments.flat_map(move |(segment, map)| {
-            let end = map.indices().end;
+        let number = u32::try_from(tables.len()).expect("there are fewer than 2^27 tables");
+        (0..number * SEGMENTS).flat_map(move |segment| {
+            let end = map(tables, segment).indices().end;
             (0..end).step_by(rows as usize).map(move |begun| {
                 let end = end.min(begun.saturating_add(rows));
                 Self { tables, rows: Rows::Segment { segment, begun, end } }
@@ -126,10 +126,11 @@ impl<'a> Block<'a> {
     pub fn try_for_each<E>(&self, mut show: impl FnMut(Key<'a>, Count) -> Result<(), E>) -> Result<(), E> {
         let Self { tables, rows } = *self;
         match rows {
-            Rows::Segment { segment, begun, end } => {
-                let map = map(tables, segment);
-                (begun..end).filter_map(|index| map.at(index)).try_for_each(|(key, count)| show(key, count))
-            }
+            Rows::Segment { segment, begun, end } => (begun..end)
+                .filter_map(|index| {
+                    tables[(segment / SEGMENTS) as usize].live_at((segment % SEGMENTS, index))
+                })
+                .try_for_each(|(key, count)| show(key, count)),
             Rows::Ranked(entries) => entries.chunks(PREFETCH).try_for_each(|some| {
                 for &Entry { segment, index, .. } in some {
                     map(tables, segment).prefetch(index);

@@ -153,6 +153,10 @@ pub enum Outcome {
     OutOfRange(i64),
     /// The counter has been removed and had this value and number of operations; `None` if it did not exist.
     Removed(Option<Count>),
+    /// The counter had this deadline before, in milliseconds since the Unix epoch; `None` if it had none.
+    Deadline(Option<u64>),
+    /// The counter expires after this time in milliseconds; `None` if it does not.
+    Ttl(Option<u64>),
     /// The operation has been applied, in a batch too large for its outcomes to be kept.
     Applied,
 }

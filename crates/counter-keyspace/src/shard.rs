@@ -1,11 +1,14 @@
 use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
 
 use counter_protocol::{AggregatedStats, Count, CounterName, GetGroupStats, Rate};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use ractor_outbox::Parcel;
-use ractor_supervision::Lease;
-use tokio::time::Instant;
+use ractor_supervision::{Lease, OwnedTask};
+use tokio::time::{Instant, sleep};
 
+use crate::clock::{Clock, ShardClock};
 use crate::deltas::Deltas;
 use crate::feed::FeedPosition;
 use crate::follower::FeedId;
@@ -46,6 +49,8 @@ pub enum ShardMessage {
     GetSessions(Option<SessionId>, usize, RpcReplyPort<Vec<(SessionId, SessionRecord)>>),
     /// Removes the feeds that have been dropped.
     RemoveEndedFeeds,
+    /// Removes some of the counters that have expired.
+    Sweep,
 }
 
 impl Message for ShardMessage {}
@@ -79,9 +84,27 @@ impl TryFrom<ShardMessage> for GetGroupStats {
             | ShardMessage::FinishRound(..)
             | ShardMessage::GetSnapshotPage(..)
             | ShardMessage::GetSessions(..)
-            | ShardMessage::RemoveEndedFeeds => Err(()),
+            | ShardMessage::RemoveEndedFeeds
+            | ShardMessage::Sweep => Err(()),
         }
     }
+}
+
+/// Maximum number of expired counters that are removed at once.
+const SWEEP: usize = 64;
+
+/// Interval between looks for expired counters, while there are counters with a deadline.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What leads to the next sweep.
+#[derive(Debug, Default)]
+enum Sweeping {
+    #[default]
+    No,
+    /// A timer.
+    Waiting(#[expect(dead_code, reason = "it ends when it is dropped")] OwnedTask),
+    /// A message under way, because there was more to sweep than fits into one.
+    Sent,
 }
 
 /// State of a shard, which it keeps through restarts.
@@ -91,6 +114,8 @@ pub struct ShardState {
     sessions: Sessions,
     /// Number of handled messages that may have changed the shard.
     version: u64,
+    clock: ShardClock,
+    sweeping: Sweeping,
     restarts: u64,
     /// Time at which the first incarnation started.
     started: Option<Instant>,
@@ -112,6 +137,40 @@ impl ShardState {
     /// Adds a feed that has exactly this state.
     pub(crate) fn follow_up_to_date(&mut self, id: FeedId) {
         self.table.follow_up_to_date(id);
+    }
+
+    pub(crate) fn set_clock(&mut self, source: Arc<dyn Clock>) {
+        self.clock = source.into();
+    }
+
+    /// Moves the time forward, and removes some of the counters that have expired.
+    fn advance(&mut self) {
+        let now_ms = self.clock.after(self.table.clock_ms());
+        self.table.advance(now_ms);
+        if self.table.has_expired() {
+            self.version += 1;
+            self.table.sweep(SWEEP);
+        }
+    }
+
+    /// Arranges for the next sweep, if there is something to expire.
+    fn schedule_sweep(&mut self, myself: &ActorRef<ShardMessage>) {
+        if !matches!(self.sweeping, Sweeping::No) || self.table.deadlines().len() == 0 {
+            return;
+        }
+        self.sweeping = if self.table.has_expired() {
+            // Behind the messages that wait, so that none waits for more than one sweep. An error means that this
+            // shard has stopped.
+            let _ = myself.cast(ShardMessage::Sweep);
+            Sweeping::Sent
+        } else {
+            let myself = myself.clone();
+            let timer = tokio::spawn(async move {
+                sleep(SWEEP_EVERY).await;
+                let _ = myself.cast(ShardMessage::Sweep);
+            });
+            Sweeping::Waiting(timer.into())
+        };
     }
 
     pub(crate) const fn set_overflow(&mut self, overflow: OverflowPolicy) {
@@ -183,24 +242,28 @@ impl Actor for ShardActor {
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<ShardMessage>,
+        myself: ActorRef<ShardMessage>,
         mut state: Lease<ShardState>,
     ) -> Result<Lease<ShardState>, ActorProcessingErr> {
         state.restarts += u64::from(state.started.is_some());
         // A message from a feed that ended may have been lost with the previous incarnation.
         state.table.remove_ended_feeds();
         state.started.get_or_insert_with(Instant::now);
+        // The previous incarnation's timer or message ended with it.
+        state.sweeping = Sweeping::No;
+        state.schedule_sweep(&myself);
         Ok(state)
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<ShardMessage>,
+        myself: ActorRef<ShardMessage>,
         message: ShardMessage,
         state: &mut Lease<ShardState>,
     ) -> Result<(), ActorProcessingErr> {
         // The caller may have given up by now, so a failed reply is no error.
         let state: &mut ShardState = state;
+        state.advance();
         let table = &mut state.table;
         match message {
             ShardMessage::Parcel(parcel) => {
@@ -228,7 +291,9 @@ impl Actor for ShardActor {
                 let _ = reply.send(state.sessions.page(after, most));
             }
             ShardMessage::RemoveEndedFeeds => table.remove_ended_feeds(),
+            ShardMessage::Sweep => state.sweeping = Sweeping::No,
         }
+        state.schedule_sweep(&myself);
         Ok(())
     }
 }

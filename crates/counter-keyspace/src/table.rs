@@ -86,6 +86,7 @@ impl Table {
     /// none.
     #[inline]
     pub fn apply(&mut self, key: Key<'_>, delta: Delta) {
+        self.reclaim(key);
         let at = segment_of(key.hash);
         let segment = &mut self.segments[at as usize];
         let applied = match segment.index_of(key) {
@@ -186,7 +187,9 @@ impl Table {
     /// Returns the counter of this name.
     #[must_use]
     pub fn get(&self, key: Key<'_>) -> Option<Count> {
-        self.segments[segment_of(key.hash) as usize].get(key)
+        let count = self.segments[segment_of(key.hash) as usize].get(key)?;
+        let is_expired = self.has_expired() && self.place_of(key).is_none();
+        (!is_expired).then_some(count)
     }
 
     /// Returns the value of a counter, or the end of the range of `i64` that it is beyond.
@@ -214,6 +217,21 @@ impl Table {
         let carry = if self.carries.is_empty() { None } else { self.carries.remove(key.name()) };
         self.total_value -= i128::from(count.value) + carry.map_or(0, |(_, carry)| carry << 64);
         self.total_operations -= u128::from(count.operations);
+    }
+
+    /// Removes the counter at a place. Returns false if there is none.
+    pub(crate) fn remove_at(&mut self, place: Place) -> bool {
+        let key = self.at(place).map(|(key, _)| OwnedKey::from(key));
+        key.is_some_and(|key| self.remove(key.borrow()).is_some())
+    }
+
+    pub(crate) fn set_deadline_at(&mut self, place: Place, deadline_ms: Option<u64>) -> Option<u64> {
+        self.changed(place);
+        self.deadlines.set(place, deadline_ms)
+    }
+
+    pub(crate) const fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
     }
 
     /// Reserves memory for `names` more names, of which long ones take `long_name_bytes` in all.
@@ -279,8 +297,7 @@ impl Table {
     /// Returns the `n` counters with the largest values, those of equal value in order of name.
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(CounterName, Count)> {
-        let counters = self.segments.iter().flat_map(NameMap::iter);
-        let in_range = counters.filter(|(key, _)| !self.is_carried(*key));
+        let in_range = self.iter().filter(|(key, _)| !self.is_carried(*key));
         let ranked = in_range.map(|(key, count)| (Reverse(count.value), key, count.operations));
         let counter = |(Reverse(value), key, operations): (Reverse<i64>, Key<'_>, u64)| {
             (key.into(), Count { value, operations })
@@ -290,12 +307,7 @@ impl Table {
 
     /// Returns all counters, in arbitrary order.
     pub fn iter(&self) -> impl Iterator<Item = (Key<'_>, Count)> {
-        self.segments.iter().flat_map(NameMap::iter)
-    }
-
-    /// Returns the parts of the table.
-    pub(crate) fn segments(&self) -> impl Iterator<Item = &NameMap<Count>> {
-        self.segments.iter()
+        self.indexed().map(|(_, key, count)| (key, count))
     }
 
     /// Returns the part with this index.
@@ -306,9 +318,31 @@ impl Table {
         &self.segments[at as usize]
     }
 
+    /// Returns all counters with their places.
+    pub(crate) fn indexed(&self) -> impl Iterator<Item = (Place, Key<'_>, Count)> {
+        (0..).zip(&self.segments).flat_map(|(at, segment)| {
+            let counters = (0..).zip(segment.iter());
+            counters
+                .map(move |(index, (key, count))| ((at, index), key, count))
+                .filter(|(place, ..)| !self.is_expired(*place))
+        })
+    }
+
     /// Returns the counter at a place.
     pub(crate) fn at(&self, (segment, index): Place) -> Option<(Key<'_>, Count)> {
         self.segments.get(segment as usize)?.at(index)
+    }
+
+    /// Returns the counter at a place, unless it has expired.
+    pub(crate) fn live_at(&self, place: Place) -> Option<(Key<'_>, Count)> {
+        if self.is_expired(place) { None } else { self.at(place) }
+    }
+
+    /// Returns the place of a counter that has not expired.
+    pub(crate) fn place_of(&self, key: Key<'_>) -> Option<Place> {
+        let at = segment_of(key.hash);
+        let place = (at, self.segments[at as usize].index_of(key)?);
+        (!self.is_expired(place)).then_some(place)
     }
 
     /// Returns the entry at a place, with its deadline.

@@ -330,7 +330,7 @@ async fn operations_accepted_while_a_keyspace_gives_up_are_applied_by_the_shards
     };
     for _ in 0..100 {
         let (stopped, mut applied) = mpsc::channel(9);
-        let keyspace = Keyspace::start_with(options, Reporting(stopped), None).await.unwrap();
+        let keyspace = Keyspace::start_with(options.clone(), Reporting(stopped), None).await.unwrap();
         let handle = keyspace.handle();
         let [doomed, healthy] = [0, 1].map(|shard| {
             let on_shard = |name: &String| handle.shard_of(handle.key(name.as_bytes()).unwrap()) == shard;

@@ -32,6 +32,34 @@ impl KeyspaceHandle {
         }
     }
 
+    /// Lets a counter expire at a time in milliseconds since the Unix epoch. From then on it reads as absent, and the
+    /// next increment begins a new counter at 0. Returns false if there is no counter.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`], but never `Full`: nothing has changed.
+    pub async fn expire(&self, name: impl AsRef<[u8]>, deadline_ms: u64) -> Result<bool, KeyspaceError> {
+        let outcome = self.operate(name, Operation::Expire(deadline_ms)).await?.0;
+        Ok(matches!(outcome, Outcome::Deadline(_)))
+    }
+
+    /// Removes the deadline of a counter. Returns false if there is no counter, or it has no deadline.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`], but never `Full`: nothing has changed.
+    pub async fn persist(&self, name: impl AsRef<[u8]>) -> Result<bool, KeyspaceError> {
+        let outcome = self.operate(name, Operation::Persist).await?.0;
+        Ok(matches!(outcome, Outcome::Deadline(Some(_))))
+    }
+
+    /// Returns the time in milliseconds until a counter expires, as [`Outcome::Ttl`], or `Outcome::Value(None)` if there
+    /// is no counter.
+    ///
+    /// # Errors
+    /// [`KeyspaceError`], but never `Full`.
+    pub async fn ttl(&self, name: impl AsRef<[u8]>) -> Result<Outcome, KeyspaceError> {
+        Ok(self.operate(name, Operation::Ttl).await?.0)
+    }
+
     /// Applies one operation like [`add_and_get`](Self::add_and_get), and returns its outcome with the version of the
     /// shard.
     ///

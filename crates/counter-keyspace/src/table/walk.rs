@@ -43,9 +43,11 @@ impl Table {
     /// Returns up to `most` counters from a position on, and the position of the next.
     pub(crate) fn page(&self, from: TablePosition, most: usize) -> (Page, Option<TablePosition>) {
         let (mut counters, mut name_bytes) = (Page::new(), 0);
-        let next = self.walk(from, most, |_, key, count| {
-            name_bytes += key.name.len();
-            counters.push((key.into(), count));
+        let next = self.walk(from, most, |place, key, count| {
+            if !self.is_expired(place) {
+                name_bytes += key.name.len();
+                counters.push((key.into(), count));
+            }
             name_bytes < PAGE_NAME_BYTES
         });
         (counters, next)
