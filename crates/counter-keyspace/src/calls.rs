@@ -2,7 +2,11 @@ use tokio::sync::oneshot;
 
 use crate::key::Key;
 use crate::operation::Operation;
-use crate::round::Outcome;
+use crate::round::{Outcome, SessionRecord};
+use crate::sessions::{SessionRefusal, SessionRequest};
+
+/// Maximum number of operations of one shard in a request of a session whose outcomes are kept for a retry.
+pub(crate) const KEPT_OUTCOMES: usize = 64;
 
 /// Operations on counters of one shard, in a form that costs no allocation per name.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +31,8 @@ struct Named {
 #[derive(Debug)]
 pub struct Call {
     operations: Operations,
+    /// Request of a session that these operations belong to.
+    session: Option<SessionRequest>,
     /// Outcomes of the operations that have been applied.
     outcomes: Vec<Outcome>,
     reply: oneshot::Sender<CallReply>,
@@ -35,9 +41,13 @@ pub struct Call {
 /// Answer to a [`Call`].
 #[derive(Debug)]
 pub(crate) struct CallReply {
-    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) outcomes: Result<Vec<Outcome>, SessionRefusal>,
     pub(crate) version: u64,
 }
+
+/// Checksum of a request, which is the same in all versions and on all machines: FNV-1a.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fingerprint(u64);
 
 /// Version of a shard. Everything that was answered with this version or a smaller one of the shard is in each round
 /// that [ends](crate::RoundEnd::version) with this version or a greater one.
@@ -56,6 +66,26 @@ pub struct Applied {
     pub outcomes: Vec<Outcome>,
     /// Versions of the shards that have applied them.
     pub versions: Vec<ShardVersion>,
+}
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fingerprint {
+    /// Adds an operation.
+    pub(crate) fn add(&mut self, name: &[u8], operation: Operation) {
+        let code = operation.code().into_iter().chain([name.len() as u64]).flat_map(u64::to_le_bytes);
+        for byte in code.chain(name.iter().copied()) {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    pub(crate) const fn value(self) -> u64 {
+        self.0
+    }
 }
 
 impl Operations {
@@ -81,10 +111,14 @@ impl Operations {
 }
 
 impl Call {
-    pub(crate) fn new(operations: Operations, reply: oneshot::Sender<CallReply>) -> Self {
+    pub(crate) fn new(
+        operations: Operations,
+        session: Option<SessionRequest>,
+        reply: oneshot::Sender<CallReply>,
+    ) -> Self {
         // Reserved ahead, so that nothing can fail between an operation and the record of its outcome.
         let outcomes = Vec::with_capacity(operations.len());
-        Self { operations, outcomes, reply }
+        Self { operations, session, outcomes, reply }
     }
 
     /// Applies the next operation, if there is one.
@@ -94,9 +128,35 @@ impl Call {
         }
     }
 
-    /// Sends the outcomes to the caller, who may have given up.
-    pub(crate) fn answer(self, version: u64) {
-        let _ = self.reply.send(CallReply { outcomes: self.outcomes, version });
+    /// Applies the next operation, if there is one, and records that in the same step. What the record says to be done
+    /// is not done again: its outcomes are those that are recorded.
+    pub(crate) fn apply_next_in_session(
+        &mut self,
+        record: &mut SessionRecord,
+        apply: impl FnOnce(Key<'_>, Operation) -> Outcome,
+    ) {
+        for done in self.outcomes.len()..record.done as usize {
+            self.outcomes.push(record.outcomes.get(done).copied().unwrap_or(Outcome::Applied));
+        }
+        let before = self.outcomes.len();
+        self.apply_next(apply);
+        let keeps = self.operations.len() <= KEPT_OUTCOMES;
+        for outcome in &self.outcomes[before..] {
+            record.done += 1;
+            if keeps {
+                record.outcomes.push(*outcome);
+            }
+        }
+    }
+
+    /// Sends the outcomes, or why there are none, to the caller, who may have given up.
+    pub(crate) fn answer(self, refused: Result<(), SessionRefusal>, version: u64) {
+        let _ = self.reply.send(CallReply { outcomes: refused.map(|()| self.outcomes), version });
+    }
+
+    /// Returns the request of a session that this belongs to.
+    pub(crate) const fn session(&self) -> Option<SessionRequest> {
+        self.session
     }
 
     /// Returns the number of operations that are to be applied.
@@ -111,6 +171,6 @@ impl Call {
 
     /// Returns true if the call changes nothing.
     pub(crate) fn is_question(&self) -> bool {
-        self.operations.are_questions()
+        self.session.is_none() && self.operations.are_questions()
     }
 }

@@ -146,6 +146,11 @@ impl Follower {
         self.removed.len() > REMOVALS && self.removed.len() - REMOVALS > counters()
     }
 
+    /// Records a change of a session's record.
+    pub(crate) fn session_changed(&mut self, id: SessionId) {
+        self.sessions.insert(id);
+    }
+
     /// Forgets what the feed knows: everything will be handed out again.
     pub(crate) fn reset(&mut self, lens: impl Iterator<Item = usize>) {
         self.dirty.fill(lens);

@@ -17,6 +17,8 @@ use crate::key::{self, Key, OwnedKey};
 use crate::shard::ShardMessage;
 use crate::table::TablePosition;
 
+pub use operations::SessionError;
+
 /// Handle on a keyspace. Clones have outboxes of their own, so give each sender one.
 ///
 /// Questions see everything that was sent through the same handle before.

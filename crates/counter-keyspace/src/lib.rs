@@ -55,7 +55,7 @@ pub use clock::{Clock, Reading, SystemClock};
 pub use combiner::Combiner;
 pub use deltas::{Change, Deltas};
 pub use feed::{Feed, FeedPosition, ShardFeed, SnapshotToken};
-pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken};
+pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken, SessionError};
 pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting, ResumeError};
 pub use name_map::NameMap;

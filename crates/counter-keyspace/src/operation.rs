@@ -46,6 +46,25 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// Returns the operation as numbers, which stay the same in all versions.
+    pub(crate) const fn code(self) -> [u64; 4] {
+        match self {
+            Self::Get => [0, 0, 0, 0],
+            Self::Add(amount) => [1, amount.cast_unsigned(), 0, 0],
+            Self::AddWithin { amount, min, max } => {
+                [2, amount.cast_unsigned(), min.cast_unsigned(), max.cast_unsigned()]
+            }
+            Self::Set(value) => [3, value.cast_unsigned(), 0, 0],
+            Self::GetAndSet(value) => [4, value.cast_unsigned(), 0, 0],
+            Self::RemoveAndGet => [5, 0, 0, 0],
+            Self::Expire(deadline_ms) => [6, deadline_ms, 0, 0],
+            Self::Persist => [7, 0, 0, 0],
+            Self::Ttl => [8, 0, 0, 0],
+        }
+    }
+}
+
 impl Table {
     /// Applies one operation, and returns its outcome.
     ///

@@ -117,7 +117,7 @@ impl ShardBuilder {
         Ok(self.table.remove(key).is_some())
     }
 
-    /// Inserts the record of a session, in place of an existing one.
+    /// Inserts the record of a session, in place of an existing one. Has no effect below the floor.
     pub fn session(&mut self, id: SessionId, record: SessionRecord) {
         self.sessions.insert(id, record);
     }

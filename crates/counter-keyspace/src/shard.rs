@@ -47,6 +47,8 @@ pub enum ShardMessage {
     GetSnapshotPage(FeedPosition, TablePosition, usize, RpcReplyPort<(EntryPage, Option<TablePosition>)>),
     /// Asks for up to this number of records of sessions after this one.
     GetSessions(Option<SessionId>, usize, RpcReplyPort<Vec<(SessionId, SessionRecord)>>),
+    /// Ends all sessions below this one, and asks for the version of the shard.
+    RaiseSessionFloor(SessionId, RpcReplyPort<u64>),
     /// Removes the feeds that have been dropped.
     RemoveEndedFeeds,
     /// Removes some of the counters that have expired.
@@ -84,6 +86,7 @@ impl TryFrom<ShardMessage> for GetGroupStats {
             | ShardMessage::FinishRound(..)
             | ShardMessage::GetSnapshotPage(..)
             | ShardMessage::GetSessions(..)
+            | ShardMessage::RaiseSessionFloor(..)
             | ShardMessage::RemoveEndedFeeds
             | ShardMessage::Sweep => Err(()),
         }
@@ -151,6 +154,7 @@ impl ShardState {
             self.version += 1;
             self.table.sweep(SWEEP);
         }
+        self.sessions.free(SWEEP);
     }
 
     /// Arranges for the next sweep, if there is something to expire.
@@ -200,11 +204,20 @@ impl ShardState {
     /// A call stays in the batch until then, so that a crash between two operations repeats nothing.
     fn apply_one(&mut self, deltas: &mut Deltas) -> bool {
         let Some(call) = deltas.first_call() else { return false };
-        call.apply_next(|key, operation| self.table.operate(key, operation));
-        if call.left() == 0
+        let applied = match call.session() {
+            None => {
+                call.apply_next(|key, operation| self.table.operate(key, operation));
+                Ok(())
+            }
+            Some(request) => self.sessions.begin(request).map(|record| {
+                call.apply_next_in_session(record, |key, operation| self.table.operate(key, operation));
+                self.table.session_changed(request.id);
+            }),
+        };
+        if (applied.is_err() || call.left() == 0)
             && let Some(call) = deltas.pop_call()
         {
-            call.answer(self.version);
+            call.answer(applied, self.version);
         }
         true
     }
@@ -290,6 +303,11 @@ impl Actor for ShardActor {
             ShardMessage::GetSessions(after, most, reply) => {
                 let _ = reply.send(state.sessions.page(after, most));
             }
+            ShardMessage::RaiseSessionFloor(floor, reply) => {
+                state.version += 1;
+                state.sessions.raise_floor(floor);
+                let _ = reply.send(state.version);
+            }
             ShardMessage::RemoveEndedFeeds => table.remove_ended_feeds(),
             ShardMessage::Sweep => state.sweeping = Sweeping::No,
         }
@@ -304,3 +322,5 @@ mod call_faults;
 mod faults;
 #[cfg(test)]
 mod feed_faults;
+#[cfg(test)]
+mod session_tests;

@@ -108,7 +108,7 @@ fn many_at_once_go_in_whole_or_not_at_all() {
 fn call(name: &[u8], operations: usize) -> Change<'_> {
     let mut named = Operations::default();
     (0..operations).for_each(|_| named.push(with_hash(name[0].into(), name), Operation::Add(1)));
-    Change::Call(Call::new(named, oneshot::channel().0))
+    Change::Call(Call::new(named, None, oneshot::channel().0))
 }
 
 /// Takes up to `most` steps, and records each in order.

@@ -1,14 +1,52 @@
 //! Operations with outcomes of their own.
 
-use counter_protocol::Count;
+use counter_protocol::{Count, NameTooLong};
 use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 
 use super::{KeyspaceError, KeyspaceHandle};
-use crate::calls::{Applied, Call, CallReply, Operations, ShardVersion};
+use crate::calls::{Applied, Call, CallReply, Fingerprint, Operations, ShardVersion};
 use crate::deltas::Change;
 use crate::operation::Operation;
-use crate::round::Outcome;
+use crate::round::{Outcome, SessionId};
+use crate::sessions::{SessionRefusal, SessionRequest};
+use crate::shard::ShardMessage;
+
+/// Error of [`KeyspaceHandle::apply_in_session`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// There is no answer: the request, or a part of it, may have been applied or not. Send it again.
+    #[error(transparent)]
+    Keyspace(#[from] KeyspaceError),
+    /// The session has ended. Whether the request was applied is unknown.
+    #[error("session has expired, outcome unknown")]
+    Expired,
+    /// The session has sent a request with a greater sequence number. Whether this one was applied is unknown.
+    #[error("request is superseded by a later one of its session, outcome unknown")]
+    Superseded,
+    /// The session has sent another request with this sequence number. This one has not been applied.
+    #[error("sequence number of the session belongs to another request")]
+    OtherRequest,
+}
+
+impl From<SessionRefusal> for SessionError {
+    fn from(refusal: SessionRefusal) -> Self {
+        match refusal {
+            SessionRefusal::Expired => Self::Expired,
+            SessionRefusal::Superseded => Self::Superseded,
+            SessionRefusal::OtherRequest => Self::OtherRequest,
+        }
+    }
+}
+
+/// Request split by shard.
+struct Parts {
+    by_shard: Vec<Operations>,
+    /// Shard of each operation, in their order.
+    shards: Vec<usize>,
+    fingerprint: Fingerprint,
+}
 
 impl KeyspaceHandle {
     /// Adds `amount`, which may be negative, and returns the value right after this very operation, which no other
@@ -73,9 +111,9 @@ impl KeyspaceHandle {
         let key = self.key(name.as_ref())?;
         let (shard, mut operations) = (self.shard_of(key), Operations::default());
         operations.push(key, operation);
-        let answer = self.send_call(shard, operations).await?;
+        let answer = self.send_call(shard, operations, None).await?;
         let CallReply { outcomes, version } = self.answer(answer).await?;
-        let outcome = outcomes.first().ok_or(KeyspaceError::Unanswered)?;
+        let outcome = outcomes.iter().flatten().next().ok_or(KeyspaceError::Unanswered)?;
         Ok((*outcome, ShardVersion { shard, version }))
     }
 
@@ -89,32 +127,87 @@ impl KeyspaceHandle {
         &self,
         operations: impl IntoIterator<Item = (N, Operation)>,
     ) -> Result<Applied, KeyspaceError> {
-        let (mut by_shard, mut shards) = (vec![Operations::default(); self.shards()], Vec::new());
+        let applied = self.apply_parts(self.by_shard(operations)?, None).await?;
+        applied.map_err(|_| KeyspaceError::Unanswered)
+    }
+
+    /// Applies operations like [`apply`](Self::apply), as the request of a session with this sequence number. However
+    /// often the same request is sent, each of its operations takes effect once: a retry completes it where that is
+    /// missing, and returns the recorded outcomes, which are [`Outcome::Applied`] for a large request.
+    ///
+    /// A session must have an answer to one request before it sends the next, with a greater sequence number. Who opens
+    /// sessions ensures that their ids are not used twice.
+    ///
+    /// # Errors
+    /// [`SessionError`]. After [`SessionError::Keyspace`] the outcome is unknown, and a retry will tell.
+    pub async fn apply_in_session<N: AsRef<[u8]>>(
+        &self,
+        session: SessionId,
+        sequence: u64,
+        operations: impl IntoIterator<Item = (N, Operation)>,
+    ) -> Result<Applied, SessionError> {
+        let parts = self.by_shard(operations).map_err(KeyspaceError::from)?;
+        let request = SessionRequest { id: session, sequence, fingerprint: parts.fingerprint.value() };
+        Ok(self.apply_parts(parts, Some(request)).await??)
+    }
+
+    /// Ends all sessions below this one in all shards, which forget their records. Returns the versions of the shards:
+    /// the floor is in the rounds that end with these or greater ones.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
+    pub async fn set_session_floor(&self, floor: SessionId) -> Result<Vec<ShardVersion>, KeyspaceError> {
+        let versions = self.ask_all(|reply| ShardMessage::RaiseSessionFloor(floor, reply)).await?;
+        Ok(versions.into_iter().enumerate().map(|(shard, version)| ShardVersion { shard, version }).collect())
+    }
+
+    /// Splits a request by shard.
+    fn by_shard<N: AsRef<[u8]>>(
+        &self,
+        operations: impl IntoIterator<Item = (N, Operation)>,
+    ) -> Result<Parts, NameTooLong> {
+        let mut parts = Parts {
+            by_shard: vec![Operations::default(); self.shards()],
+            shards: Vec::new(),
+            fingerprint: Fingerprint::default(),
+        };
         for (name, operation) in operations {
             let key = self.key(name.as_ref())?;
             let shard = self.shard_of(key);
-            by_shard[shard].push(key, operation);
-            shards.push(shard);
+            parts.fingerprint.add(key.name, operation);
+            parts.by_shard[shard].push(key, operation);
+            parts.shards.push(shard);
         }
+        Ok(parts)
+    }
+
+    async fn apply_parts(
+        &self,
+        Parts { by_shard, shards, .. }: Parts,
+        session: Option<SessionRequest>,
+    ) -> Result<Result<Applied, SessionRefusal>, KeyspaceError> {
         let mut answers = Vec::new();
         for (shard, operations) in by_shard.into_iter().enumerate() {
             if operations.len() > 0 {
-                answers.push((shard, self.send_call(shard, operations).await?));
+                answers.push((shard, self.send_call(shard, operations, session).await?));
             }
         }
         let answers = answers.into_iter().map(|(shard, answer)| async move {
             let CallReply { outcomes, version } = self.answer(answer).await?;
-            Ok::<_, KeyspaceError>((ShardVersion { shard, version }, outcomes.into_iter()))
+            Ok::<_, KeyspaceError>((ShardVersion { shard, version }, outcomes))
         });
-        let mut answers = try_join_all(answers).await?;
-        let versions = answers.iter().map(|(version, _)| *version).collect();
-        let mut rest: Vec<_> = (0..self.shards()).map(|_| None).collect();
-        for (version, outcomes) in &mut answers {
-            rest[version.shard] = Some(outcomes);
+        let mut versions = Vec::new();
+        let mut rest: Vec<_> = (0..self.shards()).map(|_| Vec::new().into_iter()).collect();
+        for (version, outcomes) in try_join_all(answers).await? {
+            match outcomes {
+                Ok(outcomes) => rest[version.shard] = outcomes.into_iter(),
+                Err(refused) => return Ok(Err(refused)),
+            }
+            versions.push(version);
         }
         // Back to the order of the operations: the next outcome of the shard of each.
-        let outcomes = shards.iter().map(|shard| rest[*shard].as_mut()?.next()).collect::<Option<_>>();
-        Ok(Applied { outcomes: outcomes.ok_or(KeyspaceError::Unanswered)?, versions })
+        let outcomes = shards.iter().map(|shard| rest[*shard].next()).collect::<Option<_>>();
+        Ok(Ok(Applied { outcomes: outcomes.ok_or(KeyspaceError::Unanswered)?, versions }))
     }
 
     /// Sends a call, and returns a receiver of the answer.
@@ -122,9 +215,10 @@ impl KeyspaceHandle {
         &self,
         shard: usize,
         operations: Operations,
+        session: Option<SessionRequest>,
     ) -> Result<oneshot::Receiver<CallReply>, KeyspaceError> {
         let (reply, answer) = oneshot::channel();
-        self.shards[shard].send(Change::Call(Call::new(operations, reply))).await?;
+        self.shards[shard].send(Change::Call(Call::new(operations, session, reply))).await?;
         Ok(answer)
     }
 

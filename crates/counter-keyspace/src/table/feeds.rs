@@ -5,7 +5,7 @@ use crate::follower::{FeedId, Follower, Position};
 use crate::key::Key;
 use crate::name_map::NameMap;
 use crate::place_set::Place;
-use crate::round::{EntryPage, RoundEnd, RoundPage, ShardTotals};
+use crate::round::{EntryPage, RoundEnd, RoundPage, SessionId, ShardTotals};
 use crate::sessions::Sessions;
 
 impl Table {
@@ -62,6 +62,11 @@ impl Table {
             page.name_bytes() < PAGE_NAME_BYTES
         });
         (page, next)
+    }
+
+    /// Records a change of a session's record.
+    pub(crate) fn session_changed(&mut self, id: SessionId) {
+        self.followers.iter_mut().for_each(|follower| follower.session_changed(id));
     }
 
     /// Records that a counter was removed and the last one of its segment moved to its place.
