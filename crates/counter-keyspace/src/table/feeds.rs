@@ -1,6 +1,8 @@
 //! What a table hands out to feeds.
 
-use super::{PAGE_NAME_BYTES, Table, TablePosition};
+use std::iter;
+
+use super::{PAGE_NAME_BYTES, PREFETCH, Table, TablePosition};
 use crate::follower::{FeedId, Follower, Position};
 use crate::key::Key;
 use crate::name_map::NameMap;
@@ -105,11 +107,16 @@ impl Table {
 
     fn hand_out(&mut self, at: usize, most: usize, most_name_bytes: usize) -> EntryPage {
         let mut page = EntryPage::default();
-        while page.len() < most
-            && page.name_bytes() < most_name_bytes
-            && let Some(place) = self.followers[at].hand_out()
-        {
-            page.extend(self.entry(place));
+        let mut places = Vec::with_capacity(PREFETCH);
+        while page.len() < most && page.name_bytes() < most_name_bytes {
+            // Changed counters are seldom in the cache, and a processor waits for many at once as long as for one.
+            let follower = &mut self.followers[at];
+            places.extend(iter::from_fn(|| follower.hand_out()).take(PREFETCH.min(most - page.len())));
+            if places.is_empty() {
+                break;
+            }
+            places.iter().for_each(|&(segment, index)| self.segments[segment as usize].prefetch(index));
+            page.extend(places.drain(..).filter_map(|place| self.entry(place)));
         }
         page
     }
