@@ -1,0 +1,123 @@
+//! The thread that does what the [`CommitterState`] decides.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::progress::{Committed, Inbox};
+use crate::source::Source;
+
+use super::state::{Action, CommitterState, Event, Timing, Work};
+use super::{Committer, RoundError};
+
+/// Commits until it is told to stop.
+pub(crate) fn run<S: Source>(
+    mut committer: Committer<S>,
+    timing: Timing,
+    inbox: &Inbox,
+    committed: &watch::Sender<Committed>,
+) {
+    let mut state = CommitterState::new(timing);
+    let start = Instant::now();
+    let mut timeout = Duration::ZERO;
+    loop {
+        let requests = inbox.receive(timeout);
+        committer.raise_session_floor(requests.session_floor);
+        let now = start.elapsed();
+        let action = state.next(now, requests, committer.work());
+        timeout = Duration::ZERO;
+        match action {
+            Action::Wait(until) => {
+                timeout = until.saturating_sub(now);
+                if state.is_failed() {
+                    // Requests have to wait for the next attempt.
+                    inbox.wait_in_failure(timeout);
+                    timeout = Duration::ZERO;
+                }
+                continue;
+            }
+            Action::Stop => break,
+            action => {
+                let event = committer.act(action, inbox, committed);
+                state.handle(start.elapsed(), event, requests.is_stopping);
+            }
+        }
+    }
+    committed.send_modify(|committed| committed.is_stopped = true);
+}
+
+impl<S: Source> Committer<S> {
+    /// Does what was decided, and publishes the outcome.
+    fn act(&mut self, action: Action, inbox: &Inbox, committed: &watch::Sender<Committed>) -> Event {
+        match action {
+            Action::Round | Action::Rewrite => {
+                let round = inbox.begin_round();
+                let done = if action == Action::Round { self.round() } else { self.rewrite() };
+                self.publish(round, done, committed)
+            }
+            Action::StartSnapshot => match self.start_snapshot() {
+                Ok(()) => Event::Stepped,
+                // The log has been rolled, or has failed to.
+                Err(error) => self.publish(0, Err(error.into()), committed),
+            },
+            Action::SnapshotStep => {
+                if let Err(error) = self.snapshot_step() {
+                    tracing::warn!(?error, "snapshot failed, and will be tried again");
+                    self.abandon_snapshot();
+                }
+                Event::Stepped
+            }
+            Action::PrepareSpare => {
+                if let Err(error) = self.prepare_spare() {
+                    tracing::warn!(%error, "failed to reserve space for the log");
+                }
+                Event::Reserved
+            }
+            Action::SyncWatermark => match self.sync_watermark() {
+                Ok(()) => Event::WatermarkSynced,
+                Err(error) => self.publish(0, Err(error.into()), committed),
+            },
+            Action::Stop | Action::Wait(_) => unreachable!("these are not for the committer"),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        round: u64,
+        done: Result<(), RoundError>,
+        committed: &watch::Sender<Committed>,
+    ) -> Event {
+        match done {
+            Ok(()) => {
+                committed.send_modify(|committed| {
+                    committed.versions.clone_from(&self.versions);
+                    committed.rounds = round;
+                    committed.is_failed = false;
+                    committed.session_floor = self.committed_floor;
+                });
+                Event::Committed
+            }
+            Err(RoundError::Disk(error)) => {
+                tracing::error!(%error, "disk failed; the state will be written anew");
+                committed.send_modify(|committed| {
+                    committed.failures += 1;
+                    committed.is_failed = true;
+                });
+                Event::DiskFailed
+            }
+            Err(RoundError::Source(error)) => {
+                tracing::warn!(%error, "keyspace did not answer");
+                Event::SourceFailed
+            }
+        }
+    }
+
+    fn work(&self) -> Work {
+        Work {
+            has_snapshot_step: self.has_snapshot_step(),
+            needs_snapshot: self.needs_snapshot(),
+            needs_spare: !self.log.has_spare(),
+        }
+    }
+}

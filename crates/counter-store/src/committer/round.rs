@@ -1,0 +1,142 @@
+//! One round: what has changed in all shards, in one atomic batch.
+
+use std::io;
+
+use counter_keyspace::{RoundEnd, RoundPage, SessionId};
+
+use crate::frame::Flags;
+use crate::log::Log;
+use crate::record::{Payload, ShardEnd};
+use crate::source::Source;
+
+use super::{Committer, RoundError};
+
+/// Number of counters in a page, which a shard hands out without a break.
+const PAGE_ENTRIES: usize = 4096;
+
+/// Number of counters in a round from which the next one is taken page by page, so that no shard pauses for long.
+const LARGE_ENTRIES: usize = 8192;
+
+/// Time in milliseconds by which a shard's clock advances before it is written for its own sake.
+const CLOCK_STEP_MS: u64 = 1000;
+
+/// Round that is being written.
+struct RoundWriter<'a> {
+    log: &'a mut Log,
+    payload: &'a mut Payload,
+    has_begun: bool,
+}
+
+impl<S: Source> Committer<S> {
+    /// Commits a round. If it returns an error of the source, nothing has been committed, and nothing is lost.
+    pub(crate) fn round(&mut self) -> Result<(), RoundError> {
+        self.payload.clear();
+        let collected = self.collect();
+        if matches!(collected, Err(RoundError::Source(_))) {
+            self.source.retry();
+        }
+        collected?;
+        self.end_snapshot_pages();
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<(), RoundError> {
+        let mut writer = RoundWriter { log: &mut self.log, payload: &mut self.payload, has_begun: false };
+        let mut taken = vec![Taken::default(); self.ends.len()];
+        if self.was_large {
+            for (shard, taken) in taken.iter_mut().enumerate() {
+                loop {
+                    let page = self.source.pull(shard, PAGE_ENTRIES)?;
+                    taken.add(&page);
+                    writer.page(shard, &page)?;
+                    if page.left == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        let (mut ends, mut versions) = (self.ends.clone(), self.versions.clone());
+        for (shard, page) in self.source.finish()?.into_iter().enumerate() {
+            taken[shard].add(&page);
+            let Some(end) = &page.end else { continue };
+            versions[shard] = end.version;
+            if taken[shard].is_something() || !is_unchanged(&ends[shard], end) {
+                ends[shard] = ShardEnd::from(end);
+                writer.page(shard, &page)?;
+            }
+        }
+        let floor = self.session_floor;
+        if self.committed_floor < floor {
+            writer.payload.floor(floor);
+        }
+        if writer.has_something() || self.needs_complete {
+            let is_complete = taken.iter().all(|taken| taken.is_reset);
+            if self.needs_complete && !is_complete {
+                return Err(io::Error::other("incomplete state from the keyspace").into());
+            }
+            writer.commit(is_complete)?;
+            self.log.sync()?;
+            self.watermark.write(self.log.durable())?;
+        }
+        self.source.confirm();
+        (self.ends, self.versions, self.committed_floor) = (ends, versions, floor);
+        self.needs_complete = false;
+        self.was_large = taken.iter().map(|taken| taken.entries).sum::<usize>() >= LARGE_ENTRIES;
+        Ok(())
+    }
+
+    /// Sets the floor of sessions that the next rounds hold.
+    pub(crate) fn raise_session_floor(&mut self, floor: SessionId) {
+        self.session_floor = self.session_floor.max(floor);
+    }
+}
+
+impl RoundWriter<'_> {
+    fn page(&mut self, shard: usize, page: &RoundPage) -> Result<(), RoundError> {
+        let Self { log, payload, has_begun } = self;
+        payload.page(shard, page, &mut |bytes: &[u8]| {
+            let flags = if *has_begun { Flags::NONE } else { Flags::FIRST };
+            *has_begun = true;
+            log.append(flags, bytes)
+        })?;
+        Ok(())
+    }
+
+    const fn has_something(&self) -> bool {
+        self.has_begun || !self.payload.is_empty()
+    }
+
+    fn commit(&mut self, is_complete: bool) -> Result<(), RoundError> {
+        let first = if self.has_begun { Flags::NONE } else { Flags::FIRST };
+        let complete = if is_complete { Flags::COMPLETE } else { Flags::NONE };
+        self.log.append(Flags::COMMIT.and(first).and(complete), self.payload.bytes())?;
+        self.payload.clear();
+        Ok(())
+    }
+}
+
+/// What a round has of one shard.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    is_reset: bool,
+    entries: usize,
+}
+
+impl Taken {
+    fn add(&mut self, page: &RoundPage) {
+        self.is_reset |= page.reset;
+        self.entries += page.changed.len();
+    }
+
+    const fn is_something(self) -> bool {
+        self.is_reset || self.entries > 0
+    }
+}
+
+/// Returns true if the end of a round without counters says nothing new.
+fn is_unchanged(before: &ShardEnd, end: &RoundEnd) -> bool {
+    let now = ShardEnd::from(end);
+    let has_ticked = now.totals.deadlines > 0 && now.clock_ms >= before.clock_ms + CLOCK_STEP_MS;
+    let is_same = ShardEnd { clock_ms: before.clock_ms, ..now } == *before;
+    is_same && !has_ticked && end.removed.is_empty() && end.sessions.is_empty()
+}

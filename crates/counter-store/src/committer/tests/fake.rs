@@ -1,0 +1,176 @@
+use std::collections::BTreeSet;
+use std::mem;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use counter_keyspace::{Entry, EntryPage, KeyspaceError, RoundEnd, RoundPage, SessionId, SessionRecord};
+use counter_protocol::Count;
+
+use crate::rebuild::{Rebuild, SortedShard};
+use crate::source::Source;
+
+/// Number of shards.
+pub(super) const SHARDS: usize = 2;
+
+/// Shards with one feed, without actors. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct FakeSource {
+    shards: Arc<Mutex<Vec<FakeShard>>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct FakeShard {
+    state: SortedShard,
+    is_reset: bool,
+    /// Names that have changed or gone.
+    dirty: BTreeSet<Box<[u8]>>,
+    handed_out: BTreeSet<Box<[u8]>>,
+    dirty_sessions: BTreeSet<SessionId>,
+}
+
+impl FakeSource {
+    /// Creates shards in this state, whose feed has it already.
+    pub(super) fn new(states: Vec<SortedShard>) -> Self {
+        let shards = states.into_iter().map(|state| FakeShard { state, ..FakeShard::default() });
+        Self { shards: Arc::new(Mutex::new(shards.collect())) }
+    }
+
+    pub(super) fn state(&self) -> Vec<SortedShard> {
+        self.shards().iter().map(|shard| shard.state.clone()).collect()
+    }
+
+    /// Adds to a counter. The first byte of its name says which shard it is in.
+    pub(super) fn add(&self, name: u8, amount: i64) {
+        let shard = &mut self.shards()[usize::from(name) % SHARDS];
+        let name: Box<[u8]> = vec![name; usize::from(name % 7) * 9 + 1].into();
+        let (count, _) = shard.state.counters.entry(name.clone()).or_default();
+        *count = Count { value: count.value + amount, operations: count.operations + 1 };
+        shard.dirty.insert(name);
+    }
+
+    pub(super) fn remove(&self, name: u8) {
+        let shard = &mut self.shards()[usize::from(name) % SHARDS];
+        let name: Box<[u8]> = vec![name; usize::from(name % 7) * 9 + 1].into();
+        if shard.state.counters.remove(&name).is_some() {
+            shard.dirty.insert(name);
+        }
+    }
+
+    pub(super) fn reject(&self, shard: usize) {
+        self.shards()[shard].state.rejected_operations += 1;
+    }
+
+    pub(super) fn use_session(&self, number: u64) {
+        let shard = &mut self.shards()[0];
+        let id = SessionId { incarnation: 1, number };
+        let record = SessionRecord { sequence: 0, fingerprint: 7, done: 1, outcomes: Vec::new() };
+        shard.state.sessions.entry(id).or_insert(record).sequence += 1;
+        shard.dirty_sessions.insert(id);
+    }
+
+    fn shards(&self) -> MutexGuard<'_, Vec<FakeShard>> {
+        self.shards.lock().unwrap()
+    }
+}
+
+impl FakeShard {
+    fn hand_out(&mut self, most: usize) -> (EntryPage, Vec<Box<[u8]>>) {
+        let (mut page, mut removed) = (EntryPage::default(), Vec::new());
+        for _ in 0..most {
+            let Some(name) = self.dirty.pop_first() else { break };
+            match self.state.counters.get(&name) {
+                Some(&(count, deadline_ms)) => page.push(Entry { name: &name, count, deadline_ms }),
+                None => removed.push(name.clone()),
+            }
+            self.handed_out.insert(name);
+        }
+        (page, removed)
+    }
+}
+
+impl Source for FakeSource {
+    type Token = usize;
+
+    fn shards(&self) -> usize {
+        SHARDS
+    }
+
+    fn pull(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
+        let shard = &mut self.shards()[shard];
+        let removed: Vec<_> =
+            shard.dirty.iter().filter(|name| !shard.state.counters.contains_key(*name)).cloned().collect();
+        removed.iter().for_each(|name| _ = shard.dirty.remove(name));
+        let (changed, _) = shard.hand_out(most.min(3));
+        let left = shard.dirty.len();
+        shard.dirty.extend(removed);
+        Ok(RoundPage { reset: mem::take(&mut shard.is_reset), changed, left, end: None })
+    }
+
+    fn finish(&mut self) -> Result<Vec<RoundPage>, KeyspaceError> {
+        let finish = |shard: &mut FakeShard| {
+            let (changed, removed) = shard.hand_out(usize::MAX);
+            let sessions = shard.dirty_sessions.iter().map(|id| (*id, shard.state.sessions[id].clone()));
+            let end = RoundEnd {
+                removed,
+                sessions: sessions.collect(),
+                totals: shard.state.totals(),
+                ..RoundEnd::default()
+            };
+            RoundPage { reset: mem::take(&mut shard.is_reset), changed, left: 0, end: Some(end) }
+        };
+        Ok(self.shards().iter_mut().map(finish).collect())
+    }
+
+    fn confirm(&mut self) {
+        for shard in self.shards().iter_mut() {
+            shard.handed_out.clear();
+            shard.dirty_sessions.clear();
+        }
+    }
+
+    fn retry(&mut self) {
+        for shard in self.shards().iter_mut() {
+            shard.dirty.append(&mut shard.handed_out);
+        }
+    }
+
+    fn reset(&mut self) {
+        for shard in self.shards().iter_mut() {
+            shard.is_reset = true;
+            shard.handed_out.clear();
+            shard.dirty = shard.state.counters.keys().cloned().collect();
+            shard.dirty_sessions = shard.state.sessions.keys().copied().collect();
+        }
+    }
+
+    fn snapshot_page(
+        &mut self,
+        shard: usize,
+        from: usize,
+        _most: usize,
+    ) -> Result<(EntryPage, Option<usize>), KeyspaceError> {
+        const MOST: usize = 4;
+        let shard = &self.shards()[shard];
+        let mut page = EntryPage::default();
+        // Positions are first bytes of names, so that others may come and go.
+        let end = from + 256 / MOST;
+        for (name, &(count, deadline_ms)) in &shard.state.counters {
+            if (from..end).contains(&usize::from(name[0])) && !shard.dirty.contains(name) {
+                page.push(Entry { name, count, deadline_ms });
+            }
+        }
+        Ok((page, (end < 256).then_some(end)))
+    }
+
+    fn session_page(
+        &mut self,
+        shard: usize,
+        after: Option<SessionId>,
+        most: usize,
+    ) -> Result<Vec<(SessionId, SessionRecord)>, KeyspaceError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let shard = &self.shards()[shard];
+        let records = shard.state.sessions.range((from, Bound::Unbounded)).take(most);
+        Ok(records.map(|(id, record)| (*id, record.clone())).collect())
+    }
+}

@@ -1,0 +1,43 @@
+//! A counter as a line of JSON.
+
+use std::io::{self, Write};
+
+use counter_keyspace::Entry;
+use counter_protocol::{Count, CounterName};
+use serde::{Deserialize, Serialize};
+
+/// Counter in a dump. A name that is not UTF-8 is a list of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Line {
+    name: CounterName,
+    value: i64,
+    operations: u64,
+    /// Time at which the counter expires, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline_ms: Option<u64>,
+}
+
+impl Line {
+    pub(crate) fn parse(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, self)?;
+        out.write_all(b"\n")
+    }
+
+    pub(crate) fn entry(&self) -> Entry<'_> {
+        let Self { name, value, operations, deadline_ms } = self;
+        let count = Count { value: *value, operations: *operations };
+        Entry { name: name.as_bytes(), count, deadline_ms: *deadline_ms }
+    }
+}
+
+impl From<Entry<'_>> for Line {
+    fn from(Entry { name, count, deadline_ms }: Entry<'_>) -> Self {
+        let name = CounterName::try_from(name).expect("names in a store are bounded");
+        Self { name, value: count.value, operations: count.operations, deadline_ms }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the committer and those who wait for it tell each other.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use counter_keyspace::SessionId;
+use tokio::sync::watch;
+
+use crate::error::DurabilityError;
+
+/// How far a store is durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Committed {
+    /// Version of each shard up to which everything is durable.
+    pub versions: Vec<u64>,
+    /// Number of rounds that have been committed or had nothing to commit. Rounds count from 1.
+    pub rounds: u64,
+    /// Number of times that the disk has failed.
+    pub failures: u64,
+    /// Whether the disk has failed and the state has not been written anew yet.
+    pub is_failed: bool,
+    /// Whether the store has stopped.
+    pub is_stopped: bool,
+    /// Sessions below this one have durably ended.
+    pub session_floor: SessionId,
+}
+
+/// Requests to the committer. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbox {
+    shared: Arc<Shared>,
+    committed: watch::Receiver<Committed>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    requests: Mutex<Requests>,
+    arrived: Condvar,
+}
+
+/// What has been requested since the committer looked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    /// Number of rounds that have begun.
+    rounds_begun: u64,
+    /// Somebody waits for a round.
+    pub(crate) is_waited_for: bool,
+    /// The store is to end with one more round.
+    pub(crate) is_stopping: bool,
+    /// Sessions below this one are to end.
+    pub(crate) session_floor: SessionId,
+}
+
+impl Inbox {
+    pub(crate) fn new(committed: watch::Receiver<Committed>) -> Self {
+        Self { shared: Arc::default(), committed }
+    }
+
+    /// Waits until everything is durable that the shards have applied before the call.
+    pub(crate) async fn wait(&self) -> Result<(), DurabilityError> {
+        let failures = self.committed.borrow().failures;
+        let round = {
+            let mut requests = self.requests();
+            requests.is_waited_for = true;
+            requests.rounds_begun + 1
+        };
+        self.shared.arrived.notify_one();
+        self.wait_until(failures, |committed| committed.rounds >= round).await
+    }
+
+    /// Waits until a state of the store is reached.
+    pub(crate) async fn wait_until(
+        &self,
+        failures: u64,
+        is_reached: impl Fn(&Committed) -> bool,
+    ) -> Result<(), DurabilityError> {
+        let mut committed = self.committed.clone();
+        let is_over = |committed: &Committed| {
+            is_reached(committed) || committed.failures > failures || committed.is_stopped
+        };
+        match committed.wait_for(is_over).await {
+            Ok(committed) if is_reached(&committed) => Ok(()),
+            Ok(committed) if committed.failures > failures => Err(DurabilityError::UnknownOutcome),
+            _ => Err(DurabilityError::Stopped),
+        }
+    }
+
+    pub(crate) fn committed(&self) -> watch::Receiver<Committed> {
+        self.committed.clone()
+    }
+
+    /// Requests a round that ends the sessions below this one, durably.
+    pub(crate) fn end_sessions_below(&self, floor: SessionId) {
+        let mut requests = self.requests();
+        requests.session_floor = requests.session_floor.max(floor);
+        requests.is_waited_for = true;
+        drop(requests);
+        self.shared.arrived.notify_one();
+    }
+
+    /// Requests an orderly end.
+    pub(crate) fn stop(&self) {
+        self.requests().is_stopping = true;
+        self.shared.arrived.notify_one();
+    }
+
+    /// Notes that a round begins, which answers all who wait by now.
+    pub(crate) fn begin_round(&self) -> u64 {
+        let mut requests = self.requests();
+        requests.is_waited_for = false;
+        requests.rounds_begun += 1;
+        requests.rounds_begun
+    }
+
+    /// Waits for this time, or until the store is to stop.
+    pub(crate) fn wait_in_failure(&self, timeout: Duration) {
+        let requests = self.requests();
+        let is_going_on = |requests: &mut Requests| !requests.is_stopping;
+        drop(self.shared.arrived.wait_timeout_while(requests, timeout, is_going_on));
+    }
+
+    /// Returns the requests, after this time if there are none before.
+    pub(crate) fn receive(&self, timeout: Duration) -> Requests {
+        let requests = self.requests();
+        let is_idle = |requests: &mut Requests| !requests.is_waited_for && !requests.is_stopping;
+        let waited = self.shared.arrived.wait_timeout_while(requests, timeout, is_idle);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,83 @@
+use counter_keyspace::{Outcome, SessionId, SessionRecord};
+use counter_protocol::Count;
+
+use crate::bytes::{Malformed, Reader, put, put_fixed, put_signed};
+
+use super::{put_id, take_id};
+
+/// Kinds of outcomes.
+const VALUE: u8 = 0;
+const OUT_OF_RANGE: u8 = 1;
+const REMOVED: u8 = 2;
+const DEADLINE: u8 = 3;
+const TTL: u8 = 4;
+const APPLIED: u8 = 5;
+
+/// Set in the kind if the outcome has what it may have.
+const SOME: u8 = 0x80;
+
+pub(super) fn put_record(into: &mut Vec<u8>, id: SessionId, record: &SessionRecord) {
+    put_id(into, id);
+    put(into, record.sequence);
+    put_fixed(into, record.fingerprint);
+    put(into, record.done.into());
+    put(into, record.outcomes.len() as u64);
+    record.outcomes.iter().for_each(|&outcome| put_outcome(into, outcome));
+}
+
+pub(super) fn take_record(items: &mut Reader<'_>) -> Result<(SessionId, SessionRecord), Malformed> {
+    let id = take_id(items)?;
+    let (sequence, fingerprint, done) = (items.number()?, items.fixed()?, items.small()?);
+    let outcomes = items.number()?;
+    let outcomes = (0..outcomes).map(|_| take_outcome(items)).collect::<Result<_, _>>()?;
+    Ok((id, SessionRecord { sequence, fingerprint, done, outcomes }))
+}
+
+fn put_outcome(into: &mut Vec<u8>, outcome: Outcome) {
+    let kind = |kind, is_some| if is_some { kind | SOME } else { kind };
+    match outcome {
+        Outcome::Value(value) => {
+            into.push(kind(VALUE, value.is_some()));
+            value.into_iter().for_each(|value| put_signed(into, value));
+        }
+        Outcome::OutOfRange(value) => {
+            into.push(OUT_OF_RANGE);
+            put_signed(into, value);
+        }
+        Outcome::Removed(count) => {
+            into.push(kind(REMOVED, count.is_some()));
+            if let Some(Count { value, operations }) = count {
+                put_signed(into, value);
+                put(into, operations);
+            }
+        }
+        Outcome::Deadline(time_ms) => {
+            into.push(kind(DEADLINE, time_ms.is_some()));
+            time_ms.into_iter().for_each(|time_ms| put(into, time_ms));
+        }
+        Outcome::Ttl(time_ms) => {
+            into.push(kind(TTL, time_ms.is_some()));
+            time_ms.into_iter().for_each(|time_ms| put(into, time_ms));
+        }
+        Outcome::Applied => into.push(APPLIED),
+        _ => unreachable!("each outcome has its kind"),
+    }
+}
+
+fn take_outcome(items: &mut Reader<'_>) -> Result<Outcome, Malformed> {
+    let kind = items.byte()?;
+    let is_some = kind & SOME != 0;
+    Ok(match kind & !SOME {
+        VALUE if is_some => Outcome::Value(Some(items.signed()?)),
+        VALUE => Outcome::Value(None),
+        OUT_OF_RANGE => Outcome::OutOfRange(items.signed()?),
+        REMOVED if is_some => {
+            Outcome::Removed(Some(Count { value: items.signed()?, operations: items.number()? }))
+        }
+        REMOVED => Outcome::Removed(None),
+        DEADLINE => Outcome::Deadline(if is_some { Some(items.number()?) } else { None }),
+        TTL => Outcome::Ttl(if is_some { Some(items.number()?) } else { None }),
+        APPLIED => Outcome::Applied,
+        _ => return Err(Malformed),
+    })
+}

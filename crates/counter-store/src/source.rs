@@ -1,0 +1,108 @@
+//! Where the committer takes the changes from.
+
+use counter_keyspace::{
+    EntryPage, Feed, KeyspaceError, KeyspaceHandle, RoundPage, SessionId, SessionRecord, SnapshotToken,
+};
+use futures_util::future::try_join_all;
+use tokio::runtime;
+
+/// Changes of a keyspace. All methods block.
+pub(crate) trait Source: Send + 'static {
+    /// Position in a snapshot.
+    type Token: Copy + Default + Send;
+
+    /// Returns the number of shards.
+    fn shards(&self) -> usize;
+
+    /// Returns up to this number of changed counters of a shard.
+    fn pull(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError>;
+
+    /// Returns the ends of all shards' rounds.
+    fn finish(&mut self) -> Result<Vec<RoundPage>, KeyspaceError>;
+
+    /// Confirms the round of all shards.
+    fn confirm(&mut self);
+
+    /// Makes pending again what was handed out in this round.
+    fn retry(&mut self);
+
+    /// Makes everything pending: the next round is a reset of each shard.
+    fn reset(&mut self);
+
+    /// Returns about this number of counters that are not pending, and the position of the next page.
+    fn snapshot_page(
+        &mut self,
+        shard: usize,
+        from: Self::Token,
+        most: usize,
+    ) -> Result<(EntryPage, Option<Self::Token>), KeyspaceError>;
+
+    /// Returns up to this number of session records behind this one.
+    fn session_page(
+        &mut self,
+        shard: usize,
+        after: Option<SessionId>,
+        most: usize,
+    ) -> Result<Vec<(SessionId, SessionRecord)>, KeyspaceError>;
+}
+
+/// Feed of a keyspace, for a thread that is not one of the runtime's.
+#[derive(Debug)]
+pub(crate) struct FeedSource {
+    keyspace: KeyspaceHandle,
+    feed: Feed,
+    runtime: runtime::Handle,
+}
+
+impl FeedSource {
+    pub(crate) const fn new(keyspace: KeyspaceHandle, feed: Feed, runtime: runtime::Handle) -> Self {
+        Self { keyspace, feed, runtime }
+    }
+}
+
+impl Source for FeedSource {
+    type Token = SnapshotToken;
+
+    fn shards(&self) -> usize {
+        self.feed.shards()
+    }
+
+    fn pull(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
+        self.runtime.block_on(self.feed.pull(shard, most))
+    }
+
+    fn finish(&mut self) -> Result<Vec<RoundPage>, KeyspaceError> {
+        let shards = self.feed.shards_mut();
+        self.runtime.block_on(try_join_all(shards.iter_mut().map(counter_keyspace::ShardFeed::finish)))
+    }
+
+    fn confirm(&mut self) {
+        (0..self.feed.shards()).for_each(|shard| self.feed.confirm(shard));
+    }
+
+    fn retry(&mut self) {
+        (0..self.feed.shards()).for_each(|shard| self.feed.retry(shard));
+    }
+
+    fn reset(&mut self) {
+        self.feed = self.keyspace.follow();
+    }
+
+    fn snapshot_page(
+        &mut self,
+        shard: usize,
+        from: SnapshotToken,
+        most: usize,
+    ) -> Result<(EntryPage, Option<SnapshotToken>), KeyspaceError> {
+        self.runtime.block_on(self.feed.snapshot_page(shard, from, most))
+    }
+
+    fn session_page(
+        &mut self,
+        shard: usize,
+        after: Option<SessionId>,
+        most: usize,
+    ) -> Result<Vec<(SessionId, SessionRecord)>, KeyspaceError> {
+        self.runtime.block_on(self.feed.session_page(shard, after, most))
+    }
+}

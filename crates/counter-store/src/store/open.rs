@@ -1,0 +1,253 @@
+//! The part of opening a store that blocks.
+
+use std::fmt::Debug;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use counter_keyspace::{Entry, Partitioner, RecoveredShard, SessionId, ShardBuilder};
+
+use crate::committer::{LogSize, WatermarkFile};
+use crate::disk::Disk;
+use crate::error::{Damage, OpenError};
+use crate::files::{self, Files};
+use crate::frame::Tip;
+use crate::header::{Header, Identity};
+use crate::log::Log;
+use crate::rebuild::{Rebuild, SortedShard};
+use crate::record::ShardEnd;
+use crate::recovery::{self, Inspected, Inspection, Progress, Rebuilt};
+use crate::watermark::Watermark;
+
+use super::StoreOptions;
+
+/// Store whose files are read and ready to be written to.
+pub(crate) struct Opened {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) lock: Box<dyn Debug + Send + Sync>,
+    pub(crate) writers: Writers,
+    pub(crate) shards: Vec<RecoveredShard>,
+    pub(crate) ends: Vec<ShardEnd>,
+    pub(crate) needs_complete: bool,
+    pub(crate) damage: Option<Damage>,
+}
+
+/// State that was recovered, and how it is distributed.
+struct State {
+    identity: Identity,
+    shards: Vec<RecoveredShard>,
+    ends: Vec<ShardEnd>,
+    /// It is not distributed as the log says.
+    is_new: bool,
+}
+
+impl Opened {
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        options: &StoreOptions,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Self, OpenError> {
+        let lock = lock(&*disk)?;
+        match recovery::inspect(&*disk, options.accept_loss)? {
+            Inspection::Nothing(watermark) => Self::create(disk, lock, options, watermark),
+            Inspection::Store(inspected) => Self::resume(disk, lock, options, &inspected, &mut progress),
+        }
+    }
+
+    /// Creates a store in a directory without one.
+    fn create(
+        disk: Arc<dyn Disk>,
+        lock: Box<dyn Debug + Send + Sync>,
+        options: &StoreOptions,
+        watermark: Option<Watermark>,
+    ) -> Result<Self, OpenError> {
+        let random_numbers = OpenError::disk("get random numbers");
+        let (hash_seeds, partitioner) = new_partitioner(options.keyspace.shards).map_err(&random_numbers)?;
+        let store =
+            watermark.map_or_else(random, |watermark| Ok(watermark.store)).map_err(&random_numbers)?;
+        let identity = identity(store, hash_seeds, &partitioner);
+        let shards = (0..partitioner.shards().get()).map(|n| ShardBuilder::new(&partitioner, n).build());
+        let shards: Vec<_> = shards.collect();
+        let ends = vec![ShardEnd::default(); shards.len()];
+        let writers = Writers::create(&disk, options, identity, watermark);
+        let writers = writers.map_err(OpenError::disk("create the store"))?;
+        Ok(Self { disk, lock, writers, shards, ends, needs_complete: false, damage: None })
+    }
+
+    /// Creates a store that holds these counters once its first round is durable.
+    pub(crate) fn load(
+        disk: Arc<dyn Disk>,
+        options: &StoreOptions,
+        hash_seeds: [u64; 4],
+        partitioner: &Partitioner,
+        builders: Vec<ShardBuilder>,
+    ) -> Result<Self, OpenError> {
+        let lock = lock(&*disk)?;
+        let create = OpenError::disk("create the store");
+        let identity = identity(random().map_err(&create)?, hash_seeds, partitioner);
+        let shards: Vec<_> = builders.into_iter().map(ShardBuilder::build).collect();
+        let ends = vec![ShardEnd::default(); shards.len()];
+        let writers = Writers::create(&disk, options, identity, None).map_err(&create)?;
+        Ok(Self { disk, lock, writers, shards, ends, needs_complete: true, damage: None })
+    }
+
+    fn resume(
+        disk: Arc<dyn Disk>,
+        lock: Box<dyn Debug + Send + Sync>,
+        options: &StoreOptions,
+        inspected: &Inspected,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, OpenError> {
+        let State { identity, shards, ends, is_new } =
+            recover(&*disk, options.keyspace.shards, inspected, progress)?;
+        let writers = Writers::resume(&disk, options, identity, inspected);
+        let writers = writers.map_err(OpenError::disk("make the recovered log durable"))?;
+        let needs_complete = is_new || inspected.damage.is_some();
+        let damage = inspected.damage.clone();
+        Ok(Self { disk, lock, writers, shards, ends, needs_complete, damage })
+    }
+}
+
+/// Files that are written to.
+#[derive(Debug)]
+pub(crate) struct Writers {
+    pub(crate) log: Log,
+    pub(crate) watermark: WatermarkFile,
+    pub(crate) size: LogSize,
+}
+
+impl Writers {
+    /// Creates the files of a new store.
+    pub(crate) fn create(
+        disk: &Arc<dyn Disk>,
+        options: &StoreOptions,
+        identity: Identity,
+        watermark: Option<Watermark>,
+    ) -> io::Result<Self> {
+        let last = Watermark { store: identity.store, writes: 0, durable: Tip::default() };
+        // The watermark comes first: without it, a segment that cannot be read would not be told from none.
+        let watermark = WatermarkFile::start(&**disk, watermark.unwrap_or(last))?;
+        let header = Header { identity, incarnation: 1, after: Tip::default() };
+        let number = 1 + Files::of(&disk.list()?).segments.last().copied().unwrap_or(0);
+        let log = Log::start(disk.clone(), options.segment_bytes, header, number, false)?;
+        Ok(Self { log, watermark, size: LogSize::new(options.min_snapshot_bytes, 0, 0) })
+    }
+
+    /// Makes durable what has been recovered, and goes on behind it in a new segment.
+    pub(crate) fn resume(
+        disk: &Arc<dyn Disk>,
+        options: &StoreOptions,
+        identity: Identity,
+        inspected: &Inspected,
+    ) -> io::Result<Self> {
+        sync_recovered(&**disk, inspected)?;
+        let after = inspected.after(u64::from_le_bytes(random()?));
+        let last = Watermark { store: identity.store, writes: 0, durable: Tip::default() };
+        let mut last = inspected.watermark.unwrap_or(last);
+        if inspected.damage.is_none() {
+            last.durable = inspected.plan.end;
+        }
+        let watermark = WatermarkFile::start(&**disk, last)?;
+        let header = Header { identity, incarnation: inspected.incarnation + 1, after };
+        let number = inspected.next_segment();
+        let log = Log::start(disk.clone(), options.segment_bytes, header, number, false)?;
+        let size = LogSize::new(options.min_snapshot_bytes, inspected.log_bytes, inspected.snapshot_bytes);
+        Ok(Self { log, watermark, size })
+    }
+}
+
+/// Builds the state, distributed as it was, or anew if the number of shards or the hash function has changed.
+fn recover(
+    disk: &dyn Disk,
+    shards: NonZeroUsize,
+    inspected: &Inspected,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<State, OpenError> {
+    let old = inspected.identity;
+    let old_shards = usize::try_from(old.shards).ok().and_then(NonZeroUsize::new);
+    let old_shards = old_shards.ok_or(OpenError::Lost(Damage::Malformed))?;
+    let partitioner = Partitioner::new(old.hash_seeds, old_shards);
+    if old_shards == shards && partitioner.test_vector() == old.hash_test {
+        let builders = (0..shards.get()).map(|n| ShardBuilder::new(&partitioner, n)).collect();
+        let rebuilt = recovery::replay(disk, inspected, builders, progress)?;
+        let ends = rebuilt.iter().map(|rebuilt| rebuilt.end).collect();
+        let shards = rebuilt.into_iter().map(|rebuilt| rebuilt.shard.build()).collect();
+        return Ok(State { identity: old, shards, ends, is_new: false });
+    }
+    let sorted = vec![SortedShard::default(); old_shards.get()];
+    let rebuilt = recovery::replay(disk, inspected, sorted, progress)?;
+    let (hash_seeds, partitioner) = new_partitioner(shards).map_err(OpenError::disk("get random numbers"))?;
+    let floor = SessionId { incarnation: inspected.incarnation + 1, number: 0 };
+    let shards = distribute(rebuilt, &partitioner, floor)?;
+    let ends = vec![ShardEnd { session_floor: floor, ..ShardEnd::default() }; shards.len()];
+    Ok(State { identity: identity(old.store, hash_seeds, &partitioner), shards, ends, is_new: true })
+}
+
+/// Distributes counters over other shards. All sessions end: their records belong to the shards that there were.
+fn distribute(
+    rebuilt: Vec<Rebuilt<SortedShard>>,
+    partitioner: &Partitioner,
+    floor: SessionId,
+) -> Result<Vec<RecoveredShard>, OpenError> {
+    let shards = 0..partitioner.shards().get();
+    let mut builders: Vec<_> = shards.map(|n| ShardBuilder::new(partitioner, n)).collect();
+    let malformed = || OpenError::Lost(Damage::Malformed);
+    let (mut rejected, mut clock_ms) = (0, 0);
+    for Rebuilt { shard, .. } in rebuilt {
+        rejected += shard.rejected_operations;
+        clock_ms = clock_ms.max(shard.clock_ms);
+        for (name, (count, deadline_ms)) in shard.counters {
+            let key = partitioner.key(&name).map_err(|_| malformed())?;
+            let builder = &mut builders[partitioner.shard_of(key)];
+            if !Rebuild::insert(builder, Entry { name: &name, count, deadline_ms }) {
+                return Err(malformed());
+            }
+        }
+    }
+    builders[0].set_rejected(rejected);
+    for builder in &mut builders {
+        builder.set_clock(clock_ms);
+        builder.set_session_floor(floor);
+    }
+    Ok(builders.into_iter().map(ShardBuilder::build).collect())
+}
+
+/// Locks the directory.
+pub(crate) fn lock(disk: &dyn Disk) -> Result<Box<dyn Debug + Send + Sync>, OpenError> {
+    disk.lock().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked,
+        _ => OpenError::Disk { action: "lock the directory", source: error },
+    })
+}
+
+/// Makes durable what has been read: if the process before was killed, only the system may have it.
+fn sync_recovered(disk: &dyn Disk, inspected: &Inspected) -> io::Result<()> {
+    for &number in &inspected.files.segments {
+        disk.open(&files::segment(number))?.sync()?;
+    }
+    disk.sync_dir()
+}
+
+/// Draws the keys of a hash.
+pub(crate) fn new_partitioner(shards: NonZeroUsize) -> io::Result<([u64; 4], Partitioner)> {
+    let mut seeds = [0; 4];
+    for seed in &mut seeds {
+        *seed = u64::from_le_bytes(random()?);
+    }
+    Ok((seeds, Partitioner::new(seeds, shards)))
+}
+
+fn identity(store: [u8; 16], hash_seeds: [u64; 4], partitioner: &Partitioner) -> Identity {
+    Identity {
+        store,
+        hash_seeds,
+        hash_test: partitioner.test_vector(),
+        shards: u32::try_from(partitioner.shards().get()).expect("there are fewer shards"),
+    }
+}
+
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}

@@ -1,0 +1,59 @@
+//! What a person does with a store that nobody has open.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use counter_keyspace::{Entry, ShardTotals};
+
+use crate::disk::{Disk, FsDisk};
+use crate::error::{Damage, OpenError};
+use crate::rebuild::SortedShard;
+use crate::recovery::{self, Inspection, Progress};
+use crate::store::open::lock;
+
+/// What a store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Totals of each shard.
+    pub totals: Vec<ShardTotals>,
+    /// Sequence number of the last frame that counts.
+    pub sequence: u64,
+    /// Number of times that the store has been opened.
+    pub incarnation: u64,
+    /// What is missing, if that was accepted.
+    pub damage: Option<Damage>,
+}
+
+/// Reads and verifies everything in a store's directory, and shows the counters in order of shard and name.
+///
+/// # Errors
+/// [`OpenError`]. [`OpenError::Absent`] if there is none.
+pub fn read(
+    dir: &Path,
+    accept_loss: bool,
+    progress: &mut dyn FnMut(Progress),
+    mut show: impl FnMut(Entry<'_>),
+) -> Result<Report, OpenError> {
+    let disk = FsDisk::open(dir).map_err(OpenError::disk("open the directory"))?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let names = disk.list().map_err(OpenError::disk("read the directory"))?;
+    if names.is_empty() {
+        return Err(OpenError::Absent);
+    }
+    let _lock = lock(&*disk)?;
+    let Inspection::Store(inspected) = recovery::inspect(&*disk, accept_loss)? else {
+        return Err(OpenError::Absent);
+    };
+    let shards = usize::try_from(inspected.identity.shards).unwrap_or(usize::MAX);
+    let rebuilt = recovery::replay(&*disk, &inspected, vec![SortedShard::default(); shards], progress)?;
+    for (name, &(count, deadline_ms)) in rebuilt.iter().flat_map(|rebuilt| &rebuilt.shard.counters) {
+        show(Entry { name, count, deadline_ms });
+    }
+    Ok(Report {
+        totals: rebuilt.iter().map(|rebuilt| rebuilt.end.totals).collect(),
+        sequence: inspected.plan.end.sequence,
+        incarnation: inspected.incarnation,
+        damage: inspected.damage.clone(),
+    })
+}

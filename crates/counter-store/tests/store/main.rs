@@ -1,0 +1,6 @@
+//! A durable keyspace from the outside.
+
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod durable;
