@@ -1,9 +1,10 @@
 //! Callers that each wait for the disk, one operation at a time, beside what the disk allows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use counter_store::{Durability, Store, StoreOptions};
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::engines::{self, Append, Engine};
 
@@ -19,7 +20,8 @@ pub(crate) fn run(runtime: &Runtime) {
         let dir = tempfile::tempdir_in("target").expect("a directory");
         let (operations, commits) = runtime.block_on(ours(dir.path()));
         let per_commit = operations as f64 / commits as f64;
-        let bare = bare(dir.path(), per_commit.round() as usize);
+        let bare =
+            bare(dir.path(), usize::try_from((operations + commits / 2) / commits).expect("it is small"));
         println!(
             "{:.0} operations/s, {per_commit:.1} callers per commit; append + fdatasync of as many: {:.0}/s; ratio {:.2}",
             operations as f64 / DURATION.as_secs_f64(),

@@ -115,8 +115,7 @@ pub(crate) struct Fjall {
 impl Fjall {
     pub(crate) fn open(dir: &Path) -> Self {
         let database = SingleWriterTxDatabase::builder(dir.join("fjall")).open().expect("a new directory");
-        let counters =
-            database.keyspace("counters", KeyspaceCreateOptions::default).expect("a new keyspace");
+        let counters = database.keyspace("counters", KeyspaceCreateOptions::default).expect("a new keyspace");
         Self { database, counters }
     }
 }

@@ -1,10 +1,11 @@
 //! Increments through handles with a store that commits every 100 ms, beside the same keyspace without one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use counter_keyspace::{Keyspace, KeyspaceHandle};
 use counter_store::{Store, StoreOptions};
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::engines;
 use crate::process;
@@ -15,7 +16,9 @@ const ROUNDS: usize = 5;
 
 #[expect(clippy::print_stdout, reason = "this is a program")]
 pub(crate) fn run(runtime: &Runtime) {
-    println!("| names that all change | in memory, million/s | with a store | ratio | longest increment, with a store | peak memory |");
+    println!(
+        "| names that all change | in memory, million/s | with a store | ratio | longest increment, with a store | peak memory |"
+    );
     println!("|---|---|---|---|---|---|");
     for names in [1_000, 100_000, 1_000_000] {
         let mut rounds: Vec<_> = (0..ROUNDS).map(|_| round(names, runtime)).collect();

@@ -1,9 +1,8 @@
 //! Time from opening a store to its first answer.
 
-use std::time::Instant;
-
 use counter_store::{Store, StoreOptions};
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::engines;
 

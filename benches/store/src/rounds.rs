@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::engines::{self, Append, Engine, Fjall, Ours, Redb, Round, Sqlite};
 use crate::process;
@@ -18,15 +19,14 @@ type Open<'a> = (&'a str, Box<dyn Fn(&Path) -> Box<dyn Engine + 'a> + 'a>);
 pub(crate) fn run(names: u64, runtime: &Runtime) {
     let engines: [Open<'_>; 5] = [
         ("append + fdatasync", Box::new(|dir| Box::new(Append::open(dir)))),
-        (
-            "counter-store",
-            Box::new(|dir| Box::new(Ours::open(dir, engines::only_when_asked(), runtime))),
-        ),
+        ("counter-store", Box::new(|dir| Box::new(Ours::open(dir, engines::only_when_asked(), runtime)))),
         ("fjall", Box::new(|dir| Box::new(Fjall::open(dir)))),
         ("redb", Box::new(|dir| Box::new(Redb::open(dir)))),
         ("SQLite (WAL)", Box::new(|dir| Box::new(Sqlite::open(dir)))),
     ];
-    println!("| names per commit | engine | million entries/s | CPU s per million | longest commit | bytes on disk per entry |");
+    println!(
+        "| names per commit | engine | million entries/s | CPU s per million | longest commit | bytes on disk per entry |"
+    );
     println!("|---|---|---|---|---|---|");
     for size in [1_000, 10_000, 100_000] {
         for (title, open) in &engines {

@@ -4,3 +4,5 @@
 mod commands;
 #[cfg(test)]
 mod durable;
+#[cfg(test)]
+mod kills;

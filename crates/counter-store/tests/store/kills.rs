@@ -1,0 +1,151 @@
+//! A process that is killed again and again, each time at another moment.
+//!
+//! The process is this test executable itself, started to run [`a_process_that_counts_until_it_is_killed`] alone.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use counter_keyspace::{KeyspaceHandle, Operation, SessionId};
+use counter_store::{Durability, Store, StoreHandle, StoreOptions};
+
+/// Directory of the store of the process that is killed.
+const DIR: &str = "COUNTER_STORE_KILLED_DIR";
+
+/// Number of kills, 20 unless given.
+const KILLS: &str = "COUNTER_STORE_KILLS";
+
+const CLIENTS: u64 = 8;
+
+/// Counter that all clients increment.
+const ALL: &str = "all";
+
+/// Options with which segments end, and snapshots happen, all the time.
+fn options() -> StoreOptions {
+    StoreOptions { segment_bytes: 64 << 10, min_snapshot_bytes: 32 << 10, ..StoreOptions::default() }
+}
+
+/// Request of a client: it increments its own counter and the common one, which are on any shards.
+fn request(client: u64) -> [(String, Operation); 2] {
+    [(format!("client {client}"), Operation::Add(1)), (ALL.to_owned(), Operation::Add(1))]
+}
+
+/// Sends a client's requests, one at a time, and reports each that is acknowledged.
+async fn send(handle: StoreHandle, session: SessionId, client: u64) {
+    for sequence in 1.. {
+        let applied = handle.apply_in_session_at(session, sequence, request(client), Durability::Fsync);
+        applied.await.expect("the disk works");
+        writeln!(std::io::stdout(), "acknowledged {client} {sequence}").expect("somebody reads");
+    }
+}
+
+/// Increments many counters that nobody waits for, so that rounds are large.
+async fn add_load(keyspace: KeyspaceHandle) {
+    for n in 0_u64.. {
+        keyspace.increment(format!("load {}", n % 5_000), 1).await.expect("it runs");
+    }
+}
+
+#[test]
+fn a_process_that_counts_until_it_is_killed() {
+    let Ok(dir) = env::var(DIR) else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (store, keyspace) = Store::open(Path::new(&dir), options()).await.unwrap();
+        tokio::spawn(add_load(keyspace.handle()));
+        for client in 0..CLIENTS {
+            let session = store.open_session(&client.to_string()).unwrap();
+            let SessionId { incarnation, number } = session;
+            // The process runs with `--nocapture`, and somebody reads this.
+            writeln!(std::io::stdout(), "session {client} {incarnation} {number}").unwrap();
+            tokio::spawn(send(store.handle(), session, client));
+        }
+        std::future::pending::<()>().await;
+    });
+}
+
+/// What a process has reported until it was killed.
+#[derive(Debug, Default)]
+struct Reported {
+    sessions: BTreeMap<u64, SessionId>,
+    /// Last sequence number that was acknowledged, by client.
+    acknowledged: BTreeMap<u64, u64>,
+}
+
+/// Runs a process until it has reported this many lines, and kills it.
+fn run_and_kill(dir: &Path, lines: usize) -> Reported {
+    let mut process: Child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "kills::a_process_that_counts_until_it_is_killed", "--nocapture"])
+        .env(DIR, dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut reported, mut read) = (Reported::default(), 0);
+    // What it has written before it is killed can still be read behind it.
+    for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let numbers: Vec<u64> = line.split(' ').skip(1).filter_map(|word| word.parse().ok()).collect();
+        match (line.split(' ').next(), &numbers[..]) {
+            (Some("session"), &[client, incarnation, number]) => {
+                reported.sessions.insert(client, SessionId { incarnation, number });
+            }
+            (Some("acknowledged"), &[client, sequence]) => {
+                reported.acknowledged.insert(client, sequence);
+                read += 1;
+            }
+            // From the test runner.
+            _ => {}
+        }
+        if read == lines {
+            process.kill().unwrap();
+        }
+    }
+    process.wait().unwrap();
+    assert!(read >= lines, "the process ended by itself");
+    reported
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_nothing_retried_is_applied_twice_in_a_process_that_is_killed() {
+    let kills = env::var(KILLS).map_or(20, |kills| kills.parse().unwrap());
+    let mut random = fastrand::Rng::with_seed(ractor_faults::seed());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("store");
+    let (mut expected, mut applied_unreported) = (BTreeMap::<u64, i64>::new(), 0);
+    for kill in 0..kills {
+        let reported = run_and_kill(&dir, random.usize(1..150));
+        runtime.block_on(async {
+            let (store, keyspace) = Store::open(&dir, options()).await.unwrap();
+            let handle = store.handle();
+            for (&client, &session) in &reported.sessions {
+                let acknowledged = reported.acknowledged.get(&client).copied().unwrap_or(0);
+                let before = expected.entry(client).or_default();
+                let least = *before + i64::try_from(acknowledged).unwrap();
+                let value = handle.keyspace().value(format!("client {client}")).await.unwrap().unwrap_or(0);
+                assert!(
+                    (least..=least + 1).contains(&value),
+                    "client {client} after kill {kill}: {value}, {least}"
+                );
+                applied_unreported += i64::from(value > least);
+                // The client does not know whether its next request has been applied, and sends it again.
+                let again =
+                    handle.apply_in_session_at(session, acknowledged + 1, request(client), Durability::Fsync);
+                again.await.unwrap();
+                let value = handle.keyspace().value(format!("client {client}")).await.unwrap();
+                assert_eq!(value, Some(least + 1), "client {client} after kill {kill}");
+                *before = least + 1;
+            }
+            let all = handle.keyspace().value(ALL).await.unwrap();
+            assert_eq!(all, Some(expected.values().sum()), "after kill {kill}");
+            store.end_earlier_sessions().await.unwrap();
+            store.shutdown().await.unwrap();
+            keyspace.shutdown().await;
+        });
+    }
+    let mut log = std::io::stderr();
+    writeln!(log, "{kills} kills, {applied_unreported} requests applied but not reported").unwrap();
+}
