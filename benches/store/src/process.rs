@@ -14,6 +14,13 @@ pub(crate) fn cpu() -> Duration {
     Duration::from_micros(u64::try_from(micros).expect("time goes forward"))
 }
 
+/// Number of bytes that this process has written so far, to whatever it is.
+pub(crate) fn written_bytes() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").expect("Linux has it");
+    let written = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    written.expect("it has this line").parse().expect("it is a number")
+}
+
 /// Largest memory of this process so far, in MB.
 pub(crate) fn peak_mb() -> i64 {
     usage().max_rss() / 1024

@@ -1,6 +1,5 @@
 //! Commits of random names, back to back.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,22 +24,23 @@ pub(crate) fn run(names: u64, runtime: &Runtime) {
         ("SQLite (WAL)", Box::new(|dir| Box::new(Sqlite::open(dir)))),
     ];
     println!(
-        "| names per commit | engine | million entries/s | CPU s per million | longest commit | bytes on disk per entry |"
+        "| names per commit | engine | million entries/s | CPU s per million | longest commit | bytes written per entry |"
     );
     println!("|---|---|---|---|---|---|");
     for size in [1_000, 10_000, 100_000] {
         for (title, open) in &engines {
             let dir = tempfile::tempdir_in("target").expect("a directory");
-            measure(title, open(dir.path()), size, names, dir.path());
+            measure(title, open(dir.path()), size, names);
         }
     }
 }
 
 #[expect(clippy::print_stdout, reason = "this is a program")]
 #[expect(clippy::cast_precision_loss, reason = "figures are rounded")]
-fn measure(title: &str, mut engine: Box<dyn Engine + '_>, size: usize, names: u64, dir: &Path) {
+fn measure(title: &str, mut engine: Box<dyn Engine + '_>, size: usize, names: u64) {
     let mut random = fastrand::Rng::with_seed(1);
     let (mut entries, mut cpu, mut time, mut longest) = (0, Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let written = process::written_bytes();
     while time < DURATION {
         let numbers = (0..size).map(|_| random.u64(..names));
         let mut round: Round = numbers.map(|n| (engines::name(n), i64::MAX / 3, 1)).collect();
@@ -54,23 +54,13 @@ fn measure(title: &str, mut engine: Box<dyn Engine + '_>, size: usize, names: u6
         (cpu, time, longest) = (cpu + process::cpu() - before, time + taken, longest.max(taken));
     }
     engine.close();
+    let written = process::written_bytes() - written;
     let (millions, seconds) = (entries as f64 / 1e6, time.as_secs_f64());
     println!(
         "| {size} | {title} | {:.2} | {:.2} | {:.1} ms | {:.1} |",
         millions / seconds,
         cpu.as_secs_f64() / millions,
         longest.as_secs_f64() * 1e3,
-        bytes(dir) as f64 / entries as f64
+        written as f64 / entries as f64
     );
-}
-
-/// Length of all files below a directory.
-fn bytes(dir: &Path) -> u64 {
-    let entries = fs::read_dir(dir).expect("it is there").filter_map(Result::ok);
-    let len = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => bytes(&entry.path()),
-        Ok(metadata) => metadata.len(),
-        Err(_) => 0,
-    };
-    entries.map(len).sum()
 }

@@ -74,7 +74,7 @@ impl<R: Clone + Eq + Hash> Roster<R> {
         Some(name)
     }
 
-    /// DirtySet a counter as unanswered because it has died or did not answer in time. Its last report stays.
+    /// Marks a counter as unanswered because it has died or did not answer in time. Its last report stays.
     pub fn lose(&mut self, counter: &R) -> Option<&CounterName> {
         let (name, entry) = self.entry(counter)?;
         entry.answered = false;
