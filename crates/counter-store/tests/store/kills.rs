@@ -1,11 +1,11 @@
-//! A process that is killed again and again, each time at another moment.
+//! A process that is killed again and again, each time at another moment, or whose file system loses its power.
 //!
 //! The process is this test executable itself, started to run [`a_process_that_counts_until_it_is_killed`] alone.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use counter_keyspace::{KeyspaceHandle, Operation, SessionId};
@@ -16,6 +16,9 @@ const DIR: &str = "COUNTER_STORE_KILLED_DIR";
 
 /// Number of kills, 20 unless given.
 const KILLS: &str = "COUNTER_STORE_KILLS";
+
+/// Number of power failures, 5 unless given.
+const POWER_FAILURES: &str = "COUNTER_STORE_POWER_FAILURES";
 
 const CLIENTS: u64 = 8;
 
@@ -36,7 +39,10 @@ fn request(client: u64) -> [(String, Operation); 2] {
 async fn send(handle: StoreHandle, session: SessionId, client: u64) {
     for sequence in 1.. {
         let applied = handle.apply_in_session_at(session, sequence, request(client), Durability::Fsync);
-        applied.await.expect("the disk works");
+        if applied.await.is_err() {
+            // The power has failed, or the test will.
+            std::process::exit(1);
+        }
         writeln!(std::io::stdout(), "acknowledged {client} {sequence}").expect("somebody reads");
     }
 }
@@ -74,8 +80,8 @@ struct Reported {
     acknowledged: BTreeMap<u64, u64>,
 }
 
-/// Runs a process until it has reported this many lines, and kills it.
-fn run_and_kill(dir: &Path, lines: usize) -> Reported {
+/// Runs a process until it has reported this many requests, has something done, and kills it.
+fn run_and_kill(dir: &Path, requests: usize, before: impl Fn()) -> Reported {
     let mut process: Child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "kills::a_process_that_counts_until_it_is_killed", "--nocapture"])
         .env(DIR, dir)
@@ -99,53 +105,123 @@ fn run_and_kill(dir: &Path, lines: usize) -> Reported {
             // From the test runner.
             _ => {}
         }
-        if read == lines {
+        if read == requests {
+            before();
             process.kill().unwrap();
         }
     }
     process.wait().unwrap();
-    assert!(read >= lines, "the process ended by itself");
+    assert!(read >= requests, "the process ended by itself");
     reported
+}
+
+/// Returns the number in an environment variable.
+fn number(variable: &str, default: usize) -> usize {
+    env::var(variable).map_or(default, |number| number.parse().unwrap())
+}
+
+/// Runs processes on a store and ends each of them, checks what is there, and sends the last requests again.
+fn end_again_and_again(times: usize, dir: &Path, run: impl Fn(usize) -> Reported) {
+    let mut random = fastrand::Rng::with_seed(ractor_faults::seed());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (mut expected, mut unreported) = (BTreeMap::<u64, i64>::new(), 0);
+    for time in 0..times {
+        let reported = run(random.usize(1..150));
+        unreported += runtime.block_on(check(dir, &reported, &mut expected, time));
+    }
+    let mut log = std::io::stderr();
+    writeln!(log, "{times} times, {unreported} requests were durable but not reported").unwrap();
+}
+
+/// Returns the number of requests that had been applied and not reported.
+async fn check(dir: &Path, reported: &Reported, expected: &mut BTreeMap<u64, i64>, time: usize) -> usize {
+    let (store, keyspace) = Store::open(dir, options()).await.unwrap();
+    let (handle, mut unreported) = (store.handle(), 0);
+    for (&client, &session) in &reported.sessions {
+        let acknowledged = reported.acknowledged.get(&client).copied().unwrap_or(0);
+        let before = expected.entry(client).or_default();
+        let least = *before + i64::try_from(acknowledged).unwrap();
+        let value = handle.keyspace().value(format!("client {client}")).await.unwrap().unwrap_or(0);
+        assert!((least..=least + 1).contains(&value), "client {client}, time {time}: {value}, not {least}");
+        unreported += usize::from(value > least);
+        // The client does not know whether its next request has been applied, and sends it again.
+        let again = handle.apply_in_session_at(session, acknowledged + 1, request(client), Durability::Fsync);
+        again.await.unwrap();
+        let value = handle.keyspace().value(format!("client {client}")).await.unwrap();
+        assert_eq!(value, Some(least + 1), "client {client}, time {time}");
+        *before = least + 1;
+    }
+    let all = handle.keyspace().value(ALL).await.unwrap();
+    assert_eq!(all.unwrap_or(0), expected.values().sum::<i64>(), "time {time}");
+    store.end_earlier_sessions().await.unwrap();
+    store.shutdown().await.unwrap();
+    keyspace.shutdown().await;
+    unreported
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_retried_is_applied_twice_in_a_process_that_is_killed() {
-    let kills = env::var(KILLS).map_or(20, |kills| kills.parse().unwrap());
-    let mut random = fastrand::Rng::with_seed(ractor_faults::seed());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("store");
-    let (mut expected, mut applied_unreported) = (BTreeMap::<u64, i64>::new(), 0);
-    for kill in 0..kills {
-        let reported = run_and_kill(&dir, random.usize(1..150));
-        runtime.block_on(async {
-            let (store, keyspace) = Store::open(&dir, options()).await.unwrap();
-            let handle = store.handle();
-            for (&client, &session) in &reported.sessions {
-                let acknowledged = reported.acknowledged.get(&client).copied().unwrap_or(0);
-                let before = expected.entry(client).or_default();
-                let least = *before + i64::try_from(acknowledged).unwrap();
-                let value = handle.keyspace().value(format!("client {client}")).await.unwrap().unwrap_or(0);
-                assert!(
-                    (least..=least + 1).contains(&value),
-                    "client {client} after kill {kill}: {value}, {least}"
-                );
-                applied_unreported += i64::from(value > least);
-                // The client does not know whether its next request has been applied, and sends it again.
-                let again =
-                    handle.apply_in_session_at(session, acknowledged + 1, request(client), Durability::Fsync);
-                again.await.unwrap();
-                let value = handle.keyspace().value(format!("client {client}")).await.unwrap();
-                assert_eq!(value, Some(least + 1), "client {client} after kill {kill}");
-                *before = least + 1;
-            }
-            let all = handle.keyspace().value(ALL).await.unwrap();
-            assert_eq!(all, Some(expected.values().sum()), "after kill {kill}");
-            store.end_earlier_sessions().await.unwrap();
-            store.shutdown().await.unwrap();
-            keyspace.shutdown().await;
-        });
+    end_again_and_again(number(KILLS, 20), &dir, |requests| run_and_kill(&dir, requests, || {}));
+}
+
+/// File system in a file, whose power can fail.
+struct Machine {
+    image: PathBuf,
+    root: PathBuf,
+}
+
+impl Machine {
+    /// Returns `None` where nobody may mount a file system, or the tools for it are missing.
+    fn start(dir: &Path) -> Option<Self> {
+        let machine = Self { image: dir.join("image"), root: dir.join("root") };
+        std::fs::create_dir(&machine.root).unwrap();
+        std::fs::File::create(&machine.image).unwrap().set_len(256 << 20).unwrap();
+        let is_there = succeeds("xfs_io", &["-V".as_ref()])
+            && succeeds("mkfs.ext4", &["-q".as_ref(), &machine.image])
+            && machine.mount();
+        is_there.then_some(machine)
     }
-    let mut log = std::io::stderr();
-    writeln!(log, "{kills} kills, {applied_unreported} requests applied but not reported").unwrap();
+
+    fn mount(&self) -> bool {
+        succeeds("mount", &["-o".as_ref(), "loop".as_ref(), &self.image, &self.root])
+    }
+
+    /// Loses everything that was not synced, and lets every write fail from now on.
+    fn fail(&self) {
+        assert!(succeeds("xfs_io", &["-x".as_ref(), "-c".as_ref(), "shutdown".as_ref(), &self.root]));
+    }
+
+    fn restart(&self) {
+        assert!(succeeds("umount", &[&self.root]) && self.mount());
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        succeeds("umount", &[&self.root]);
+    }
+}
+
+fn succeeds(program: &str, arguments: &[&Path]) -> bool {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_power_fails() {
+    let outer = tempfile::tempdir().unwrap();
+    let Some(machine) = Machine::start(outer.path()) else {
+        let mut log = std::io::stderr();
+        let missing =
+            "SKIPPED: power failures on a real file system need root, loop devices, ext4 and xfs_io";
+        return writeln!(log, "{missing}").unwrap();
+    };
+    let dir = machine.root.join("store");
+    end_again_and_again(number(POWER_FAILURES, 5), &dir, |requests| {
+        let reported = run_and_kill(&dir, requests, || machine.fail());
+        machine.restart();
+        reported
+    });
 }
