@@ -80,8 +80,8 @@ struct Reported {
     acknowledged: BTreeMap<u64, u64>,
 }
 
-/// Runs a process until it has reported this many requests, has something done, and kills it.
-fn run_and_kill(dir: &Path, requests: usize, before: impl Fn()) -> Reported {
+/// Runs a process until it has reported this many requests, and has it ended.
+fn run(dir: &Path, requests: usize, end: impl Fn(&mut Child)) -> Reported {
     let mut process: Child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "kills::a_process_that_counts_until_it_is_killed", "--nocapture"])
         .env(DIR, dir)
@@ -106,8 +106,7 @@ fn run_and_kill(dir: &Path, requests: usize, before: impl Fn()) -> Reported {
             _ => {}
         }
         if read == requests {
-            before();
-            process.kill().unwrap();
+            end(&mut process);
         }
     }
     process.wait().unwrap();
@@ -163,7 +162,9 @@ async fn check(dir: &Path, reported: &Reported, expected: &mut BTreeMap<u64, i64
 fn nothing_acknowledged_is_lost_and_nothing_retried_is_applied_twice_in_a_process_that_is_killed() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("store");
-    end_again_and_again(number(KILLS, 20), &dir, |requests| run_and_kill(&dir, requests, || {}));
+    end_again_and_again(number(KILLS, 20), &dir, |requests| {
+        run(&dir, requests, |process| process.kill().unwrap())
+    });
 }
 
 /// File system in a file, whose power can fail.
@@ -209,19 +210,44 @@ fn succeeds(program: &str, arguments: &[&Path]) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
+/// Starts a machine, or says that there is none.
+fn machine(dir: &Path) -> Option<Machine> {
+    let machine = Machine::start(dir);
+    if machine.is_none() {
+        let mut log = std::io::stderr();
+        let missing = "SKIPPED: failures of a real file system need root, loop devices, ext4 and xfs_io";
+        writeln!(log, "{missing}").unwrap();
+    }
+    machine
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_when_the_power_fails() {
     let outer = tempfile::tempdir().unwrap();
-    let Some(machine) = Machine::start(outer.path()) else {
-        let mut log = std::io::stderr();
-        let missing =
-            "SKIPPED: power failures on a real file system need root, loop devices, ext4 and xfs_io";
-        return writeln!(log, "{missing}").unwrap();
-    };
+    let Some(machine) = machine(outer.path()) else { return };
     let dir = machine.root.join("store");
     end_again_and_again(number(POWER_FAILURES, 5), &dir, |requests| {
-        let reported = run_and_kill(&dir, requests, || machine.fail());
+        let reported = run(&dir, requests, |process| {
+            machine.fail();
+            process.kill().unwrap();
+        });
         machine.restart();
+        reported
+    });
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_disk_is_full() {
+    let outer = tempfile::tempdir().unwrap();
+    let Some(machine) = machine(outer.path()) else { return };
+    let (dir, filler) = (machine.root.join("store"), machine.root.join("filler"));
+    end_again_and_again(3, &dir, |requests| {
+        // The process goes on until the space that it has reserved is used up.
+        let reported = run(&dir, requests, |_process| {
+            let mut file = std::fs::File::create(&filler).unwrap();
+            while file.write_all(&[0; 4096]).is_ok() {}
+        });
+        std::fs::remove_file(&filler).unwrap();
         reported
     });
 }
