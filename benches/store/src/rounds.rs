@@ -10,7 +10,7 @@ use crate::engines::{self, Append, Engine, Fjall, Ours, Redb, Round, Sqlite};
 use crate::process;
 
 /// Time for which each engine commits.
-const DURATION: Duration = Duration::from_secs(6);
+const DURATION: Duration = Duration::from_secs(4);
 
 type Open<'a> = (&'a str, Box<dyn Fn(&Path) -> Box<dyn Engine + 'a> + 'a>);
 
