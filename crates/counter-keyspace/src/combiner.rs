@@ -13,7 +13,7 @@ const WAYS: usize = 2;
 /// Number of places. With 32 bytes a slot the cache takes half of a second-level cache.
 const PLACES: usize = 8192;
 
-/// Number of operations of which nine tenths or more are on different names: too many to look for equal ones.
+/// Returns true if nine tenths or more of the operations are on different names: too many to look for equal ones.
 const fn is_nearly_all_different(names: u64, operations: u64) -> bool {
     names * 10 > operations * 9
 }
@@ -45,6 +45,22 @@ struct Slot {
     len: u32,
 }
 
+impl Slot {
+    /// Adds the operations of another slot, if it is one of the same name and the sums fit.
+    #[inline]
+    fn add(&mut self, other: Self) -> bool {
+        if self.head == other.head
+            && self.len == other.len
+            && let Some(value) = self.value.checked_add(other.value)
+            && let Some(operations) = self.operations.checked_add(other.operations)
+        {
+            (self.value, self.operations) = (value, operations);
+            return true;
+        }
+        false
+    }
+}
+
 impl Combiner {
     /// Creates a combiner for the keyspace of this handle.
     #[must_use]
@@ -73,16 +89,10 @@ impl Combiner {
         let place = &mut self.slots[place_of(head)];
         #[expect(clippy::cast_possible_truncation, reason = "a short name has at most 16 bytes")]
         let len = len as u32;
-        let [first, _] = place;
-        if first.head == head
-            && first.len == len
-            && let Some(value) = first.value.checked_add(amount)
-            && let Some(operations) = first.operations.checked_add(1)
-        {
-            (first.value, first.operations) = (value, operations);
-            return Ok(());
+        let new = Slot { head, value: amount, operations: 1, len };
+        if !place[0].add(new) {
+            self.miss(new);
         }
-        self.miss(Slot { head, value: amount, operations: 1, len });
         Ok(())
     }
 
@@ -120,17 +130,11 @@ impl Combiner {
     #[inline(never)]
     fn miss(&mut self, new: Slot) {
         let place = &mut self.slots[place_of(new.head)];
-        let [first, second] = *place;
-        let same = |slot: Slot| slot.head == new.head && slot.len == new.len;
-        if same(second)
-            && let Some(value) = second.value.checked_add(new.value)
-            && let Some(operations) = second.operations.checked_add(new.operations)
-        {
-            *place = [Slot { value, operations, ..second }, first];
-            return;
+        place.swap(0, 1);
+        if !place[0].add(new) {
+            let evicted = mem::replace(&mut place[0], new);
+            self.evict(evicted);
         }
-        *place = [new, first];
-        self.evict(second);
     }
 
     fn evict(&mut self, Slot { head, value, operations, len }: Slot) {

@@ -135,7 +135,8 @@ impl LogCheck {
             self.plan = self.previous.clone();
             self.rewind_to(after);
         } else if self.last.is_none() && after.sequence <= self.plan.end.sequence {
-            self.begin_at(after);
+            // The base contains all before.
+            self.last = Some(after);
         } else {
             self.damaged(Damage::Missing { after: self.last_sequence(), before: after.sequence + 1 });
             self.last = Some(after);
@@ -245,11 +246,6 @@ impl LogCheck {
             self.damage = Some(damage);
             self.salvage = Some(self.plan.clone());
         }
-    }
-
-    /// Begins the chain at a place that the base contains.
-    const fn begin_at(&mut self, after: Tip) {
-        self.last = Some(after);
     }
 
     /// Gives up what was read beyond a place.

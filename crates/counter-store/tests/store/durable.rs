@@ -27,9 +27,13 @@ async fn close(store: Store, keyspace: Keyspace) {
     keyspace.shutdown().await;
 }
 
-/// Waits until the thread of a store has ended, which has been dropped.
-async fn ended(mut committed: tokio::sync::watch::Receiver<counter_store::Committed>) {
+/// Drops a store, waits until its thread has ended, and restarts the disk, which has failed or fails now.
+async fn crash(store: Store, keyspace: Keyspace, disk: &MemoryDisk) {
+    let mut committed = store.committed();
+    drop(store);
     committed.wait_for(|committed| committed.is_stopped).await.unwrap();
+    keyspace.shutdown().await;
+    disk.restart();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,11 +49,7 @@ async fn what_was_acknowledged_is_there_after_a_power_failure() {
         handle.flush().await.unwrap();
         handle.increment("hits", 5).await.unwrap();
         disk.fail_at(disk.operations(), Fault::Crash);
-        let committed = store.committed();
-        drop(store);
-        ended(committed).await;
-        keyspace.shutdown().await;
-        disk.restart();
+        crash(store, keyspace, &disk).await;
         let (store, keyspace) = open(&disk, options()).await.unwrap();
         let handle = store.handle();
         assert_eq!(handle.value_at("hits", Durability::Memory).await.unwrap(), Some(5));
@@ -119,10 +119,7 @@ async fn a_failed_disk_is_an_unknown_outcome_and_later_all_is_durable() {
         let mut committed = store.committed();
         committed.wait_for(|committed| !committed.is_failed).await.unwrap();
         let during = handle.value_at("during", Durability::Fsync).await.unwrap();
-        drop(store);
-        ended(committed).await;
-        keyspace.shutdown().await;
-        disk.restart();
+        crash(store, keyspace, &disk).await;
         let (store, keyspace) = open(&disk, options()).await.unwrap();
         assert_eq!(store.handle().keyspace().value("during").await.unwrap(), during);
         assert_eq!(store.handle().keyspace().value("before").await.unwrap(), Some(1));
@@ -190,11 +187,7 @@ async fn a_retry_after_a_power_failure_takes_effect_once() {
         // The second request is lost, or its answer is.
         disk.fail_at(disk.operations() + seed % 3, Fault::Crash);
         let lost = handle.apply_in_session_at(session, 2, request(), Durability::Fsync).await;
-        let committed = store.committed();
-        drop(store);
-        ended(committed).await;
-        keyspace.shutdown().await;
-        disk.restart();
+        crash(store, keyspace, &disk).await;
 
         let (store, keyspace) = open(&disk, options()).await.unwrap();
         let handle = store.handle();
