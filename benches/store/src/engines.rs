@@ -86,7 +86,7 @@ impl Engine for Ours<'_> {
     }
 }
 
-/// What the disk and the system allow: a write behind the last one, and `fdatasync`.
+/// Upper bound set by the disk and the system: a write behind the last one, and `fdatasync`.
 pub(crate) struct Append(File);
 
 impl Append {

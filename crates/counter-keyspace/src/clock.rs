@@ -10,7 +10,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
     fn now(&self) -> Reading;
 }
 
-/// What two clocks show at the same moment.
+/// Times of two clocks at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// Time in milliseconds since the Unix epoch. It may jump.

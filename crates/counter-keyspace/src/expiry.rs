@@ -164,9 +164,11 @@ mod tests {
                 model.retain(|_, (_, at)| at.is_none_or(|at| at > now_ms));
                 let counters: BTreeMap<_, _> =
                     model.iter().map(|(name, (count, _))| (CounterName::from(key(name)), *count)).collect();
-                prop_assert_eq!(table.page(TablePosition::default(), 99).0.into_iter().collect::<BTreeMap<_, _>>(), counters.clone());
+                let (page, _) = table.page(TablePosition::default(), 99);
+                prop_assert_eq!(page.into_iter().collect::<BTreeMap<_, _>>(), counters.clone());
                 prop_assert_eq!(table.top(99).into_iter().collect::<BTreeMap<_, _>>(), counters.clone());
-                prop_assert_eq!(table.iter().map(|(key, count)| (key.into(), count)).collect::<BTreeMap<_, _>>(), counters);
+                let all = table.iter().map(|(key, count)| (key.into(), count));
+                prop_assert_eq!(all.collect::<BTreeMap<_, _>>(), counters);
                 prop_assert!((0..9).all(|name| table.get(key(&name)) == model.get(&name).map(|(count, _)| *count)));
 
                 let position = Position { round, pages: 0, confirmed: round - 1 };
@@ -175,7 +177,8 @@ mod tests {
                 end.removed.iter().for_each(|name| _ = replica.remove(&name[0]));
                 replica.extend(page.changed.iter().map(|entry| (entry.name[0], (entry.count, entry.deadline_ms))));
                 prop_assert_eq!(end.totals.names, replica.len() as u64);
-                let alive: Model = replica.clone().into_iter().filter(|(_, (_, at))| at.is_none_or(|at| at > now_ms)).collect();
+                let is_alive = |(_, (_, at)): &(_, (_, Option<u64>))| at.is_none_or(|at| at > now_ms);
+                let alive: Model = replica.clone().into_iter().filter(is_alive).collect();
                 prop_assert_eq!(&alive, &model);
             }
             table.sweep(99);

@@ -15,7 +15,7 @@ use crate::table::TablePosition;
 /// complete. The first round of a feed is a reset with all counters. Several feeds of a keyspace do not affect each
 /// other. A feed holds each changed counter once, however often it changes, and ends when it is dropped.
 ///
-/// What has been handed out stays pending until its round is [confirmed](Self::confirm). An answer that is lost in a
+/// Changes stay pending until the round that they are in is [confirmed](Self::confirm). An answer that is lost in a
 /// crash loses nothing: the same counters are in a later page.
 ///
 /// ```

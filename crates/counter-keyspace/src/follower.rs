@@ -38,7 +38,7 @@ impl Default for Position {
     }
 }
 
-/// What one feed has yet to receive of a shard. Pure.
+/// Changes of a shard that one feed has yet to receive. Pure.
 ///
 /// A counter is in exactly one of three sets as long as the feed lacks its current state or may not have got it: it
 /// has changed, or was handed out in the last page, or in an earlier page of the round. An answer that is lost puts
@@ -61,7 +61,7 @@ pub(crate) struct Follower {
     sessions_in_last_page: BTreeSet<SessionId>,
 }
 
-/// Whether the feed has to forget everything.
+/// Duty of a feed to forget everything, and the page that tells it so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reset {
     No,

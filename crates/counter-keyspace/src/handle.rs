@@ -271,7 +271,8 @@ impl KeyspaceHandle {
     }
 
     /// Returns one page of all counters, and the position of the next. A counter that exists throughout a scan is in
-    /// at least one page, whatever is added or removed meanwhile; removals may put it into several. A page may be empty.
+    /// at least one page, whatever is added or removed meanwhile; removals may put it into several. A page may be
+    /// empty.
     ///
     /// # Errors
     /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].

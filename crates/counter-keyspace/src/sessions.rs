@@ -33,7 +33,8 @@ pub(crate) enum SessionRefusal {
 }
 
 impl Sessions {
-    /// Returns the record of a request, which is a new one for a request with a greater sequence number than any before.
+    /// Returns the record of a request, which is a new one for a request with a greater sequence number than any
+    /// before.
     pub(crate) fn begin(&mut self, request: SessionRequest) -> Result<&mut SessionRecord, SessionRefusal> {
         let SessionRequest { id, sequence, fingerprint } = request;
         if id < self.floor {

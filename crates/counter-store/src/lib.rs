@@ -1,7 +1,7 @@
 //! Makes a keyspace durable.
 //!
-//! A [`Store`] follows the changes of a keyspace. Every 100 ms, or at once when somebody waits, it writes what has changed
-//! as one atomic round to an append log, and syncs it once. Entries are cumulative ("hits stands at 17 after 9
+//! A [`Store`] follows the changes of a keyspace. Every 100 ms, or at once when somebody waits, it writes what has
+//! changed as one atomic round to an append log, and syncs it once. Entries are cumulative ("hits stands at 17 after 9
 //! operations"), so a counter that has changed a million times since the last round is written once. Snapshots of the
 //! tables bound the length of the log. Counting never waits for the disk; callers do, if they ask to.
 //!

@@ -10,8 +10,8 @@ use counter_protocol::Count;
 
 use crate::bytes::{Malformed, Reader, put, put_signed, put_wide};
 
-/// Length from which a payload is full, in bytes. One more entry, with the longest name, still fits. In tests, rounds of a
-/// few counters are to be several frames.
+/// Length from which a payload is full, in bytes. One more entry, with the longest name, still fits. In tests, rounds
+/// of a few counters are to be several frames.
 pub(crate) const FULL_BYTES: usize = if cfg!(test) { 200 } else { 256 << 10 };
 
 /// Kinds of records.

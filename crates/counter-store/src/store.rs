@@ -135,8 +135,8 @@ impl Store {
 
     /// Opens a session for a client, which it identifies by any text.
     ///
-    /// The id is greater than that of any session before, also of those before a crash: it begins with the number of times
-    /// that the store has been opened, which was made durable when it was.
+    /// The id is greater than that of any session before, also of those before a crash: it begins with the number of
+    /// times that the store has been opened, which was made durable when it was.
     ///
     /// # Errors
     /// [`TooManySessions`] if the client has as many open as it may.

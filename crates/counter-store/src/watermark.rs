@@ -6,8 +6,8 @@ use crate::frame::{self, Tip};
 /// Name of the file.
 pub(crate) const NAME: &str = "watermark";
 
-/// Distance between the two places, of which one is synced whatever happens to the other: a page, which no disk's sector
-/// exceeds.
+/// Distance between the two places, of which one is synced whatever happens to the other: a page, which no disk's
+/// sector exceeds.
 const PLACE_BYTES: usize = 4096;
 
 /// Length of the file in bytes.

@@ -22,7 +22,7 @@ impl Add for Tally {
     }
 }
 
-/// What `--stats` prints, in one line.
+/// Figures that `--stats` prints, in one line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stats {
     pub(super) input: Tally,

@@ -89,8 +89,8 @@ impl KeyspaceHandle {
         Ok(matches!(outcome, Outcome::Deadline(Some(_))))
     }
 
-    /// Returns the time in milliseconds until a counter expires, as [`Outcome::Ttl`], or `Outcome::Value(None)` if there
-    /// is no counter.
+    /// Returns the time in milliseconds until a counter expires, as [`Outcome::Ttl`], or `Outcome::Value(None)` if
+    /// there is no counter.
     ///
     /// # Errors
     /// [`KeyspaceError`], but never `Full`.
@@ -117,8 +117,8 @@ impl KeyspaceHandle {
         Ok((*outcome, ShardVersion { shard, version }))
     }
 
-    /// Applies operations with one message per shard, and returns the outcome of each. Operations on the same shard, and
-    /// so on the same name, are applied in order, and nothing comes between them unless the shard crashes.
+    /// Applies operations with one message per shard, and returns the outcome of each. Operations on the same shard,
+    /// and so on the same name, are applied in order, and nothing comes between them unless the shard crashes.
     ///
     /// # Errors
     /// [`KeyspaceError`], but never `Full`. None has been applied if a name is too long, otherwise those on some
