@@ -4,8 +4,8 @@
     benches/cluster/measure.py [--rounds N] [--operations N]
 
 Needs cargo and python3. Prints: operations a second with and without peers, in interleaved rounds; how long it takes until
-another node agrees, by how many entries have changed; bytes on the wire and memory for each entry; and how all this
-grows with the number of nodes.
+another node agrees, by how many entries have changed; bytes on the wire and memory for each entry; what nodes exchange
+that connect again; and how all this grows with the number of nodes.
 """
 
 import argparse
@@ -74,10 +74,10 @@ class Node:
 
 
 class Wire:
-    """Forwards to a port, and counts bytes."""
+    """Forwards to a port, and counts bytes. It can be cut and mended."""
 
     def __init__(self, target):
-        self.target, self.bytes = target, 0
+        self.target, self.bytes, self.is_cut, self.sockets = target, 0, False, []
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -85,11 +85,15 @@ class Wire:
     def accept(self):
         while True:
             here, _ = self.server.accept()
+            if self.is_cut:
+                here.close()
+                continue
             try:
                 there = socket.create_connection(("127.0.0.1", self.target))
             except OSError:
                 here.close()
                 continue
+            self.sockets += [here, there]
             for a, b in ((here, there), (there, here)):
                 a.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self.forward, args=(a, b), daemon=True).start()
@@ -103,6 +107,18 @@ class Wire:
             pass
         for s in (source, sink):
             s.close()
+
+    def cut(self):
+        self.is_cut = True
+        for s in self.sockets:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.sockets.clear()
+
+    def mend(self):
+        self.is_cut = False
 
 
 class Cluster:
@@ -208,6 +224,32 @@ def joining():
         second.end()
 
 
+def reconnecting():
+    print("\nNodes that connect again, with 1,000,000 names of which about 1,000 have changed meanwhile")
+    print("| seconds | bytes, both directions | of those of a full copy |\n|---|---|---|")
+    with Cluster(2, wired=True) as cluster:
+        (first, second), wire = cluster.nodes, cluster.wires[0]
+        operations = 14_000_000
+        first.ask(load={"operations": operations, "names": 1_000_000, "seed": 1, "per_second": None})
+        while second.operations() != operations:
+            time.sleep(0.005)
+        time.sleep(2)
+        wire.cut()
+        while first.peers_up() or second.peers_up():
+            time.sleep(0.01)
+        first.ask(load={"operations": 1_000, "names": 1_000_000, "seed": 2, "per_second": None})
+        before, begun = wire.bytes, time.monotonic()
+        wire.mend()
+        while second.operations() != operations + 1_000:
+            time.sleep(0.005)
+        taken = time.monotonic() - begun
+        time.sleep(2)
+        again = wire.bytes - before
+        # A node that joins gets 13 bytes for each entry.
+        full = 13 * second.ask(status={})["status"]["names"]
+        print(f"| {taken:.2f} | {again:,} | {again / full:.1%} |", flush=True)
+
+
 def memory_per_replica():
     print("\nMemory of a node for each entry, with so many replicas that have counted the same 1,000,000 names")
     print("| replicas | bytes for each name | more for this replica |\n|---|---|---|")
@@ -250,6 +292,7 @@ def main():
     throughput(options.rounds, options.operations)
     convergence()
     joining()
+    reconnecting()
     memory_per_replica()
     growth(options.operations)
 

@@ -1,5 +1,6 @@
 mod comparison;
 mod page;
+mod parts;
 mod totals;
 
 use std::cmp::Reverse;
@@ -15,9 +16,11 @@ pub use totals::{Total, Totals};
 use crate::replica::ReplicaId;
 use page::Page;
 pub(crate) use page::slots;
+pub use parts::{FAN_OUT, PartDigests, Parts};
+pub(crate) use parts::{Scope, bucket_of_part};
 
 /// Number of buckets of a ledger. Two ledgers that differ are compared bucket by bucket, and a bucket that differs is
-/// sent whole.
+/// divided further unless it has few entries.
 pub const BUCKETS: usize = 256;
 
 /// Maximum number of replicas that a ledger has columns for. Entries of further ones are refused, so that nobody can
@@ -326,6 +329,13 @@ impl Ledger {
             .sum();
         let of_pages: usize = self.pages.iter().map(|page| size_of::<Page>() + page.allocated()).sum();
         (of_columns + of_pages) as u64
+    }
+
+    /// Returns names in a bucket, without end.
+    #[cfg(test)]
+    pub(crate) fn names_in_bucket(&self, bucket: usize) -> impl Iterator<Item = CounterName> {
+        let names = (0_u32..).map(|n| CounterName::new(n.to_string()).expect("it is short"));
+        names.filter(move |name| bucket_of(self.hash(name)) == bucket)
     }
 
     fn hash(&self, name: &CounterName) -> u64 {

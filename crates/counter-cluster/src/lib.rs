@@ -63,7 +63,8 @@ mod wire;
 pub use hand_over::HandOverError;
 pub use handle::NodeHandle;
 pub use ledger::{
-    BUCKETS, Digest, Digests, Ledger, MAX_REPLICAS, Place, RESERVED_REPLICAS, Source, Total, Totals,
+    BUCKETS, Digest, Digests, FAN_OUT, Ledger, MAX_REPLICAS, PartDigests, Parts, Place, RESERVED_REPLICAS,
+    Source, Total, Totals,
 };
 pub use link::{Checkpoint, Link, Progress, WINDOW};
 pub use node::{HAND_OVER_DEADLINE, Node, NodeError, NodeOptions};
@@ -72,7 +73,8 @@ pub use replication::Replication;
 pub use replicator::actor::{COMPARE_EVERY, REPLICATE_AT_LEAST_EVERY, REPLICATE_EVERY};
 pub use status::{ClusterStatus, PeerStatus, Reading};
 pub use wire::{
-    BATCH_BYTES, BadMessage, Batch, Comparison, Differing, Entry, MAX_FRAME_BYTES, Reply, Request,
+    BATCH_BYTES, BadMessage, Batch, Comparison, Differing, Entry, Examination, MAX_FRAME_BYTES, Reply,
+    Request,
 };
 
 /// Compiles and runs the README's program, which uses every entry point from one counter to a node.

@@ -1,21 +1,25 @@
+mod descent;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use counter_protocol::{Count, CounterName};
 
-use crate::ledger::{Digest, Ledger, Source};
+use crate::ledger::{Digest, Ledger, PartDigests, Scope, Source};
 use crate::link::{Checkpoint, Link, Progress};
 use crate::replica::ReplicaId;
 use crate::wire::{
     BATCH_BYTES, Batch, Comparison, DIGESTS_AT_ONCE, DIRECT_PEERS_AT_ONCE, Differing, ENTRIES_AT_ONCE,
-    ENTRY_BYTES, Entry, ROOTS_AT_ONCE,
+    ENTRY_BYTES, Entry, Examination, PARTS_AT_ONCE, ROOTS_AT_ONCE,
 };
+use descent::Descent;
 
 /// The entries that a node knows, and those that its peers lack. Pure: messages come in, batches go out.
 ///
 /// - This node's entries are sent to every peer, each once it has changed.
 /// - Entries of another replica are relayed to a peer only if that peer is not connected to the replica itself.
-/// - Entries that were missed are found by comparing digests. When a connection begins, everything is compared. Later
-///   only quiet replicas are, because those that count differ all the time, and their entries are on their way.
+/// - Entries that were missed are found by comparing digests, of ever smaller parts of what differs. When a connection
+///   begins, everything is compared. Later only quiet replicas are, because those that count differ all the time, and
+///   their entries are on their way.
 /// - Of a replica that is connected, only its own entries are taken. Others may relay them while it is not connected.
 ///   When it connects, it is shown the relayed ones, and [corrects](Self::corrected) those that it has not counted.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct Replication {
     before: Vec<Digest>,
     /// Column with which the next comparison of quiet ones begins.
     next_quiet: u32,
+    /// Salt of the latest examination. No two have the same, in no incarnation.
+    salt: u64,
     refused: u64,
 }
 
@@ -42,11 +48,24 @@ struct Peer {
     columns: u32,
     /// The first of them that it has not answered for.
     next_column: u32,
+    /// What its answers have shown to differ, but not exactly enough.
+    descent: Descent,
 }
 
 impl Peer {
-    const fn is_compared(&self) -> bool {
+    /// Returns true if it has answered the comparison of all columns, in as much detail as was needed.
+    fn is_compared(&self) -> bool {
+        self.has_roots() && self.descent.is_over()
+    }
+
+    /// Returns true if it has answered the first comparison.
+    const fn has_roots(&self) -> bool {
         self.next_column >= self.columns
+    }
+
+    /// Returns the entries to look for in a column of that replica: of its own, those that it may have to correct.
+    fn scope(&self, of: &ReplicaId) -> Scope {
+        if self.replica == *of { Scope::Relayed } else { Scope::All }
     }
 
     fn has_to_be_told(&self, of: &ReplicaId) -> bool {
@@ -60,7 +79,8 @@ impl Replication {
     pub fn new(me: ReplicaId, key: [u64; 2]) -> Self {
         let mut ledger = Ledger::new(key);
         let mine = ledger.add_column(&me, Source::Direct).expect("an empty ledger has room");
-        Self { me, mine, ledger, peers: BTreeMap::new(), before: Vec::new(), next_quiet: 0, refused: 0 }
+        let salt = me.incarnation;
+        Self { me, mine, ledger, peers: BTreeMap::new(), before: Vec::new(), next_quiet: 0, salt, refused: 0 }
     }
 
     /// Returns this node's replica.
@@ -94,7 +114,8 @@ impl Replication {
     pub fn joined(&mut self, index: u64, replica: ReplicaId) {
         let (link, direct_peers) = (Link::default(), BTreeSet::new());
         let columns = self.columns();
-        self.peers.insert(index, Peer { replica, link, direct_peers, columns, next_column: 0 });
+        let descent = Descent::default();
+        self.peers.insert(index, Peer { replica, link, direct_peers, columns, next_column: 0, descent });
     }
 
     /// Removes a connection, with all batches that were under way.
@@ -167,11 +188,20 @@ impl Replication {
     /// Returns the next part of the first comparison with a peer, or `None` if the peer has answered all of it.
     #[must_use]
     pub fn next_comparison(&self, index: u64) -> Option<Comparison> {
-        let peer = self.peers.get(&index).filter(|peer| !peer.is_compared())?;
+        let peer = self.peers.get(&index).filter(|peer| !peer.has_roots())?;
         let columns =
             (peer.next_column..peer.columns).zip(self.ledger.roots().skip(peer.next_column as usize));
         let roots = columns.filter(|(_, root)| *root != 0).take(ROOTS_AT_ONCE);
         Some(self.comparison(roots.map(|(column, root)| (self.ledger.id(column).clone(), root)).collect()))
+    }
+
+    /// Returns the comparison that is due with a peer: the next part of the first one, or else that of quiet replicas,
+    /// unless the peer is still being asked about earlier differences.
+    #[must_use]
+    pub fn due_comparison(&self, index: u64, quiet: &Comparison) -> Comparison {
+        let is_compared = self.peers.get(&index).is_some_and(Peer::is_compared);
+        let rest = || if is_compared { quiet.clone() } else { self.comparison(Vec::new()) };
+        self.next_comparison(index).unwrap_or_else(rest)
     }
 
     /// Answers a comparison.
@@ -207,12 +237,37 @@ impl Replication {
         let next = if is_end { peer.columns } else { last.map_or(0, |column| column + 1) };
         peer.next_column = peer.next_column.max(next);
         for (id, digests) in &differing.replicas {
-            if peer.replica != *id {
-                self.ledger.differing(id, digests).for_each(|place| peer.link.mark(place));
-            } else if let Some(column) = self.ledger.column(id) {
-                self.ledger.confirm_equal(column, digests);
-                self.ledger.relayed(column).for_each(|place| peer.link.mark(place));
-            }
+            let Some(column) = self.ledger.column(id) else { continue };
+            let scope = peer.scope(id);
+            let paths = self.ledger.compare_buckets(column, digests, scope, |place| peer.link.mark(place));
+            peer.descent.add(column, 0, paths);
+        }
+    }
+
+    /// Returns the next parts to ask a peer for, or `None` if there are none or others are being asked for.
+    pub fn next_examination(&mut self, index: u64) -> Option<Examination> {
+        let peer = self.peers.get_mut(&index)?;
+        let (column, parts) = peer.descent.next(self.salt.wrapping_add(1), &self.ledger)?;
+        self.salt = parts.salt;
+        Some(Examination { from: self.me.clone(), replica: self.ledger.id(column).clone(), parts })
+    }
+
+    /// Answers an examination.
+    #[must_use]
+    pub fn examine(&self, Examination { replica, mut parts, .. }: Examination) -> Vec<PartDigests> {
+        parts.paths.truncate(PARTS_AT_ONCE);
+        self.ledger.column(&replica).map_or_else(Vec::new, |column| self.ledger.part_digests(column, &parts))
+    }
+
+    /// Marks the entries where a peer's answer to an examination differs. `None` if it has not answered.
+    pub fn examined(&mut self, index: u64, salt: u64, digests: Option<&[PartDigests]>) {
+        let Some(peer) = self.peers.get_mut(&index) else { return };
+        let Some(digests) = digests else { return peer.descent.failed(salt) };
+        if let Some((column, parts)) = peer.descent.answered(salt) {
+            let scope = peer.scope(self.ledger.id(column));
+            let paths =
+                self.ledger.compare_parts(column, &parts, digests, scope, |place| peer.link.mark(place));
+            peer.descent.add(column, parts.level + 1, paths);
         }
     }
 

@@ -4,7 +4,7 @@ use counter_protocol::{Count, CounterName};
 use ractor_transport::MAX_NODE_NAME_BYTES;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{BUCKETS, Digest, Digests};
+use crate::ledger::{BUCKETS, Digest, Digests, PartDigests, Parts};
 use crate::replica::ReplicaId;
 
 /// Length of a batch at which no further entry is added, in bytes. The last entry may exceed it.
@@ -32,6 +32,9 @@ pub(crate) const DIRECT_PEERS_AT_ONCE: usize = 4096;
 /// Maximum number of digests by bucket in an answer to a comparison. The rest follows with the next comparison.
 pub(crate) const DIGESTS_AT_ONCE: usize = 32 * 1024;
 
+/// Maximum number of parts in an examination, whose answer is then as long as a batch.
+pub(crate) const PARTS_AT_ONCE: usize = BATCH_BYTES / size_of::<PartDigests>();
+
 /// Maximum number of entries in an answer to a read.
 ///
 /// Of more, those of the latest replicas are sent: the others have not changed for as long, and are known from
@@ -53,6 +56,9 @@ const _: () = {
     // The first replica of an answer always fits.
     assert!(BUCKETS <= DIGESTS_AT_ONCE);
     assert!(ENTRIES_AT_ONCE * (REPLICA_BYTES + ENTRY_BYTES) + ENVELOPE_BYTES < MAX_FRAME_BYTES);
+    // A path takes 5 bytes at most.
+    assert!(2 * REPLICA_BYTES + PARTS_AT_ONCE * 5 + ENVELOPE_BYTES < MAX_FRAME_BYTES);
+    assert!(PARTS_AT_ONCE * size_of::<PartDigests>() + ENVELOPE_BYTES < MAX_FRAME_BYTES);
 };
 
 /// A request of one node to another. Each has a reply, and each is idempotent.
@@ -67,6 +73,8 @@ pub enum Request {
     Merge(Batch),
     /// Returns the digests of those replicas that differ.
     Compare(Comparison),
+    /// Returns the digests of the divisions of parts that differ.
+    Examine(Examination),
     /// Returns the entries of a name.
     Read {
         /// The sender.
@@ -88,6 +96,7 @@ impl Request {
         match self {
             Self::Merge(Batch { from, .. })
             | Self::Compare(Comparison { from, .. })
+            | Self::Examine(Examination { from, .. })
             | Self::Identify { from }
             | Self::Read { from, .. }
             | Self::Flush { from } => from,
@@ -105,6 +114,8 @@ pub enum Reply {
     Merged(Vec<Entry>),
     /// Reply to [`Request::Compare`].
     Differing(Differing),
+    /// Reply to [`Request::Examine`], for each part in the order of the request.
+    Examined(Vec<PartDigests>),
     /// Reply to [`Request::Read`].
     Entries(Vec<Entry<ReplicaId>>),
     /// Reply to [`Request::Flush`].
@@ -149,6 +160,17 @@ pub struct Comparison {
     pub direct_peers: Vec<ReplicaId>,
     /// Digest of each replica.
     pub roots: Vec<(ReplicaId, Digest)>,
+}
+
+/// Parts of a replica's entries that differ between the sender and the answering node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Examination {
+    /// The sender.
+    pub from: ReplicaId,
+    /// The replica.
+    pub replica: ReplicaId,
+    /// The parts, of whose divisions the digests are asked for.
+    pub parts: Parts,
 }
 
 impl<K> Entry<K> {

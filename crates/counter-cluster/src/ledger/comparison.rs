@@ -26,24 +26,13 @@ impl Ledger {
         parts.collect()
     }
 
-    /// Returns all entries of a replica in the buckets in which `theirs` differ.
-    pub fn differing(&self, id: &ReplicaId, theirs: &Digests) -> impl Iterator<Item = Place> {
-        let column = self.column(id);
-        let parts = (0..=u8::MAX).zip(&self.buckets).filter_map(move |(index, bucket)| {
-            let part = bucket.columns.get(&column?)?;
-            (of(theirs, index) != part.digest).then_some(part)
-        });
-        parts.flat_map(|part| &part.pages).flat_map(|(_, page)| {
-            self.pages[*page as usize].entries().map(|(slot, _)| Place { page: *page, slot })
-        })
-    }
-
-    /// Returns the relayed entries of a column.
-    pub fn relayed(&self, column: u32) -> impl Iterator<Item = Place> {
-        let parts = self.buckets.iter().filter_map(move |bucket| bucket.columns.get(&column));
-        parts.flat_map(|part| &part.pages).flat_map(|(_, page)| {
-            self.pages[*page as usize].relayed().map(|slot| Place { page: *page, slot })
-        })
+    /// Returns the number of relayed entries of a column.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[must_use]
+    pub fn relayed(&self, column: u32) -> u64 {
+        self.replicas[column as usize].relayed
     }
 
     /// Replaces a relayed entry by its replica's answer, even if that is less, and removes the entry if the answer has
@@ -60,25 +49,4 @@ impl Ledger {
             Some(_) | None => self.merge(column, name, count, Source::Direct),
         }
     }
-
-    /// Marks all entries of a column as sent by its replica, in the buckets in which the replica has the same
-    /// digest.
-    ///
-    /// # Panics
-    /// If there is no such column.
-    pub fn confirm_equal(&mut self, column: u32, theirs: &Digests) {
-        let replica = &mut self.replicas[column as usize];
-        for (index, bucket) in (0..=u8::MAX).zip(&self.buckets) {
-            let part = bucket.columns.get(&column);
-            if let Some(part) = part.filter(|part| of(theirs, index) == part.digest) {
-                for (_, page) in &part.pages {
-                    replica.relayed -= self.pages[*page as usize].confirm();
-                }
-            }
-        }
-    }
-}
-
-fn of(digests: &Digests, bucket: u8) -> Digest {
-    digests.get(&bucket).copied().unwrap_or_default()
 }

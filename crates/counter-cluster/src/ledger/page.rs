@@ -1,5 +1,7 @@
 use counter_protocol::Count;
 
+use super::parts::Scope;
+
 /// Number of rows that a page covers: one for each bit of its masks.
 pub(crate) const PAGE_ROWS: u32 = u64::BITS;
 
@@ -80,9 +82,12 @@ impl Page {
         slots(self.present).zip(self.counts.iter().copied())
     }
 
-    /// Returns the slots of relayed entries.
-    pub(super) fn relayed(&self) -> impl Iterator<Item = u8> + use<> {
-        slots(self.relayed)
+    /// Returns the slots of the entries that a comparison looks for, as a mask.
+    pub(super) const fn mask(&self, scope: Scope) -> u64 {
+        match scope {
+            Scope::All => self.present,
+            Scope::Relayed => self.relayed,
+        }
     }
 
     const fn position(&self, slot: u8) -> usize {
@@ -130,7 +135,7 @@ mod tests {
             let expected: Vec<_> = model.iter().map(|(slot, (count, _))| (*slot, *count)).collect();
             prop_assert_eq!(page.entries().collect::<Vec<_>>(), expected);
             let expected: Vec<_> = model.iter().filter(|(_, (_, relayed))| *relayed).map(|(slot, _)| *slot).collect();
-            prop_assert_eq!(page.relayed().collect::<Vec<_>>(), expected);
+            prop_assert_eq!(slots(page.mask(Scope::Relayed)).collect::<Vec<_>>(), expected);
             for slot in 0..64 {
                 let known = model.get(&slot).copied().unwrap_or_default();
                 prop_assert_eq!((page.get(slot), page.is_relayed(slot)), known);

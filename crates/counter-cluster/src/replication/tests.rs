@@ -1,13 +1,27 @@
 //! Several nodes in one thread, with a network in between that loses, repeats, reorders and cuts.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::{MAX_REPLICAS, RESERVED_REPLICAS};
+use crate::ledger::{MAX_REPLICAS, Parts, RESERVED_REPLICAS};
 use crate::link::WINDOW;
 use crate::wire::{Differing, MAX_FRAME_BYTES, Reply, Request, encode};
 
+mod traffic;
+
 const NODES: usize = 4;
+const KEY: [u64; 2] = [3, 4];
+
+/// Number of names that are counted: so many in one bucket that it is divided when it differs.
+const NAMES: u8 = 40;
+
+fn name(of: u8) -> CounterName {
+    static NAMES_IN_BUCKET: LazyLock<Vec<CounterName>> =
+        LazyLock::new(|| Ledger::new(KEY).names_in_bucket(0).take(NAMES.into()).collect());
+    NAMES_IN_BUCKET[usize::from(of)].clone()
+}
 
 fn id(node: usize) -> ReplicaId {
     ReplicaId { node: format!("n{node}").parse().unwrap(), incarnation: 1 }
@@ -33,16 +47,23 @@ enum Step {
         node: usize,
         to: usize,
     },
+    /// A node asks about what differs; the answer may be lost, or arrive twice.
+    Examine {
+        node: usize,
+        to: usize,
+        answers: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let node = 0..NODES;
     prop_oneof![
-        4 => (node.clone(), 0..12_u8, -5..9_i64).prop_map(|(node, name, value)| Step::Count { node, name, value }),
+        8 => (node.clone(), 0..NAMES, -5..9_i64).prop_map(|(node, name, value)| Step::Count { node, name, value }),
         1 => (node.clone(), node.clone()).prop_map(|(a, b)| Step::Toggle(a, b)),
         4 => (node.clone(), node.clone(), 0..3_usize, any::<bool>())
             .prop_map(|(node, to, arrives, answered)| Step::Send { node, to, arrives, answered }),
-        1 => (node.clone(), node).prop_map(|(node, to)| Step::Compare { node, to }),
+        1 => (node.clone(), node.clone()).prop_map(|(node, to)| Step::Compare { node, to }),
+        2 => (node.clone(), node, 0..3_usize).prop_map(|(node, to, answers)| Step::Examine { node, to, answers }),
     ]
 }
 
@@ -56,7 +77,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let nodes = (0..NODES).map(|node| Replication::new(id(node), [3, 4])).collect();
+        let nodes = (0..NODES).map(|node| Replication::new(id(node), KEY)).collect();
         Self { nodes, counted: vec![BTreeMap::new(); NODES], late: Vec::new() }
     }
 
@@ -84,13 +105,27 @@ impl World {
         self.nodes[from].compared(to as u64, &asked, &differing);
     }
 
+    /// Asks about the next parts that differ. Returns false if there are none.
+    fn examine(&mut self, from: usize, to: usize, answers: usize) -> bool {
+        let Some(examination) = self.nodes[from].next_examination(to as u64) else { return false };
+        assert_eq!(self.nodes[from].next_examination(to as u64), None, "one is under way");
+        assert!(!self.nodes[from].is_compared(to as u64));
+        let salt = examination.parts.salt;
+        let digests = self.nodes[to].examine(examination);
+        (0..answers).for_each(|_| self.nodes[from].examined(to as u64, salt, Some(&digests)));
+        if answers == 0 {
+            self.nodes[from].examined(to as u64, salt, None);
+        }
+        true
+    }
+
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Count { node, name, value } => {
                 let count = self.counted[node].entry(name).or_default();
                 *count = Count { value: count.value + value, operations: count.operations + 1 };
                 let count = *count;
-                self.nodes[node].counted([(CounterName::new(&[name][..]).unwrap(), count)]);
+                self.nodes[node].counted([(self::name(name), count)]);
             }
             Step::Toggle(a, b) if self.are_linked(a, b) => {
                 self.nodes[a].left(b as u64);
@@ -107,9 +142,11 @@ impl World {
             Step::Compare { node, to } => {
                 if self.are_linked(node, to) {
                     let quiet = self.nodes[node].quiet();
-                    self.exchange(node, to, quiet);
+                    let comparison = self.nodes[node].due_comparison(to as u64, &quiet);
+                    self.exchange(node, to, comparison);
                 }
             }
+            Step::Examine { node, to, answers } => _ = self.examine(node, to, answers),
         }
     }
 
@@ -121,7 +158,9 @@ impl World {
                 let quiet = self.nodes[node].quiet();
                 for number in peers {
                     let to = usize::try_from(number).unwrap();
-                    self.exchange(node, to, quiet.clone());
+                    let comparison = self.nodes[node].due_comparison(number, &quiet);
+                    self.exchange(node, to, comparison);
+                    while self.examine(node, to, 1) {}
                     while let Some((batch_number, batch)) = self.nodes[node].next_batch(number) {
                         let corrections = self.nodes[to].merge(&batch);
                         self.nodes[node].sent(number, batch_number, true);
@@ -134,11 +173,11 @@ impl World {
 
     fn sums(&self, node: usize) -> BTreeMap<u8, i128> {
         let sum = |of: u8| {
-            let name = CounterName::new(&[of][..]).unwrap();
+            let name = name(of);
             let entries = self.nodes[node].ledger().entries(&name);
             (of, entries.map(|(_, count)| i128::from(count.value)).sum())
         };
-        (0..12).map(sum).collect()
+        (0..NAMES).map(sum).collect()
     }
 }
 
@@ -160,7 +199,7 @@ proptest! {
             }
         }
         world.settle();
-        let mut expected: BTreeMap<u8, i128> = (0..12).map(|name| (name, 0)).collect();
+        let mut expected: BTreeMap<u8, i128> = (0..NAMES).map(|name| (name, 0)).collect();
         for (name, count) in world.counted.iter().flatten() {
             *expected.entry(*name).or_default() += i128::from(count.value);
         }
@@ -215,7 +254,7 @@ fn what_others_have_forged_is_corrected_when_the_replica_itself_is_there() {
 
 #[test]
 fn entries_of_further_replicas_are_refused_and_counted() {
-    let mut node = Replication::new(id(0), [3, 4]);
+    let mut node = Replication::new(id(0), KEY);
     let replica = |incarnation| ReplicaId { incarnation, ..id(2) };
     let entry = Entry::new(CounterName::from_static("a"), Count { value: 1, operations: 1 });
     let columns = (0..MAX_REPLICAS as u64).map(|n| (replica(n), vec![entry.clone()])).collect();
@@ -302,7 +341,7 @@ fn entries_of_a_replica_that_a_peer_is_not_connected_to_are_relayed_at_once() {
 
 #[test]
 fn nobody_overwrites_what_a_node_itself_has_counted() {
-    let mut node = Replication::new(id(0), [3, 4]);
+    let mut node = Replication::new(id(0), KEY);
     node.counted([(CounterName::from_static("a"), Count { value: 1, operations: 1 })]);
     let entry = Entry { of: CounterName::from_static("a"), value: 9, operations: 9 };
     node.merge(&Batch { from: id(1), columns: vec![(id(0), vec![entry])] });
@@ -311,7 +350,7 @@ fn nobody_overwrites_what_a_node_itself_has_counted() {
 
 #[test]
 fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
-    let mut node = Replication::new(id(0), [3, 4]);
+    let mut node = Replication::new(id(0), KEY);
     node.joined(1, id(1));
     node.compared(1, &[], &Differing { examined: 0, replicas: Vec::new() });
     let name = |n: u32| CounterName::new(format!("{n:0>1000}")).unwrap();
@@ -345,7 +384,7 @@ fn a_window_bounds_what_is_under_way_and_what_changes_meanwhile_waits_once() {
 
 #[test]
 fn what_a_peer_lacks_is_known_when_it_has_answered_a_comparison_of_everything() {
-    let [mut node, mut peer] = [0, 1].map(|number| Replication::new(id(number), [3, 4]));
+    let [mut node, mut peer] = [0, 1].map(|number| Replication::new(id(number), KEY));
     node.counted([(CounterName::from_static("a"), Count { value: 1, operations: 1 })]);
     node.joined(1, id(1));
     assert!(node.has_joined(1) && !node.is_compared(1));
@@ -363,4 +402,41 @@ fn what_a_peer_lacks_is_known_when_it_has_answered_a_comparison_of_everything() 
     node.left(1);
     assert!(!node.has_joined(1) && !node.is_compared(1));
     assert_eq!((node.checkpoint(1), node.progress(1, checkpoint)), (None, Progress::Lost));
+}
+
+#[test]
+fn what_a_peer_lacks_is_not_known_before_everything_that_differs_has_been_examined() {
+    let mut world = World::new();
+    for (node, operations) in [(0, 1), (1, 2)] {
+        let counts = (0..NAMES).map(|of| (name(of), Count { value: 1, operations }));
+        world.nodes[node].merge(&Batch {
+            from: id(2),
+            columns: vec![(id(3), counts.map(|(name, count)| Entry::new(name, count)).collect())],
+        });
+    }
+    let (node, peer) = (1, 0);
+    world.nodes[node].joined(0, id(peer));
+    let comparison = world.nodes[node].next_comparison(0).unwrap();
+    world.exchange(node, peer, comparison.clone());
+    assert_eq!(world.nodes[node].next_comparison(0), None);
+    assert_eq!((world.nodes[node].lag(0), world.nodes[node].is_compared(0)), (0, false));
+    // Quiet replicas are not compared anew as long.
+    assert_eq!(world.nodes[node].due_comparison(0, &comparison).roots, []);
+    let mut asked = 0;
+    while world.examine(node, peer, usize::from(asked % 2 == 1)) {
+        assert!(world.nodes[node].checkpoint(0).is_none() || !world.examine(node, peer, 1));
+        asked += 1;
+    }
+    assert!(asked > 1);
+    assert_eq!(world.nodes[node].lag(0), usize::from(NAMES));
+    assert!(world.nodes[node].checkpoint(0).is_some());
+    assert_eq!(world.nodes[node].due_comparison(0, &comparison), comparison);
+}
+
+#[test]
+fn an_examination_and_its_answer_are_bounded() {
+    let node = Replication::new(id(0), KEY);
+    let paths = vec![0; 10 * PARTS_AT_ONCE];
+    let parts = Parts { salt: 0, level: 0, paths };
+    assert_eq!(node.examine(Examination { from: id(1), replica: id(0), parts }).len(), PARTS_AT_ONCE);
 }

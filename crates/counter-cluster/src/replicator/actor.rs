@@ -108,6 +108,15 @@ impl Actor for Replicator {
                     if differing.examined > 0 {
                         state.compare_next(&myself, peer);
                     }
+                    state.examine_next(&myself, peer);
+                }
+            }
+            ReplicatorMessage::Examined { peer, salt, digests } => {
+                state.replication.examined(peer, salt, digests.as_deref().ok());
+                // Without an answer, it is asked again when it is next compared.
+                if digests.is_ok() {
+                    state.peers.heard_from(peer, Instant::now());
+                    state.examine_next(&myself, peer);
                 }
             }
             ReplicatorMessage::Refresh { name, deadline, reply } => {

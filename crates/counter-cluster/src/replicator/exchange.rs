@@ -50,7 +50,13 @@ impl ReplicatorState {
                 self.question(myself, peer, Request::Merge(content), move |answer| {
                     let corrections = match answer {
                         Ok(Reply::Merged(corrections)) => Ok(corrections),
-                        Ok(Reply::Identity(_) | Reply::Differing(_) | Reply::Entries(_) | Reply::Flushed)
+                        Ok(
+                            Reply::Identity(_)
+                            | Reply::Differing(_)
+                            | Reply::Examined(_)
+                            | Reply::Entries(_)
+                            | Reply::Flushed,
+                        )
                         | Err(_) => Err(Unanswered),
                     };
                     ReplicatorMessage::Sent { peer, batch, corrections }
@@ -63,8 +69,9 @@ impl ReplicatorState {
     pub(super) fn compare_all(&mut self, myself: &ActorRef<ReplicatorMessage>) {
         let quiet = self.replication.quiet();
         for peer in self.indices() {
-            let comparison = self.replication.next_comparison(peer).unwrap_or_else(|| quiet.clone());
+            let comparison = self.replication.due_comparison(peer, &quiet);
             self.compare(myself, peer, comparison);
+            self.examine_next(myself, peer);
         }
     }
 
@@ -80,11 +87,36 @@ impl ReplicatorState {
         self.question(myself, peer, Request::Compare(comparison), move |answer| {
             let differing = match answer {
                 Ok(Reply::Differing(differing)) => Ok(differing),
-                Ok(Reply::Identity(_) | Reply::Merged(_) | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
-                    Err(Unanswered)
-                }
+                Ok(
+                    Reply::Identity(_)
+                    | Reply::Merged(_)
+                    | Reply::Examined(_)
+                    | Reply::Entries(_)
+                    | Reply::Flushed,
+                )
+                | Err(_) => Err(Unanswered),
             };
             ReplicatorMessage::Compared { peer, asked, differing }
+        });
+    }
+
+    /// Asks a peer for digests of the next parts that differ, if there are any and it is not being asked already.
+    pub(super) fn examine_next(&mut self, myself: &ActorRef<ReplicatorMessage>, peer: u64) {
+        let Some(examination) = self.replication.next_examination(peer) else { return };
+        let salt = examination.parts.salt;
+        self.question(myself, peer, Request::Examine(examination), move |answer| {
+            let digests = match answer {
+                Ok(Reply::Examined(digests)) => Ok(digests),
+                Ok(
+                    Reply::Identity(_)
+                    | Reply::Merged(_)
+                    | Reply::Differing(_)
+                    | Reply::Entries(_)
+                    | Reply::Flushed,
+                )
+                | Err(_) => Err(Unanswered),
+            };
+            ReplicatorMessage::Examined { peer, salt, digests }
         });
     }
 
@@ -110,6 +142,10 @@ impl ReplicatorState {
             Request::Compare(comparison) => {
                 self.peers.heard_from_node(&comparison.from.node, Instant::now());
                 Reply::Differing(self.replication.compare(comparison))
+            }
+            Request::Examine(examination) => {
+                self.peers.heard_from_node(&examination.from.node, Instant::now());
+                Reply::Examined(self.replication.examine(examination))
             }
             Request::Read { name, .. } => {
                 let mine = self.keyspace.count(name.as_bytes()).await?;

@@ -26,9 +26,14 @@ impl ReplicatorState {
         self.question(myself, peer, identify, move |answer| {
             let replica = match answer {
                 Ok(Reply::Identity(replica)) => Ok(replica),
-                Ok(Reply::Merged(_) | Reply::Differing(_) | Reply::Entries(_) | Reply::Flushed) | Err(_) => {
-                    Err(Unanswered)
-                }
+                Ok(
+                    Reply::Merged(_)
+                    | Reply::Differing(_)
+                    | Reply::Examined(_)
+                    | Reply::Entries(_)
+                    | Reply::Flushed,
+                )
+                | Err(_) => Err(Unanswered),
             };
             ReplicatorMessage::Identified(id, replica)
         });

@@ -6,7 +6,7 @@ use ractor::{ActorId, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
 use ractor_transport::NodeName;
 
-use crate::ledger::Total;
+use crate::ledger::{PartDigests, Total};
 use crate::replica::ReplicaId;
 use crate::rpc::Unanswered;
 use crate::status::{ClusterStatus, PeerStatus};
@@ -32,6 +32,8 @@ pub(crate) enum ReplicatorMessage {
     Sent { peer: u64, batch: u64, corrections: Result<Vec<Entry>, Unanswered> },
     /// A peer has answered with its digests where they differ.
     Compared { peer: u64, asked: Vec<ReplicaId>, differing: Result<Differing, Unanswered> },
+    /// A peer has answered with digests of the parts that it was asked for under this salt.
+    Examined { peer: u64, salt: u64, digests: Result<Vec<PartDigests>, Unanswered> },
     /// Asks all peers for their entries, of one name or in all, and replies with the nodes that did not answer.
     Refresh { name: Option<CounterName>, deadline: Duration, reply: RpcReplyPort<Vec<NodeName>> },
     /// The peers have answered a refresh.
