@@ -404,18 +404,23 @@ fn what_a_peer_lacks_is_known_when_it_has_answered_a_comparison_of_everything() 
     assert_eq!((node.checkpoint(1), node.progress(1, checkpoint)), (None, Progress::Lost));
 }
 
-#[test]
-fn what_a_peer_lacks_is_not_known_before_everything_that_differs_has_been_examined() {
+/// Two nodes that hold the same names of the others, all with different counts. The second is connected to the first.
+fn world_with_a_difference() -> World {
     let mut world = World::new();
     for (node, operations) in [(0, 1), (1, 2)] {
-        let counts = (0..NAMES).map(|of| (name(of), Count { value: 1, operations }));
-        world.nodes[node].merge(&Batch {
-            from: id(2),
-            columns: vec![(id(3), counts.map(|(name, count)| Entry::new(name, count)).collect())],
-        });
+        let entries = (0..NAMES).map(|of| Entry::new(name(of), Count { value: 1, operations }));
+        let entries: Vec<_> = entries.collect();
+        let columns = vec![(id(2), entries.clone()), (id(3), entries)];
+        world.nodes[node].merge(&Batch { from: id(2), columns });
     }
+    world.nodes[1].joined(0, id(0));
+    world
+}
+
+#[test]
+fn what_a_peer_lacks_is_not_known_before_everything_that_differs_has_been_examined() {
+    let mut world = world_with_a_difference();
     let (node, peer) = (1, 0);
-    world.nodes[node].joined(0, id(peer));
     let comparison = world.nodes[node].next_comparison(0).unwrap();
     world.exchange(node, peer, comparison.clone());
     assert_eq!(world.nodes[node].next_comparison(0), None);
@@ -428,7 +433,7 @@ fn what_a_peer_lacks_is_not_known_before_everything_that_differs_has_been_examin
         asked += 1;
     }
     assert!(asked > 1);
-    assert_eq!(world.nodes[node].lag(0), usize::from(NAMES));
+    assert_eq!(world.nodes[node].lag(0), 2 * usize::from(NAMES));
     assert!(world.nodes[node].checkpoint(0).is_some());
     assert_eq!(world.nodes[node].due_comparison(0, &comparison), comparison);
 }
@@ -439,4 +444,20 @@ fn an_examination_and_its_answer_are_bounded() {
     let paths = vec![0; 10 * PARTS_AT_ONCE];
     let parts = Parts { salt: 0, level: 0, paths };
     assert_eq!(node.examine(Examination { from: id(1), replica: id(0), parts }).len(), PARTS_AT_ONCE);
+}
+
+#[test]
+fn an_answer_that_comes_twice_does_not_count_for_the_next_question() {
+    let mut world = world_with_a_difference();
+    let comparison = world.nodes[1].next_comparison(0).unwrap();
+    world.exchange(1, 0, comparison);
+    let first = world.nodes[1].next_examination(0).unwrap();
+    let salt = first.parts.salt;
+    let answer = world.nodes[0].examine(first);
+    world.nodes[1].examined(0, salt, Some(&answer));
+    let second = world.nodes[1].next_examination(0).unwrap();
+    assert_ne!(second.parts.salt, salt);
+    world.nodes[1].examined(0, salt, Some(&answer));
+    world.nodes[1].examined(0, salt, None);
+    assert!(!world.nodes[1].is_compared(0), "the second one is still being asked");
 }
