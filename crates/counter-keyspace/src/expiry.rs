@@ -172,7 +172,7 @@ mod tests {
                 prop_assert!((0..9).all(|name| table.get(key(&name)) == model.get(&name).map(|(count, _)| *count)));
 
                 let position = Position { round, pages: 0, confirmed: round - 1 };
-                let page = table.finish_round(&owner.id(), position, &Sessions::default());
+                let page = table.finish_round(&owner.id(), position, usize::MAX, &Sessions::default());
                 let end = page.end.unwrap();
                 end.removed.iter().for_each(|name| _ = replica.remove(&name[0]));
                 replica.extend(page.changed.iter().map(|entry| (entry.name[0], (entry.count, entry.deadline_ms))));

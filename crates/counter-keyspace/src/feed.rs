@@ -93,6 +93,19 @@ impl Feed {
         self.shard(shard)?.finish().await
     }
 
+    /// Finishes a shard's round as [`finish`](Self::finish) does if at most `max_entries` changed counters are left.
+    /// Otherwise returns a page without an end, as [`pull`](Self::pull) does.
+    ///
+    /// # Errors
+    /// As those of [`pull`](Self::pull).
+    pub async fn finish_within(
+        &mut self,
+        shard: usize,
+        max_entries: usize,
+    ) -> Result<RoundPage, KeyspaceError> {
+        self.shard(shard)?.finish_within(max_entries).await
+    }
+
     /// Confirms a finished round: what it holds is not handed out again unless it changes again. Without this, the
     /// next page continues the round. Has no effect on a round that is not finished.
     ///
@@ -176,10 +189,19 @@ impl ShardFeed {
     /// # Errors
     /// As those of [`pull`](Self::pull).
     pub async fn finish(&mut self) -> Result<RoundPage, KeyspaceError> {
+        self.finish_within(usize::MAX).await
+    }
+
+    /// Returns the end of the round, or a page of it, as [`Feed::finish_within`] does.
+    ///
+    /// # Errors
+    /// As those of [`pull`](Self::pull).
+    pub async fn finish_within(&mut self, max_entries: usize) -> Result<RoundPage, KeyspaceError> {
         let position = self.position();
-        let page = self.outbox.call(|reply| ShardMessage::FinishRound(position.clone(), reply)).await?;
+        let finish = |reply| ShardMessage::FinishRound(position.clone(), max_entries.max(1), reply);
+        let page = self.outbox.call(finish).await?;
         self.position.pages = self.position.pages.saturating_add(1);
-        self.is_finished = true;
+        self.is_finished = page.end.is_some();
         Ok(page)
     }
 

@@ -41,8 +41,8 @@ pub enum ShardMessage {
     GetPage(TablePosition, usize, RpcReplyPort<(Page, Option<TablePosition>)>),
     /// Hands out up to this number of changed counters to a feed.
     TakePage(FeedPosition, usize, RpcReplyPort<RoundPage>),
-    /// Hands out the rest of a round to a feed.
-    FinishRound(FeedPosition, RpcReplyPort<RoundPage>),
+    /// Hands out the rest of a round to a feed, or up to this number of changed counters if there are more.
+    FinishRound(FeedPosition, usize, RpcReplyPort<RoundPage>),
     /// Asks for up to this number of counters that a feed has received, from a position on.
     GetSnapshotPage(FeedPosition, TablePosition, usize, RpcReplyPort<(EntryPage, Option<TablePosition>)>),
     /// Asks for up to this number of records of sessions after this one.
@@ -222,9 +222,9 @@ impl ShardState {
         true
     }
 
-    /// Hands out the rest of a round to a feed.
-    fn finish_round(&mut self, FeedPosition { feed, position }: &FeedPosition) -> RoundPage {
-        let mut page = self.table.finish_round(feed, *position, &self.sessions);
+    /// Hands out the rest of a round to a feed, or up to this number of changed counters if there are more.
+    fn finish_round(&mut self, FeedPosition { feed, position }: &FeedPosition, most: usize) -> RoundPage {
+        let mut page = self.table.finish_round(feed, *position, most, &self.sessions);
         if let Some(end) = &mut page.end {
             (end.version, end.clock_ms) = (self.version, self.table.clock_ms());
         }
@@ -296,7 +296,9 @@ impl Actor for ShardActor {
             ShardMessage::TakePage(FeedPosition { feed, position }, most, reply) => {
                 let _ = reply.send(table.take_page(&feed, position, most));
             }
-            ShardMessage::FinishRound(position, reply) => _ = reply.send(state.finish_round(&position)),
+            ShardMessage::FinishRound(position, most, reply) => {
+                let _ = reply.send(state.finish_round(&position, most));
+            }
             ShardMessage::GetSnapshotPage(FeedPosition { feed, position }, from, most, reply) => {
                 let _ = reply.send(table.snapshot_page(&feed, position, from, most));
             }

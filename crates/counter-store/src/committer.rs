@@ -42,8 +42,6 @@ pub(crate) struct Committer<S: Source> {
     payload: Payload,
     /// The next round has to hold the whole state.
     needs_complete: bool,
-    /// The last round was so large that the next one is taken page by page.
-    was_large: bool,
     job: Option<SnapshotJob<S::Token>>,
     size: LogSize,
 }
@@ -107,7 +105,6 @@ impl<S: Source> Committer<S> {
             committed_floor: session_floor,
             payload: Payload::default(),
             needs_complete: false,
-            was_large: false,
             job: None,
             size,
         }
@@ -117,7 +114,6 @@ impl<S: Source> Committer<S> {
     pub(crate) fn require_complete(&mut self) {
         self.source.reset();
         self.needs_complete = true;
-        self.was_large = true;
     }
 
     /// Writes the whole state into a new segment, after an error. Nothing that was written since the last durable round

@@ -14,11 +14,12 @@ pub(crate) trait Source: Send + 'static {
     /// Returns the number of shards.
     fn shards(&self) -> usize;
 
-    /// Returns up to this number of changed counters of a shard.
-    fn pull(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError>;
+    /// Finishes the rounds of all shards at once, or returns a page of those that have more changed counters left than
+    /// this.
+    fn finish_all(&mut self, most: usize) -> Result<Vec<RoundPage>, KeyspaceError>;
 
-    /// Returns the ends of all shards' rounds.
-    fn finish(&mut self) -> Result<Vec<RoundPage>, KeyspaceError>;
+    /// Finishes the round of one shard in the same way.
+    fn finish(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError>;
 
     /// Confirms the round of all shards.
     fn confirm(&mut self);
@@ -67,13 +68,13 @@ impl Source for FeedSource {
         self.feed.shards()
     }
 
-    fn pull(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
-        self.runtime.block_on(self.feed.pull(shard, most))
+    fn finish_all(&mut self, most: usize) -> Result<Vec<RoundPage>, KeyspaceError> {
+        let shards = self.feed.shards_mut();
+        self.runtime.block_on(try_join_all(shards.iter_mut().map(|shard| shard.finish_within(most))))
     }
 
-    fn finish(&mut self) -> Result<Vec<RoundPage>, KeyspaceError> {
-        let shards = self.feed.shards_mut();
-        self.runtime.block_on(try_join_all(shards.iter_mut().map(counter_keyspace::ShardFeed::finish)))
+    fn finish(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
+        self.runtime.block_on(self.feed.finish_within(shard, most))
     }
 
     fn confirm(&mut self) {

@@ -45,7 +45,9 @@ impl Reader {
         for _ in 0..self.random.u8(..4) {
             pages.push(self.feed.pull(shard, self.random.usize(1..100)).await.unwrap());
         }
-        pages.push(self.feed.finish(shard).await.unwrap());
+        while pages.last().is_none_or(|page| page.end.is_none()) {
+            pages.push(self.feed.finish_within(shard, self.random.usize(50..500)).await.unwrap());
+        }
         if self.random.u8(..8) == 0 {
             self.feed.retry(shard);
         } else {

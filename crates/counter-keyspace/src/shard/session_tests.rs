@@ -169,7 +169,7 @@ impl World {
 
     fn commit(&mut self) {
         let position = Position { round: self.round, pages: 0, confirmed: self.round - 1 };
-        let page = self.state.finish_round(&FeedPosition { feed: self.feed.id(), position });
+        let page = self.state.finish_round(&FeedPosition { feed: self.feed.id(), position }, usize::MAX);
         self.round += 1;
         let end = page.end.unwrap();
         if page.reset {

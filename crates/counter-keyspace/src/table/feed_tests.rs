@@ -119,10 +119,19 @@ impl Reader {
     }
 
     fn finish(&mut self, table: &mut Table, is_lost: bool) {
-        let page = table.finish_round(&self.id, self.position, &Sessions::default());
+        self.finish_within(table, usize::MAX, is_lost);
+    }
+
+    fn finish_within(&mut self, table: &mut Table, most: usize, is_lost: bool) {
+        let page = table.finish_round(&self.id, self.position, most, &Sessions::default());
+        assert!(page.changed.len() <= most);
+        assert_eq!(page.end.is_none(), page.left > 0);
         self.lose(&page);
         if is_lost {
             return;
+        }
+        if page.end.is_none() {
+            return self.receive(page);
         }
         let totals = page.end.as_ref().map(|end| end.totals).unwrap();
         self.receive(page);
@@ -188,7 +197,7 @@ enum Step {
     Put(u8, i64, Option<u64>),
     Remove(u8),
     Pull(usize, usize, bool),
-    Finish(usize, bool),
+    Finish(usize, usize, bool),
     Retry(usize),
     Snapshot(usize, usize),
     Restart(usize),
@@ -203,7 +212,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..NAMES, -9..=9_i64, prop::option::of(1..9_u64)).prop_map(|(name, value, at)| Step::Put(name, value, at)),
         6 => (0..NAMES).prop_map(Step::Remove),
         5 => (feed(), 1..5_usize, any::<bool>()).prop_map(|(feed, most, lost)| Step::Pull(feed, most, lost)),
-        3 => (feed(), any::<bool>()).prop_map(|(feed, lost)| Step::Finish(feed, lost)),
+        4 => (feed(), prop_oneof![1..5_usize, Just(usize::MAX)], any::<bool>())
+            .prop_map(|(feed, most, lost)| Step::Finish(feed, most, lost)),
         1 => feed().prop_map(Step::Retry),
         5 => (feed(), 1..6_usize).prop_map(|(feed, most)| Step::Snapshot(feed, most)),
         1 => feed().prop_map(Step::Restart),
@@ -234,7 +244,7 @@ proptest! {
                 }
                 Step::Remove(name) => _ = table.remove(key(&name)),
                 Step::Pull(feed, most, is_lost) => readers[feed].pull(&mut table, most, is_lost),
-                Step::Finish(feed, is_lost) => readers[feed].finish(&mut table, is_lost),
+                Step::Finish(feed, most, is_lost) => readers[feed].finish_within(&mut table, most, is_lost),
                 Step::Retry(feed) => readers[feed].retry(),
                 Step::Snapshot(feed, most) => readers[feed].snapshot(&mut table, most),
                 Step::Restart(feed) => {
@@ -253,7 +263,7 @@ proptest! {
             reader.finish(&mut table, false);
             reader.finish(&mut table, false);
             prop_assert!(reader.snapshot.is_none());
-            let last = table.finish_round(&reader.id, reader.position, &Sessions::default());
+            let last = table.finish_round(&reader.id, reader.position, usize::MAX, &Sessions::default());
             prop_assert!(!last.reset && last.changed.is_empty() && last.end.unwrap().removed.is_empty());
         }
         let counters = everything(&table);
@@ -267,7 +277,7 @@ fn a_name_that_comes_and_goes_between_two_rounds_leaves_no_tombstone() {
     reader.finish(&mut table, false);
     table.apply(key(&1), Delta::from(1));
     table.remove(key(&1));
-    let page = table.finish_round(&reader.id, reader.position, &Sessions::default());
+    let page = table.finish_round(&reader.id, reader.position, usize::MAX, &Sessions::default());
     assert!(page.changed.is_empty() && page.end.unwrap().removed.is_empty());
 }
 
@@ -291,7 +301,7 @@ fn a_feed_that_is_up_to_date_begins_with_what_has_changed_since() {
     table.follow_up_to_date(reader.id.clone());
     table.remove(key(&3));
     table.apply(key(&4), Delta::from(1));
-    let page = table.finish_round(&reader.id, reader.position, &Sessions::default());
+    let page = table.finish_round(&reader.id, reader.position, usize::MAX, &Sessions::default());
     assert!(!page.reset);
     assert_eq!(page.changed.iter().map(|entry| entry.name).collect::<Vec<_>>(), [[4]]);
     assert_eq!(page.end.unwrap().removed, [[3].into()]);

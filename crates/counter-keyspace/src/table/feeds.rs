@@ -30,9 +30,19 @@ impl Table {
         RoundPage { reset, changed, left: self.followers[at].pending(), end: None }
     }
 
-    /// Hands out the rest of a round, except for what the table does not know of its shard.
-    pub(crate) fn finish_round(&mut self, id: &FeedId, position: Position, sessions: &Sessions) -> RoundPage {
+    /// Hands out the rest of a round, except for what the table does not know of its shard, or a page if more than
+    /// `most` changed counters are left.
+    pub(crate) fn finish_round(
+        &mut self,
+        id: &FeedId,
+        position: Position,
+        most: usize,
+        sessions: &Sessions,
+    ) -> RoundPage {
         let at = self.begin_page(id, position);
+        if self.followers[at].pending() > most {
+            return self.take_page(id, position, most);
+        }
         let reset = self.followers[at].begin_page();
         let changed = self.hand_out(at, usize::MAX, usize::MAX);
         self.followers[at].finish();

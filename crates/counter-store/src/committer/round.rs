@@ -11,12 +11,13 @@ use crate::source::Source;
 
 use super::{Committer, RoundError};
 
-/// Number of counters in a page, which a shard hands out without a break: for about a millisecond.
+/// Maximum number of counters that a shard hands out without a break, for about a millisecond. A round with more of
+/// them is taken page by page, so that no shard pauses for long.
 const PAGE_ENTRIES: usize = 16_384;
 
-/// Number of counters in a round from which the next one is taken page by page, so that no shard pauses for long. Each
-/// page costs a message and its answer, which is a third of the time of a round of 10,000 counters.
-const LARGE_ENTRIES: usize = 65_536;
+/// Number of times that as many counters as a shard had left are taken page by page, before it has to hand out the rest
+/// at once. Fewer are left each time, unless they change as fast as they are taken.
+const PATIENCE: usize = 4;
 
 /// Time in milliseconds by which a shard's clock advances before it is written for its own sake.
 const CLOCK_STEP_MS: u64 = 1000;
@@ -44,20 +45,17 @@ impl<S: Source> Committer<S> {
     fn collect(&mut self) -> Result<(), RoundError> {
         let mut writer = RoundWriter { log: &mut self.log, payload: &mut self.payload, has_begun: false };
         let mut taken = vec![Taken::default(); self.ends.len()];
-        if self.was_large {
-            for (shard, taken) in taken.iter_mut().enumerate() {
-                loop {
-                    let page = self.source.pull(shard, PAGE_ENTRIES)?;
-                    taken.add(&page);
-                    writer.page(shard, &page)?;
-                    if page.left == 0 {
-                        break;
-                    }
-                }
-            }
-        }
         let (mut ends, mut versions) = (self.ends.clone(), self.versions.clone());
-        for (shard, page) in self.source.finish()?.into_iter().enumerate() {
+        for (shard, mut page) in self.source.finish_all(PAGE_ENTRIES)?.into_iter().enumerate() {
+            // Counters that change meanwhile are handed out again.
+            let mut patience = page.left.saturating_mul(PATIENCE);
+            while page.end.is_none() {
+                taken[shard].add(&page);
+                writer.page(shard, &page)?;
+                patience = patience.saturating_sub(page.changed.len().max(1));
+                let most = if patience > 0 { PAGE_ENTRIES } else { usize::MAX };
+                page = self.source.finish(shard, most)?;
+            }
             taken[shard].add(&page);
             let Some(end) = &page.end else { continue };
             versions[shard] = end.version;
@@ -82,7 +80,6 @@ impl<S: Source> Committer<S> {
         self.source.confirm();
         (self.ends, self.versions, self.committed_floor) = (ends, versions, floor);
         self.needs_complete = false;
-        self.was_large = taken.iter().map(|taken| taken.entries).sum::<usize>() >= LARGE_ENTRIES;
         Ok(())
     }
 

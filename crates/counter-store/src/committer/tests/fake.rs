@@ -12,6 +12,9 @@ use crate::source::Source;
 /// Number of shards.
 pub(super) const SHARDS: usize = 2;
 
+/// Number of counters in a page, of a round that is handed out page by page.
+const PAGE_ENTRIES: usize = 3;
+
 /// Shards with one feed, without actors. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct FakeSource {
@@ -22,6 +25,10 @@ pub(super) struct FakeSource {
 struct FakeShard {
     state: SortedShard,
     is_reset: bool,
+    /// Rounds are handed out page by page.
+    is_paged: bool,
+    /// What has been handed out in a page has changed again at once.
+    is_restless: bool,
     /// Names that have changed or gone.
     dirty: BTreeSet<Box<[u8]>>,
     handed_out: BTreeSet<Box<[u8]>>,
@@ -68,12 +75,37 @@ impl FakeSource {
         shard.dirty_sessions.insert(id);
     }
 
+    /// Hands out the next rounds page by page, or not.
+    pub(super) fn set_paged(&self, is_paged: bool) {
+        self.shards().iter_mut().for_each(|shard| shard.is_paged = is_paged);
+    }
+
+    /// Makes counters change again as soon as a page with them has been handed out.
+    pub(super) fn set_restless(&self) {
+        self.shards().iter_mut().for_each(|shard| shard.is_restless = true);
+    }
+
     fn shards(&self) -> MutexGuard<'_, Vec<FakeShard>> {
         self.shards.lock().unwrap()
     }
 }
 
 impl FakeShard {
+    /// Hands out counters, but no removals, which come last.
+    fn page(&mut self, most: usize) -> RoundPage {
+        let counters = &self.state.counters;
+        let removed: Vec<_> =
+            self.dirty.iter().filter(|name| !counters.contains_key(*name)).cloned().collect();
+        removed.iter().for_each(|name| _ = self.dirty.remove(name));
+        let (changed, _) = self.hand_out(most);
+        let left = self.dirty.len();
+        self.dirty.extend(removed);
+        if self.is_restless {
+            self.dirty.append(&mut self.handed_out);
+        }
+        RoundPage { reset: mem::take(&mut self.is_reset), changed, left, end: None }
+    }
+
     fn hand_out(&mut self, most: usize) -> (EntryPage, Vec<Box<[u8]>>) {
         let (mut page, mut removed) = (EntryPage::default(), Vec::new());
         for _ in 0..most {
@@ -95,30 +127,25 @@ impl Source for FakeSource {
         SHARDS
     }
 
-    fn pull(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
-        let shard = &mut self.shards()[shard];
-        let removed: Vec<_> =
-            shard.dirty.iter().filter(|name| !shard.state.counters.contains_key(*name)).cloned().collect();
-        removed.iter().for_each(|name| _ = shard.dirty.remove(name));
-        let (changed, _) = shard.hand_out(most.min(3));
-        let left = shard.dirty.len();
-        shard.dirty.extend(removed);
-        Ok(RoundPage { reset: mem::take(&mut shard.is_reset), changed, left, end: None })
+    fn finish_all(&mut self, most: usize) -> Result<Vec<RoundPage>, KeyspaceError> {
+        (0..SHARDS).map(|shard| self.finish(shard, most)).collect()
     }
 
-    fn finish(&mut self) -> Result<Vec<RoundPage>, KeyspaceError> {
-        let finish = |shard: &mut FakeShard| {
-            let (changed, removed) = shard.hand_out(usize::MAX);
-            let sessions = shard.dirty_sessions.iter().map(|id| (*id, shard.state.sessions[id].clone()));
-            let end = RoundEnd {
-                removed,
-                sessions: sessions.collect(),
-                totals: shard.state.totals(),
-                ..RoundEnd::default()
-            };
-            RoundPage { reset: mem::take(&mut shard.is_reset), changed, left: 0, end: Some(end) }
+    fn finish(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
+        let shard = &mut self.shards()[shard];
+        let changed = shard.dirty.iter().filter(|name| shard.state.counters.contains_key(*name)).count();
+        if shard.is_paged && changed > PAGE_ENTRIES && most < usize::MAX {
+            return Ok(shard.page(PAGE_ENTRIES));
+        }
+        let (changed, removed) = shard.hand_out(usize::MAX);
+        let sessions = shard.dirty_sessions.iter().map(|id| (*id, shard.state.sessions[id].clone()));
+        let end = RoundEnd {
+            removed,
+            sessions: sessions.collect(),
+            totals: shard.state.totals(),
+            ..RoundEnd::default()
         };
-        Ok(self.shards().iter_mut().map(finish).collect())
+        Ok(RoundPage { reset: mem::take(&mut shard.is_reset), changed, left: 0, end: Some(end) })
     }
 
     fn confirm(&mut self) {

@@ -181,6 +181,19 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_all_is_written_anew() {
 }
 
 #[test]
+fn a_round_ends_though_counters_change_as_fast_as_they_are_taken() {
+    let disk = MemoryDisk::new(0);
+    let (mut world, _) = World::open(&disk, false).unwrap();
+    world.source.set_restless();
+    (0..40).for_each(|name| world.take(Step::Add(name)));
+    world.take(Step::LargeRound);
+    let state = world.source.state();
+    assert_eq!(world.written, std::slice::from_ref(&state));
+    disk.restart();
+    assert_eq!(recovered(&disk).unwrap(), state);
+}
+
+#[test]
 fn a_full_disk_takes_an_orderly_end_into_reserved_space() {
     let disk = MemoryDisk::new(0);
     let (mut world, _) = World::open(&disk, false).unwrap();

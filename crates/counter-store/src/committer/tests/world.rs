@@ -81,7 +81,7 @@ impl World {
             Step::Reject => self.source.reject(1),
             Step::UseSession(number) => self.source.use_session(number),
             Step::Round | Step::LargeRound => {
-                self.committer.was_large |= step == Step::LargeRound;
+                self.source.set_paged(step == Step::LargeRound);
                 self.round();
             }
             Step::Snapshot if self.has_failed => {}
