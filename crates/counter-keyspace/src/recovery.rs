@@ -149,6 +149,15 @@ impl ShardBuilder {
         self.sessions.raise_floor(floor);
     }
 
+    /// Takes out all counters. The shard goes on without any, but with its clock and its number of rejected operations.
+    pub fn take_counters(&mut self) -> Table {
+        self.insert_pending();
+        let mut rest = Table::default();
+        rest.advance(self.table.clock_ms());
+        rest.set_rejected_operations(self.table.rejected_operations());
+        std::mem::replace(&mut self.table, rest)
+    }
+
     /// Returns the totals of the shard.
     pub fn totals(&mut self) -> ShardTotals {
         self.insert_pending();

@@ -2,6 +2,7 @@
 
 mod driver;
 mod job;
+mod replicas;
 mod round;
 mod state;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::store::open::Writers;
 use crate::watermark::{FILE_BYTES, NAME, Watermark};
 
 pub(crate) use driver::run;
+pub(crate) use replicas::{ReplicaWriter, put_page};
 pub(crate) use state::Timing;
 
 use job::SnapshotJob;
@@ -32,6 +34,7 @@ pub(crate) struct Committer<S: Source> {
     log: Log,
     watermark: WatermarkFile,
     source: S,
+    replicas: ReplicaWriter,
     /// End of each shard's last committed round.
     ends: Vec<ShardEnd>,
     /// Versions of the shards in the last round.
@@ -92,6 +95,7 @@ impl<S: Source> Committer<S> {
         Writers { log, watermark, size }: Writers,
         source: S,
         ends: Vec<ShardEnd>,
+        replicas: ReplicaWriter,
     ) -> Self {
         let session_floor = ends.iter().map(|end| end.session_floor).max().unwrap_or_default();
         Self {
@@ -100,6 +104,7 @@ impl<S: Source> Committer<S> {
             watermark,
             versions: vec![0; source.shards()],
             source,
+            replicas,
             ends,
             session_floor,
             committed_floor: session_floor,
@@ -113,6 +118,7 @@ impl<S: Source> Committer<S> {
     /// Makes the next round hold the whole state.
     pub(crate) fn require_complete(&mut self) {
         self.source.reset();
+        self.replicas.columns.reset();
         self.needs_complete = true;
     }
 

@@ -29,6 +29,20 @@ pub enum OpenError {
     /// There is a store in the directory already.
     #[error("directory already holds a store; choose an empty one")]
     Exists,
+    /// The store replicates, so its own table is not all that it counts.
+    #[error("store has, or ever had, peers; open it as a node of its cluster")]
+    Replicated,
+    /// A store is to replicate whose counters expire.
+    #[error(
+        "store has counters that expire ({deadlines}), which need one owner; persist them before its first peer"
+    )]
+    Deadlines {
+        /// Number of counters with a deadline.
+        deadlines: u64,
+    },
+    /// The store has been opened so often that its cluster has no room for another incarnation.
+    #[error("store knows as many replicas as there may be; load a dump of its sums into a new store")]
+    TooManyReplicas,
     /// A counter was loaded twice.
     #[error("several counters of the same name")]
     SameName,
@@ -125,6 +139,12 @@ pub enum Damage {
     Totals {
         /// Number of the shard.
         shard: usize,
+    },
+    /// What was read of another replica does not add up.
+    #[error("column of {replica} does not add up to the totals that it had")]
+    ColumnTotals {
+        /// The replica.
+        replica: String,
     },
 }
 

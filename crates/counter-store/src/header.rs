@@ -3,8 +3,11 @@
 use crate::bytes::{Malformed, Reader, put, put_fixed};
 use crate::frame::{self, Flags, Frame, Tip};
 
-/// Version of the format that this version of the crate writes, and the newest that it reads.
-pub(crate) const FORMAT: u64 = 1;
+/// Version of the format that this version of the crate writes, and the newest that it reads. Version 1 had no columns.
+pub(crate) const FORMAT: u64 = 2;
+
+/// Oldest version of the format that is read.
+const OLDEST: u64 = 1;
 
 /// Seed of the checksum of headers, which have to be read before the identity of their store is known.
 const SEED: u64 = 0x636f_756e_7465_7273;
@@ -79,7 +82,7 @@ impl Header {
         let frame = frame.ok_or(NoHeader::Damaged)?;
         let mut payload = Reader(frame.payload);
         match payload.number() {
-            Ok(FORMAT) => {}
+            Ok(OLDEST..=FORMAT) => {}
             Ok(newer) if newer > FORMAT => return Err(NoHeader::Newer(newer)),
             _ => return Err(NoHeader::Damaged),
         }
@@ -111,7 +114,7 @@ pub(crate) mod tests {
 
     /// Writes a header that only a newer version understands.
     pub(crate) fn write_newer(into: &mut Vec<u8>) {
-        frame::write(into, SEED, Flags::HEADER, Tip::default(), 0, &[2, 9, 9]);
+        frame::write(into, SEED, Flags::HEADER, Tip::default(), 0, &[3, 9, 9]);
     }
 
     #[test]
@@ -128,7 +131,7 @@ pub(crate) mod tests {
     fn a_newer_format_is_told_from_damage() {
         let mut bytes = Vec::new();
         write_newer(&mut bytes);
-        assert_eq!(Header::read(&bytes), Err(NoHeader::Newer(2)));
+        assert_eq!(Header::read(&bytes), Err(NoHeader::Newer(3)));
         bytes[40] ^= 1;
         assert_eq!(Header::read(&bytes), Err(NoHeader::Damaged));
     }

@@ -33,6 +33,7 @@
 
 mod bytes;
 mod check;
+mod commits;
 mod committer;
 pub mod disk;
 mod error;
@@ -46,6 +47,7 @@ mod read;
 mod rebuild;
 mod record;
 mod recovery;
+mod replicas;
 mod sessions;
 mod snapshot;
 mod source;
@@ -53,10 +55,12 @@ mod store;
 mod tool;
 mod watermark;
 
+pub use commits::Commits;
 pub use error::{Damage, DurabilityError, OpenError};
 pub use handle::StoreHandle;
 pub use progress::Committed;
 pub use recovery::Progress;
+pub use replicas::{ColumnEnds, ColumnPage, ColumnSink, ColumnTotals, Columns, Member, ReplicaKey, StoreId};
 pub use sessions::TooManySessions;
-pub use store::{Durability, Loader, OnDiskFailure, Store, StoreOptions, rename_store};
+pub use store::{Durability, Loader, OnDiskFailure, Recovered, Sealed, Store, StoreOptions, rename_store};
 pub use tool::{Report, read};

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use counter_keyspace::Entry;
 use counter_protocol::{Count, CounterName};
+use counter_store::ReplicaKey;
 use serde::{Deserialize, Serialize};
 
 /// Counter in a dump. A name that is not UTF-8 is a list of bytes.
@@ -16,9 +17,22 @@ pub(crate) struct Line {
     /// Time at which the counter expires, in milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline_ms: Option<u64>,
+    /// Replica that has counted it, unless it is the store itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replica: Option<String>,
 }
 
 impl Line {
+    pub(crate) fn new(replica: Option<&ReplicaKey>, Entry { name, count, deadline_ms }: Entry<'_>) -> Self {
+        let name = CounterName::try_from(name).expect("names in a store are bounded");
+        let replica = replica.map(ToString::to_string);
+        Self { name, value: count.value, operations: count.operations, deadline_ms, replica }
+    }
+
+    pub(crate) const fn is_of_replica(&self) -> bool {
+        self.replica.is_some()
+    }
+
     pub(crate) fn parse(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text)
     }
@@ -29,15 +43,8 @@ impl Line {
     }
 
     pub(crate) fn entry(&self) -> Entry<'_> {
-        let Self { name, value, operations, deadline_ms } = self;
+        let Self { name, value, operations, deadline_ms, .. } = self;
         let count = Count { value: *value, operations: *operations };
         Entry { name: name.as_bytes(), count, deadline_ms: *deadline_ms }
-    }
-}
-
-impl From<Entry<'_>> for Line {
-    fn from(Entry { name, count, deadline_ms }: Entry<'_>) -> Self {
-        let name = CounterName::try_from(name).expect("names in a store are bounded");
-        Self { name, value: count.value, operations: count.operations, deadline_ms }
     }
 }

@@ -36,7 +36,7 @@ async fn run(command: Command, mut stop: Stop) -> Result<Completion, Failure> {
 }
 
 fn check(dir: &Path, accept_loss: bool) -> Result<(), Failure> {
-    let report = counter_store::read(dir, accept_loss, &mut |_| {}, |_| {}).map_err(failure)?;
+    let report = counter_store::read(dir, accept_loss, &mut |_| {}, |_, _| {}).map_err(failure)?;
     let totals = |of: fn(&counter_keyspace::ShardTotals) -> i128| report.totals.iter().map(of).sum::<i128>();
     let mut out = io::stdout().lock();
     let mut write = || {
@@ -46,6 +46,13 @@ fn check(dir: &Path, accept_loss: bool) -> Result<(), Failure> {
         writeln!(out, "{operations} operations, {rejected} rejected")?;
         let Report { sequence, incarnation, totals, damage, .. } = &report;
         writeln!(out, "{} shards, opened {incarnation} times, {sequence} frames", totals.len())?;
+        if let Some(replica) = &report.replica {
+            let columns = report.columns.iter();
+            let value: i128 = columns.clone().map(|(_, totals)| totals.value).sum();
+            let operations: u128 = columns.clone().map(|(_, totals)| totals.operations).sum();
+            writeln!(out, "replica {replica}, {} members", report.members.len())?;
+            writeln!(out, "{} columns of others, value {value}, {operations} operations", columns.len())?;
+        }
         damage.iter().try_for_each(|damage| writeln!(out, "missing: {damage}"))
     };
     write().map_err(Failure::output)
@@ -54,9 +61,9 @@ fn check(dir: &Path, accept_loss: bool) -> Result<(), Failure> {
 fn dump(dir: &Path, accept_loss: bool) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut written = Ok(());
-    let report = counter_store::read(dir, accept_loss, &mut |_| {}, |entry| {
+    let report = counter_store::read(dir, accept_loss, &mut |_| {}, |replica, entry| {
         if written.is_ok() {
-            written = Line::from(entry).write(&mut out);
+            written = Line::new(replica, entry).write(&mut out);
         }
     });
     let report = report.map_err(failure)?;
@@ -100,6 +107,10 @@ fn load_into(dir: &Path) -> Result<(), Failure> {
             break;
         }
         let line = Line::parse(&text).with_context(|| format!("line {number}")).map_err(Failure::Input)?;
+        if line.is_of_replica() {
+            let text = format!("line {number}: entry of a replica; only a store without peers can be loaded");
+            return Err(Failure::input(anyhow!(text)));
+        }
         loader.insert(line.entry()).with_context(|| format!("line {number}")).map_err(Failure::Input)?;
     }
     let store = tokio::runtime::Handle::current().block_on(async {

@@ -7,6 +7,7 @@ use counter_keyspace::SessionId;
 use tokio::sync::watch;
 
 use crate::error::DurabilityError;
+use crate::replicas::Member;
 
 /// How far a store is durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct Shared {
     requests: Mutex<Requests>,
+    /// Members to be recorded.
+    members: Mutex<Vec<Member>>,
     arrived: Condvar,
 }
 
@@ -99,6 +102,16 @@ impl Inbox {
         self.shared.arrived.notify_one();
     }
 
+    /// Requests that the next round records a member.
+    pub(crate) fn add_member(&self, member: Member) {
+        self.members().push(member);
+    }
+
+    /// Returns the members to be recorded.
+    pub(crate) fn take_members(&self) -> Vec<Member> {
+        std::mem::take(&mut *self.members())
+    }
+
     /// Requests an orderly end.
     pub(crate) fn stop(&self) {
         self.requests().is_stopping = true;
@@ -126,6 +139,10 @@ impl Inbox {
         let is_idle = |requests: &mut Requests| !requests.is_waited_for && !requests.is_stopping;
         let waited = self.shared.arrived.wait_timeout_while(requests, timeout, is_idle);
         *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn members(&self) -> MutexGuard<'_, Vec<Member>> {
+        self.shared.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn requests(&self) -> MutexGuard<'_, Requests> {

@@ -1,10 +1,19 @@
 use std::collections::BTreeMap;
 
-use counter_keyspace::{Entry, SessionId, SessionRecord, ShardBuilder, ShardTotals};
+use counter_keyspace::{Entry, SessionId, SessionRecord, ShardBuilder, ShardTotals, Table};
 use counter_protocol::Count;
 
 /// State of a shard that is built from a store, record by record.
 pub(crate) trait Rebuild: Send + 'static {
+    /// Counters that have been taken out.
+    type Counters: Send;
+
+    /// Takes out all counters.
+    fn take_counters(&mut self) -> Self::Counters;
+
+    /// Shows counters that have been taken out, until `show` returns false. Returns what it has returned last.
+    fn show(counters: &Self::Counters, show: &mut dyn FnMut(&[u8], Count) -> bool) -> bool;
+
     /// Forgets everything.
     fn reset(&mut self);
 
@@ -31,6 +40,16 @@ pub(crate) trait Rebuild: Send + 'static {
 }
 
 impl Rebuild for ShardBuilder {
+    type Counters = Table;
+
+    fn take_counters(&mut self) -> Table {
+        Self::take_counters(self)
+    }
+
+    fn show(counters: &Table, show: &mut dyn FnMut(&[u8], Count) -> bool) -> bool {
+        counters.iter().all(|(key, count)| show(key.name(), count))
+    }
+
     fn reset(&mut self) {
         Self::reset(self);
     }
@@ -64,16 +83,29 @@ impl Rebuild for ShardBuilder {
     }
 }
 
+/// Counts and deadlines by name.
+pub(crate) type SortedCounters = BTreeMap<Box<[u8]>, (Count, Option<u64>)>;
+
 /// State of a shard in sorted maps, for whoever does not want to count on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SortedShard {
-    pub(crate) counters: BTreeMap<Box<[u8]>, (Count, Option<u64>)>,
+    pub(crate) counters: SortedCounters,
     pub(crate) sessions: BTreeMap<SessionId, SessionRecord>,
     pub(crate) rejected_operations: u128,
     pub(crate) clock_ms: u64,
 }
 
 impl Rebuild for SortedShard {
+    type Counters = SortedCounters;
+
+    fn take_counters(&mut self) -> SortedCounters {
+        std::mem::take(&mut self.counters)
+    }
+
+    fn show(counters: &SortedCounters, show: &mut dyn FnMut(&[u8], Count) -> bool) -> bool {
+        counters.iter().all(|(name, (count, _))| show(name, *count))
+    }
+
     fn reset(&mut self) {
         self.counters.clear();
         self.sessions.clear();

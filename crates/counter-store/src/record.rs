@@ -3,12 +3,14 @@
 //! A record is the number of its shard (varint), a byte for its kind, its length (4 bytes) and its body. Records of one
 //! shard apply in order; those of different shards do not depend on one another.
 
+mod columns;
 mod session;
 
 use counter_keyspace::{Entry, EntryPage, RoundEnd, RoundPage, SessionId, SessionRecord, ShardTotals};
 use counter_protocol::Count;
 
 use crate::bytes::{Malformed, Reader, put, put_signed, put_wide};
+use crate::replicas::{ColumnTotals, Member, ReplicaKey};
 
 /// Length from which a payload is full, in bytes. One more entry, with the longest name, still fits. In tests, rounds
 /// of a few counters are to be several frames.
@@ -21,6 +23,10 @@ const REMOVED: u8 = 3;
 const SESSIONS: u8 = 4;
 const END: u8 = 5;
 const FLOOR: u8 = 6;
+const OPENED: u8 = 7;
+const MEMBER: u8 = 8;
+const COLUMN: u8 = 9;
+const COLUMN_END: u8 = 10;
 
 /// Bits in front of an entry's name, below its length.
 const HAS_DEADLINE: u64 = 1;
@@ -42,7 +48,7 @@ impl From<&RoundEnd> for ShardEnd {
 }
 
 /// Record without its shard.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Record<'a> {
     /// Everything that is known of the shard is void.
     Reset,
@@ -56,6 +62,34 @@ pub(crate) enum Record<'a> {
     End(ShardEnd),
     /// Floor of all shards' sessions. Its shard is 0 and of no meaning.
     Floor(SessionId),
+    /// From here on the store counts as `own`. If `sealed` is set, what the shards hold becomes its column.
+    Opened(Opened),
+    /// Another store that this one replicates with.
+    Member(Member),
+    /// Entries of another replica. One without operations does not exist any more.
+    Column(ReplicaKey, List<'a>),
+    /// Totals of a column at the end of a round.
+    ColumnEnd(ReplicaKey, ColumnTotals),
+}
+
+/// What a store that replicates counts as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opened {
+    pub(crate) own: ReplicaKey,
+    pub(crate) sealed: Option<ReplicaKey>,
+}
+
+/// Whom a record concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// The shard that it names.
+    Shard,
+    /// All shards.
+    Shards,
+    /// All shards, and the columns.
+    ShardsAndColumns,
+    /// The columns.
+    Columns,
 }
 
 /// Items of a record.
@@ -169,10 +203,15 @@ impl Payload {
                 put_item(&mut self.bytes, item);
             }
             self.finish(start);
-            if self.bytes.len() >= FULL_BYTES {
-                full(&self.bytes)?;
-                self.bytes.clear();
-            }
+            self.hand_on_if_full(full)?;
+        }
+        Ok(())
+    }
+
+    fn hand_on_if_full<E>(&mut self, full: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        if self.bytes.len() >= FULL_BYTES {
+            full(&self.bytes)?;
+            self.bytes.clear();
         }
         Ok(())
     }
@@ -215,9 +254,14 @@ fn next_record<'a>(rest: &mut Reader<'a>) -> Result<(usize, &'a [u8]), Malformed
     Ok((shard, &record.0[..5 + len]))
 }
 
-/// Returns true if a record is for all shards.
-pub(crate) fn is_for_all(record: &[u8]) -> bool {
-    record.first() == Some(&FLOOR)
+/// Returns whom a record concerns.
+pub(crate) fn scope(record: &[u8]) -> Scope {
+    match record.first() {
+        Some(&FLOOR) => Scope::Shards,
+        Some(&OPENED) => Scope::ShardsAndColumns,
+        Some(&(MEMBER | COLUMN | COLUMN_END)) => Scope::Columns,
+        _ => Scope::Shard,
+    }
 }
 
 /// Reads a record.
@@ -231,6 +275,10 @@ pub(crate) fn parse(record: &[u8]) -> Result<Record<'_>, Malformed> {
         SESSIONS => Ok(Record::Sessions(List(body))),
         END => parse_end(&mut body).map(Record::End),
         FLOOR => take_id(&mut body).map(Record::Floor),
+        OPENED => columns::take_opened(&mut body).map(Record::Opened),
+        MEMBER => columns::take_member(&mut body).map(Record::Member),
+        COLUMN => Ok(Record::Column(columns::take_replica(&mut body)?, List(body))),
+        COLUMN_END => columns::take_end(&mut body),
         _ => Err(Malformed),
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use counter_keyspace::EntryPage;
 
 use crate::bytes::{Malformed, Reader, put};
+use crate::committer::put_page;
 use crate::disk::{Disk, DiskFile};
 use crate::files;
 use crate::frame::{self, Flags, Tip};
 use crate::header::Header;
 use crate::record::Payload;
+use crate::replicas::ColumnPage;
 
 /// Distinguishes the frames of snapshots from those of the log.
 pub(crate) const SEED: u64 = 0x736e_6170_7368_6f74;
@@ -88,6 +90,12 @@ impl SnapshotWriter {
     pub(crate) fn page(&mut self, shard: usize, page: &EntryPage) -> io::Result<()> {
         self.entries += page.len() as u64;
         self.write(|payload, full| payload.entries(shard, page, full))
+    }
+
+    /// Writes a page of columns.
+    pub(crate) fn columns(&mut self, page: &ColumnPage) -> io::Result<()> {
+        self.entries += page.len() as u64;
+        self.write(|payload, full| put_page(page, payload, full))
     }
 
     /// Writes records by a function that is given a payload and what to do when it is full.

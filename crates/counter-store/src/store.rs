@@ -3,34 +3,27 @@
 mod load;
 pub(crate) mod open;
 mod options;
+mod recovered;
 
-use std::fmt::Debug;
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::thread::JoinHandle;
 
 use counter_keyspace::{Keyspace, KeyspaceHandle, SessionId};
-use tokio::runtime;
 use tokio::sync::watch;
 
-use crate::committer::{self, Committer, Timing};
+use crate::commits::Commits;
 use crate::disk::{Disk, FsDisk};
 use crate::error::{Damage, DurabilityError, OpenError};
 use crate::handle::StoreHandle;
 use crate::progress::{Committed, Inbox};
 use crate::recovery::Progress;
+use crate::replicas::SortedColumns;
 use crate::sessions::{SessionIssuer, TooManySessions};
-use crate::source::FeedSource;
-
-use open::Opened;
 
 pub use load::{Loader, rename_store};
 pub use options::{Durability, OnDiskFailure, StoreOptions};
-
-/// Time between two steps of a snapshot, each of which writes or reads a few hundred kilobytes.
-const STEP_INTERVAL: Duration = Duration::from_millis(2);
+pub use recovered::{Recovered, Sealed};
 
 /// Store that is open. Dropping it stops it after one more round.
 #[derive(Debug)]
@@ -48,7 +41,7 @@ impl Store {
     /// are in there.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`]; [`OpenError::Replicated`] if the store has, or ever had, peers.
     pub async fn open(dir: &Path, options: StoreOptions) -> Result<(Self, Keyspace), OpenError> {
         let disk = FsDisk::create(dir).map_err(OpenError::disk("open the directory"))?;
         Self::open_on(Arc::new(disk), options, |_| {}).await
@@ -57,7 +50,7 @@ impl Store {
     /// Opens the store on a disk, and reports how far it is.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`]; [`OpenError::Replicated`] if it has, or ever had, peers.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -66,43 +59,8 @@ impl Store {
         options: StoreOptions,
         progress: impl FnMut(Progress) + Send + 'static,
     ) -> Result<(Self, Keyspace), OpenError> {
-        let opening = tokio::task::spawn_blocking({
-            let options = options.clone();
-            move || Opened::open(disk, &options, progress)
-        });
-        let opened = opening.await.map_err(|error| OpenError::Keyspace(error.into()))??;
-        Self::start(opened, options).await
-    }
-
-    /// Starts the keyspace and the committer.
-    async fn start(opened: Opened, options: StoreOptions) -> Result<(Self, Keyspace), OpenError> {
-        let shards = opened.shards;
-        let resumed = Keyspace::resume_from(options.keyspace.clone(), shards).await;
-        let (keyspace, feed) = resumed.map_err(|error| OpenError::Keyspace(error.into()))?;
-        let source = FeedSource::new(keyspace.handle(), feed, runtime::Handle::current());
-        let floor = opened.ends.iter().map(|end| end.session_floor).max().unwrap_or_default();
-        let issuer = SessionIssuer::new(opened.writers.log.header().incarnation, floor, options.max_sessions);
-        let mut committer = Committer::new(opened.disk, opened.writers, source, opened.ends);
-        if opened.needs_complete {
-            committer.require_complete();
-        }
-        let (sender, receiver) = watch::channel(Committed::default());
-        let inbox = Inbox::new(receiver);
-        let timing = Timing { round_interval: options.round_interval, step_interval: STEP_INTERVAL };
-        let thread = spawn(committer, timing, inbox.clone(), sender, opened.lock)?;
-        let store = Self {
-            inbox,
-            keyspace: keyspace.handle(),
-            options,
-            damage: opened.damage,
-            sessions: Mutex::new(issuer),
-            thread: Some(thread),
-        };
-        if opened.needs_complete {
-            // What was missing is made good for, or what was distributed anew is so durably, before anybody counts.
-            store.inbox.wait().await.map_err(|error| OpenError::Keyspace(error.into()))?;
-        }
-        Ok((store, keyspace))
+        let (recovered, _) = Self::recover_on(disk, options, SortedColumns::default(), progress).await?;
+        recovered.start().await
     }
 
     /// Returns a handle with outboxes of its own.
@@ -119,6 +77,12 @@ impl Store {
     pub async fn flush(&self) -> Result<(), DurabilityError> {
         self.keyspace.flush().await?;
         self.inbox.wait().await
+    }
+
+    /// Returns a handle for whoever waits for rounds.
+    #[must_use]
+    pub fn commits(&self) -> Commits {
+        Commits::new(self.inbox.clone())
     }
 
     /// Returns how far the store is durable, now and later.
@@ -196,20 +160,4 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.inbox.stop();
     }
-}
-
-/// Starts the committer's thread, which holds the lock.
-fn spawn(
-    committer: Committer<FeedSource>,
-    timing: Timing,
-    inbox: Inbox,
-    committed: watch::Sender<Committed>,
-    lock: Box<dyn Debug + Send + Sync>,
-) -> Result<JoinHandle<()>, OpenError> {
-    let run = move || {
-        committer::run(committer, timing, &inbox, &committed);
-        drop(lock);
-    };
-    let started: io::Result<_> = Builder::new().name("committer".into()).spawn(run);
-    started.map_err(OpenError::disk("start a thread"))
 }

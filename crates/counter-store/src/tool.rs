@@ -9,6 +9,7 @@ use crate::disk::{Disk, FsDisk};
 use crate::error::{Damage, OpenError};
 use crate::rebuild::SortedShard;
 use crate::recovery::{self, Inspection, Progress};
+use crate::replicas::{ColumnSink, ColumnTotals, Member, ReplicaKey, SortedColumns};
 use crate::store::open::lock;
 
 /// What a store holds.
@@ -21,11 +22,18 @@ pub struct Report {
     pub sequence: u64,
     /// Number of times that the store has been opened.
     pub incarnation: u64,
+    /// Replica that the store counted as last; `None` if it has never had a peer.
+    pub replica: Option<ReplicaKey>,
+    /// Totals of the columns of other replicas.
+    pub columns: Vec<(ReplicaKey, ColumnTotals)>,
+    /// Stores that it replicates with.
+    pub members: Vec<Member>,
     /// What is missing, if that was accepted.
     pub damage: Option<Damage>,
 }
 
-/// Reads and verifies everything in a store's directory, and shows the counters in order of shard and name.
+/// Reads and verifies everything in a store's directory, and shows the counters in order of shard and name, and then
+/// the entries of other replicas in order of replica and name.
 ///
 /// # Errors
 /// [`OpenError`]. [`OpenError::Absent`] if there is none.
@@ -33,7 +41,7 @@ pub fn read(
     dir: &Path,
     accept_loss: bool,
     progress: &mut dyn FnMut(Progress),
-    mut show: impl FnMut(Entry<'_>),
+    mut show: impl FnMut(Option<&ReplicaKey>, Entry<'_>),
 ) -> Result<Report, OpenError> {
     let disk = FsDisk::open(dir).map_err(OpenError::disk("open the directory"))?;
     let disk: Arc<dyn Disk> = Arc::new(disk);
@@ -46,14 +54,24 @@ pub fn read(
         return Err(OpenError::Absent);
     };
     let shards = usize::try_from(inspected.identity.shards).unwrap_or(usize::MAX);
-    let rebuilt = recovery::replay(&*disk, &inspected, vec![SortedShard::default(); shards], progress)?;
+    let mut columns = SortedColumns::default();
+    let shards = vec![SortedShard::default(); shards];
+    let (rebuilt, replicas) = recovery::replay(&*disk, &inspected, shards, &mut columns, progress)?;
     for (name, &(count, deadline_ms)) in rebuilt.iter().flat_map(|rebuilt| &rebuilt.shard.counters) {
-        show(Entry { name, count, deadline_ms });
+        show(None, Entry { name, count, deadline_ms });
+    }
+    for (replica, column) in &columns.0 {
+        column
+            .iter()
+            .for_each(|(name, &count)| show(Some(replica), Entry { name, count, deadline_ms: None }));
     }
     Ok(Report {
         totals: rebuilt.iter().map(|rebuilt| rebuilt.end.totals).collect(),
         sequence: inspected.plan.end.sequence,
         incarnation: inspected.incarnation,
+        replica: replicas.own,
+        columns: columns.0.keys().map(|replica| (replica.clone(), columns.totals(replica))).collect(),
+        members: replicas.members.into_iter().collect(),
         damage: inspected.damage.clone(),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use counter_keyspace::KeyspaceError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -53,6 +54,8 @@ impl<S: Source> Committer<S> {
         match action {
             Action::Round | Action::Rewrite => {
                 let round = inbox.begin_round();
+                // After the round has begun: it answers whoever has added one before.
+                self.replicas.add_members(inbox.take_members());
                 let done = if action == Action::Round { self.round() } else { self.rewrite() };
                 self.publish(round, done, committed)
             }
@@ -107,7 +110,11 @@ impl<S: Source> Committer<S> {
                 Event::DiskFailed
             }
             Err(RoundError::Source(error)) => {
-                tracing::warn!(%error, "keyspace did not answer");
+                if matches!(error, KeyspaceError::Stopped) {
+                    // No round will come any more.
+                    committed.send_modify(|committed| committed.is_stopped = true);
+                }
+                tracing::warn!(%error, "keyspace or its replication did not answer");
                 Event::SourceFailed
             }
         }

@@ -46,6 +46,10 @@ enum Phase<T> {
         shard: usize,
         after: Option<SessionId>,
     },
+    Columns {
+        writer: SnapshotWriter,
+        from: u64,
+    },
     /// Waits for the end of a round that has begun after the last page.
     Round {
         writer: SnapshotWriter,
@@ -70,8 +74,9 @@ impl<S: Source> Committer<S> {
     fn create_snapshot(&mut self) -> io::Result<()> {
         let header = Header { after: self.log.durable(), ..self.log.header() };
         let mut writer = SnapshotWriter::create(self.disk.clone(), &header)?;
-        let (ends, floor) = (&self.ends, self.committed_floor);
-        writer.write(|payload: &mut Payload, _| {
+        let (ends, floor, replicas) = (&self.ends, self.committed_floor, &self.replicas);
+        writer.write(|payload: &mut Payload, full| {
+            replicas.begin_snapshot(payload, full)?;
             ends.iter().enumerate().for_each(|(shard, end)| payload.end(shard, end));
             payload.floor(floor);
             Ok(())
@@ -101,8 +106,17 @@ impl<S: Source> Committer<S> {
                 writer.sync_from(SYNC_BYTES)?;
                 match records.last() {
                     Some((last, _)) => Phase::Sessions { writer, shard, after: Some(*last) },
-                    None if shard + 1 == self.ends.len() => Phase::Round { writer },
+                    None if shard + 1 == self.ends.len() => Phase::Columns { writer, from: 0 },
                     None => Phase::Counters { writer, shard: shard + 1, from: S::Token::default() },
+                }
+            }
+            Phase::Columns { mut writer, from } => {
+                let (page, next) = self.replicas.columns.snapshot_page(from, PAGE_ENTRIES)?;
+                writer.columns(&page)?;
+                writer.sync_from(SYNC_BYTES)?;
+                match next {
+                    Some(from) => Phase::Columns { writer, from },
+                    None => Phase::Round { writer },
                 }
             }
             phase @ Phase::Round { .. } => phase,

@@ -9,6 +9,7 @@ use crate::log::Log;
 use crate::record::{Payload, ShardEnd};
 use crate::source::Source;
 
+use super::replicas::put_page;
 use super::{Committer, RoundError};
 
 /// Maximum number of counters that a shard hands out without a break, for about a millisecond. A round with more of
@@ -36,6 +37,7 @@ impl<S: Source> Committer<S> {
         let collected = self.collect();
         if matches!(collected, Err(RoundError::Source(_))) {
             self.source.retry();
+            self.replicas.columns.retry();
         }
         collected?;
         self.end_snapshot_pages();
@@ -45,6 +47,14 @@ impl<S: Source> Committer<S> {
     fn collect(&mut self) -> Result<(), RoundError> {
         let mut writer = RoundWriter { log: &mut self.log, payload: &mut self.payload, has_begun: false };
         let mut taken = vec![Taken::default(); self.ends.len()];
+        self.replicas.begin_round(writer.payload, self.needs_complete);
+        // As many as were left at first: what changes meanwhile comes last, or in the next round.
+        let mut left = usize::MAX;
+        while left > 0 {
+            let page = self.replicas.columns.pull(PAGE_ENTRIES)?;
+            left = left.saturating_sub(page.len()).min(page.left);
+            writer.write(|payload, full| put_page(&page, payload, full))?;
+        }
         let (mut ends, mut versions) = (self.ends.clone(), self.versions.clone());
         for (shard, mut page) in self.source.finish_all(PAGE_ENTRIES)?.into_iter().enumerate() {
             // Counters that change meanwhile are handed out again.
@@ -64,6 +74,11 @@ impl<S: Source> Committer<S> {
                 writer.page(shard, &page)?;
             }
         }
+        let (page, column_ends) = self.replicas.columns.finish()?;
+        writer.write(|payload, full| {
+            put_page(&page, payload, full)?;
+            self.replicas.end_round(column_ends, payload, full)
+        })?;
         let floor = self.session_floor;
         if self.committed_floor < floor {
             writer.payload.floor(floor);
@@ -78,6 +93,7 @@ impl<S: Source> Committer<S> {
             self.watermark.write(self.log.durable())?;
         }
         self.source.confirm();
+        self.replicas.confirm();
         (self.ends, self.versions, self.committed_floor) = (ends, versions, floor);
         self.needs_complete = false;
         Ok(())
@@ -91,8 +107,16 @@ impl<S: Source> Committer<S> {
 
 impl RoundWriter<'_> {
     fn page(&mut self, shard: usize, page: &RoundPage) -> Result<(), RoundError> {
+        self.write(|payload, full| payload.page(shard, page, full))
+    }
+
+    /// Writes records by a function that is given the payload and what to do when it is full.
+    fn write(
+        &mut self,
+        records: impl FnOnce(&mut Payload, &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
+    ) -> Result<(), RoundError> {
         let Self { log, payload, has_begun } = self;
-        payload.page(shard, page, &mut |bytes: &[u8]| {
+        records(payload, &mut |bytes: &[u8]| {
             let flags = if *has_begun { Flags::NONE } else { Flags::FIRST };
             *has_begun = true;
             log.append(flags, bytes)

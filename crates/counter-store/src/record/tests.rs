@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::replicas::StoreId;
 
 type Owned = (Vec<u8>, i64, u64, Option<u64>);
 
@@ -75,7 +76,11 @@ fn read(payloads: &[Vec<u8>], shard: usize) -> (RoundPage, Option<ShardEnd>) {
             Record::Removed(list) => removed.extend(list.names().map(|name| Box::from(name.unwrap()))),
             Record::Sessions(list) => sessions.extend(list.sessions().map(Result::unwrap)),
             Record::End(read) => end = Some(read),
-            Record::Floor(_) => panic!("none was written"),
+            Record::Floor(_)
+            | Record::Opened(_)
+            | Record::Member(_)
+            | Record::Column(..)
+            | Record::ColumnEnd(..) => panic!("none was written"),
         }
     }
     page.end = end.map(|_| RoundEnd { removed, sessions, ..RoundEnd::default() });
@@ -135,4 +140,44 @@ fn a_counter_that_counts_by_one_takes_two_bytes_beside_its_name() {
         Entry { name: b"hits", count: Count { value: 100, operations: 100 }, deadline_ms: None },
     );
     assert_eq!(bytes.len(), 6);
+}
+
+#[test]
+fn what_concerns_replicas_survives_and_is_told_from_what_concerns_shards() {
+    let replica = |n: u64| ReplicaKey { node: "nö".into(), incarnation: u64::MAX - n };
+    let member = Member { store: StoreId([7; 16]), node: "b".into() };
+    let totals = ColumnTotals { names: 300, value: i128::MIN, operations: u128::MAX };
+    let mut page = EntryPage::default();
+    for n in 0..100 {
+        let count = Count { value: n, operations: u64::from(n % 3 > 0) };
+        page.push(Entry { name: b"some name", count, deadline_ms: None });
+    }
+    let (mut payload, mut payloads) = (Payload::default(), Vec::new());
+    let mut full = |bytes: &[u8]| {
+        payloads.push(bytes.to_vec());
+        Ok::<_, Infallible>(())
+    };
+    payload.opened(&Opened { own: replica(0), sealed: None });
+    payload.opened(&Opened { own: replica(1), sealed: Some(replica(0)) });
+    payload.member(&member);
+    payload.column(&replica(0), &page, &mut full).unwrap();
+    payload.column_end(&replica(0), totals, &mut full).unwrap();
+    payloads.push(payload.bytes().to_vec());
+    let (mut entries, mut opened, mut seen) = (EntryPage::default(), Vec::new(), 0);
+    for (_, record) in payloads.iter().flat_map(|payload| split(payload)).map(Result::unwrap) {
+        let is_opened = scope(record) == Scope::ShardsAndColumns;
+        assert!(is_opened || scope(record) == Scope::Columns);
+        match parse(record).unwrap() {
+            Record::Opened(record) => opened.push((record.own, record.sealed)),
+            Record::Column(of, list) => {
+                assert_eq!(of, replica(0));
+                entries.extend(list.entries().map(Result::unwrap));
+            }
+            Record::Member(found) => seen += u32::from(found == member),
+            Record::ColumnEnd(of, found) => seen += u32::from((of, found) == (replica(0), totals)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(opened, [(replica(0), None), (replica(1), Some(replica(0)))]);
+    assert_eq!((seen, entries, payloads.len() > 1), (2, page, true));
 }

@@ -9,7 +9,7 @@ use crate::disk::{FsDisk, sync_parent};
 use crate::error::OpenError;
 
 use super::open::{Opened, new_partitioner};
-use super::{Store, StoreOptions};
+use super::{Recovered, Store, StoreOptions};
 
 /// Counters of a store that is to be created.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Loader {
             move || Opened::load(disk, &options, hash_seeds, &partitioner, builders)
         });
         let opened = opened.await.map_err(|error| OpenError::Keyspace(error.into()))??;
-        Store::start(opened, options).await
+        Recovered::new(opened, options).start().await
     }
 }
 

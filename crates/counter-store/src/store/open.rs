@@ -5,7 +5,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use counter_keyspace::{Entry, Partitioner, RecoveredShard, SessionId, ShardBuilder};
+use counter_keyspace::{Entry, Partitioner, SessionId, ShardBuilder};
 
 use crate::committer::{LogSize, WatermarkFile};
 use crate::disk::Disk;
@@ -17,17 +17,20 @@ use crate::log::Log;
 use crate::rebuild::{Rebuild, SortedShard};
 use crate::record::ShardEnd;
 use crate::recovery::{self, Inspected, Inspection, Progress, Rebuilt};
+use crate::replicas::{ColumnSink, Replicas};
 use crate::watermark::Watermark;
 
 use super::StoreOptions;
 
 /// Store whose files are read and ready to be written to.
+#[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) lock: Box<dyn Debug + Send + Sync>,
     pub(crate) writers: Writers,
-    pub(crate) shards: Vec<RecoveredShard>,
+    pub(crate) shards: Vec<ShardBuilder>,
     pub(crate) ends: Vec<ShardEnd>,
+    pub(crate) replicas: Replicas,
     pub(crate) needs_complete: bool,
     pub(crate) damage: Option<Damage>,
 }
@@ -35,8 +38,9 @@ pub(crate) struct Opened {
 /// State that was recovered, and how it is distributed.
 struct State {
     identity: Identity,
-    shards: Vec<RecoveredShard>,
+    shards: Vec<ShardBuilder>,
     ends: Vec<ShardEnd>,
+    replicas: Replicas,
     /// It is not distributed as the log says.
     is_new: bool,
 }
@@ -45,12 +49,15 @@ impl Opened {
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         options: &StoreOptions,
+        sink: &mut dyn ColumnSink,
         mut progress: impl FnMut(Progress),
     ) -> Result<Self, OpenError> {
         let lock = lock(&*disk)?;
         match recovery::inspect(&*disk, options.accept_loss)? {
             Inspection::Nothing(watermark) => Self::create(disk, lock, options, watermark),
-            Inspection::Store(inspected) => Self::resume(disk, lock, options, &inspected, &mut progress),
+            Inspection::Store(inspected) => {
+                Self::resume(disk, lock, options, &inspected, sink, &mut progress)
+            }
         }
     }
 
@@ -66,12 +73,13 @@ impl Opened {
         let store =
             watermark.map_or_else(random, |watermark| Ok(watermark.store)).map_err(&random_numbers)?;
         let identity = identity(store, hash_seeds, &partitioner);
-        let shards = (0..partitioner.shards().get()).map(|n| ShardBuilder::new(&partitioner, n).build());
+        let shards = (0..partitioner.shards().get()).map(|n| ShardBuilder::new(&partitioner, n));
         let shards: Vec<_> = shards.collect();
         let ends = vec![ShardEnd::default(); shards.len()];
         let writers = Writers::create(&disk, options, identity, watermark);
         let writers = writers.map_err(OpenError::disk("create the store"))?;
-        Ok(Self { disk, lock, writers, shards, ends, needs_complete: false, damage: None })
+        let replicas = Replicas::default();
+        Ok(Self { disk, lock, writers, shards, ends, replicas, needs_complete: false, damage: None })
     }
 
     /// Creates a store that holds these counters once its first round is durable.
@@ -80,15 +88,15 @@ impl Opened {
         options: &StoreOptions,
         hash_seeds: [u64; 4],
         partitioner: &Partitioner,
-        builders: Vec<ShardBuilder>,
+        shards: Vec<ShardBuilder>,
     ) -> Result<Self, OpenError> {
         let lock = lock(&*disk)?;
         let create = OpenError::disk("create the store");
         let identity = identity(random().map_err(&create)?, hash_seeds, partitioner);
-        let shards: Vec<_> = builders.into_iter().map(ShardBuilder::build).collect();
         let ends = vec![ShardEnd::default(); shards.len()];
         let writers = Writers::create(&disk, options, identity, None).map_err(&create)?;
-        Ok(Self { disk, lock, writers, shards, ends, needs_complete: true, damage: None })
+        let replicas = Replicas::default();
+        Ok(Self { disk, lock, writers, shards, ends, replicas, needs_complete: true, damage: None })
     }
 
     fn resume(
@@ -96,15 +104,16 @@ impl Opened {
         lock: Box<dyn Debug + Send + Sync>,
         options: &StoreOptions,
         inspected: &Inspected,
+        sink: &mut dyn ColumnSink,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, OpenError> {
-        let State { identity, shards, ends, is_new } =
-            recover(&*disk, options.keyspace.shards, inspected, progress)?;
+        let State { identity, shards, ends, replicas, is_new } =
+            recover(&*disk, options.keyspace.shards, inspected, sink, progress)?;
         let writers = Writers::resume(&disk, options, identity, inspected);
         let writers = writers.map_err(OpenError::disk("make the recovered log durable"))?;
         let needs_complete = is_new || inspected.damage.is_some();
         let damage = inspected.damage.clone();
-        Ok(Self { disk, lock, writers, shards, ends, needs_complete, damage })
+        Ok(Self { disk, lock, writers, shards, ends, replicas, needs_complete, damage })
     }
 }
 
@@ -161,6 +170,7 @@ fn recover(
     disk: &dyn Disk,
     shards: NonZeroUsize,
     inspected: &Inspected,
+    sink: &mut dyn ColumnSink,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<State, OpenError> {
     let old = inspected.identity;
@@ -169,18 +179,18 @@ fn recover(
     let partitioner = Partitioner::new(old.hash_seeds, old_shards);
     if old_shards == shards && partitioner.test_vector() == old.hash_test {
         let builders = (0..shards.get()).map(|n| ShardBuilder::new(&partitioner, n)).collect();
-        let rebuilt = recovery::replay(disk, inspected, builders, progress)?;
-        let ends = rebuilt.iter().map(|rebuilt| rebuilt.end).collect();
-        let shards = rebuilt.into_iter().map(|rebuilt| rebuilt.shard.build()).collect();
-        return Ok(State { identity: old, shards, ends, is_new: false });
+        let (rebuilt, replicas) = recovery::replay(disk, inspected, builders, sink, progress)?;
+        let (shards, ends) = rebuilt.into_iter().map(|rebuilt| (rebuilt.shard, rebuilt.end)).unzip();
+        return Ok(State { identity: old, shards, ends, replicas, is_new: false });
     }
     let sorted = vec![SortedShard::default(); old_shards.get()];
-    let rebuilt = recovery::replay(disk, inspected, sorted, progress)?;
+    let (rebuilt, replicas) = recovery::replay(disk, inspected, sorted, sink, progress)?;
     let (hash_seeds, partitioner) = new_partitioner(shards).map_err(OpenError::disk("get random numbers"))?;
     let floor = SessionId { incarnation: inspected.incarnation + 1, number: 0 };
     let shards = distribute(rebuilt, &partitioner, floor)?;
     let ends = vec![ShardEnd { session_floor: floor, ..ShardEnd::default() }; shards.len()];
-    Ok(State { identity: identity(old.store, hash_seeds, &partitioner), shards, ends, is_new: true })
+    let identity = identity(old.store, hash_seeds, &partitioner);
+    Ok(State { identity, shards, ends, replicas, is_new: true })
 }
 
 /// Distributes counters over other shards. All sessions end: their records belong to the shards that there were.
@@ -188,7 +198,7 @@ fn distribute(
     rebuilt: Vec<Rebuilt<SortedShard>>,
     partitioner: &Partitioner,
     floor: SessionId,
-) -> Result<Vec<RecoveredShard>, OpenError> {
+) -> Result<Vec<ShardBuilder>, OpenError> {
     let shards = 0..partitioner.shards().get();
     let mut builders: Vec<_> = shards.map(|n| ShardBuilder::new(partitioner, n)).collect();
     let malformed = || OpenError::Lost(Damage::Malformed);
@@ -209,7 +219,7 @@ fn distribute(
         builder.set_clock(clock_ms);
         builder.set_session_floor(floor);
     }
-    Ok(builders.into_iter().map(ShardBuilder::build).collect())
+    Ok(builders)
 }
 
 /// Locks the directory.

@@ -6,3 +6,5 @@ mod commands;
 mod durable;
 #[cfg(test)]
 mod kills;
+#[cfg(test)]
+mod replicated;

@@ -5,14 +5,23 @@ use crate::error::{Damage, OpenError};
 
 /// Returns a small database that was killed, with or without a snapshot, and its state.
 fn database(has_snapshot: bool, has_lives: bool) -> (MemoryDisk, State) {
+    database_of(None, has_snapshot, has_lives)
+}
+
+/// The same of a store that replicates as this node if there is one.
+fn database_of(node: Option<&str>, has_snapshot: bool, has_lives: bool) -> (MemoryDisk, State) {
     let disk = MemoryDisk::new(1);
-    let (mut world, _) = World::open(&disk, false).unwrap();
+    let (mut world, _) = World::open_as(&disk, false, node).unwrap();
     for name in 0..8 {
         world.take(Step::Add(name));
         world.round();
     }
     world.take(Step::Remove(3));
     world.take(Step::UseSession(1));
+    if node.is_some() {
+        (0..9).for_each(|name| world.take(Step::Column(name, 2)));
+        world.take(Step::Member(1));
+    }
     world.round();
     if has_snapshot {
         world.snapshot();
@@ -23,18 +32,20 @@ fn database(has_snapshot: bool, has_lives: bool) -> (MemoryDisk, State) {
     }
     if has_lives {
         disk.restart_process();
-        (world, _) = World::open(&disk, false).unwrap();
+        (world, _) = World::open_as(&disk, false, node).unwrap();
         world.take(Step::Add(50));
         world.round();
     }
-    let state = world.source.state();
+    let state = world.state();
     disk.restart_process();
     assert_eq!(recovered(&disk.copy(0)).unwrap(), state);
     (disk, state)
 }
 
 fn databases() -> impl Iterator<Item = (MemoryDisk, State)> {
-    [(false, false), (true, false), (false, true), (true, true)].into_iter().map(|(a, b)| database(a, b))
+    let kinds = [(false, false), (true, false), (false, true), (true, true)];
+    let plain = kinds.into_iter().map(|(a, b)| database(a, b));
+    plain.chain(kinds.into_iter().map(|(a, b)| database_of(Some("node"), a, b)))
 }
 
 /// Checks that a damaged copy leads to the state or is refused, in one line. Returns true if it is refused.
@@ -115,7 +126,7 @@ fn a_log_that_ends_before_the_watermark_is_refused_and_opened_on_demand() {
     disk.restart_process();
     let (mut world, damage) = World::open(&disk, true).unwrap();
     assert!(matches!(damage, Some(Damage::EndsEarly { .. })), "{damage:?}");
-    let found = world.source.state();
+    let found = world.state();
     assert_ne!(found, state);
     world.round();
     disk.restart_process();
@@ -134,7 +145,7 @@ fn what_was_opened_with_a_loss_is_refused_until_it_is_written_anew() {
     assert!(recovered(&disk).is_err());
     let (mut world, _) = World::open(&disk, true).unwrap();
     world.round();
-    assert_eq!(recovered(&disk).unwrap(), world.source.state());
+    assert_eq!(recovered(&disk).unwrap(), world.state());
 }
 
 #[test]
@@ -145,7 +156,7 @@ fn a_newer_format_is_refused_by_its_version() {
     let mut bytes = disk.read("000001.log").unwrap();
     bytes[..header.len()].copy_from_slice(&header);
     disk.put("000001.log", bytes);
-    assert!(matches!(recovered(&disk).unwrap_err(), OpenError::Newer { found: 2, known: 1 }));
+    assert!(matches!(recovered(&disk).unwrap_err(), OpenError::Newer { found: 3, known: 2 }));
 }
 
 #[test]
@@ -195,7 +206,7 @@ fn a_snapshot_that_cannot_be_read_back_replaces_nothing() {
     let after = disk.list().unwrap();
     assert!(!after.contains(&name) && before.iter().all(|name| name == "spare" || after.contains(name)));
     disk.restart_process();
-    assert_eq!(recovered(&disk).unwrap(), world.source.state());
+    assert_eq!(recovered(&disk).unwrap(), world.state());
 }
 
 /// Changes the contents of a file that is open.

@@ -1,18 +1,28 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::{Committer, RoundError};
+use super::super::{Committer, ReplicaWriter, RoundError};
 use super::fake::{FakeSource, SHARDS};
+use super::fake_columns::FakeColumns;
 use crate::disk::{Disk, MemoryDisk};
 use crate::error::{Damage, OpenError};
 use crate::header::Identity;
 use crate::header::tests::IDENTITY;
-use crate::rebuild::SortedShard;
-use crate::record::ShardEnd;
+use crate::rebuild::{Rebuild, SortedShard};
+use crate::record::{Opened, ShardEnd};
 use crate::recovery::{self, Inspection};
+use crate::replicas::{ColumnSink, Member, ReplicaKey, Replicas, SortedColumns, StoreId};
 use crate::store::StoreOptions;
 use crate::store::open::{Writers, lock};
 
-pub(super) type State = Vec<SortedShard>;
+/// What a store holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) shards: Vec<SortedShard>,
+    pub(super) columns: SortedColumns,
+    pub(super) own: Option<ReplicaKey>,
+    pub(super) members: BTreeSet<Member>,
+}
 
 /// Options that make a few operations cross segments and be worth a snapshot.
 pub(super) fn options() -> StoreOptions {
@@ -23,6 +33,10 @@ pub(super) fn options() -> StoreOptions {
 pub(super) struct World {
     pub(super) committer: Committer<FakeSource>,
     pub(super) source: FakeSource,
+    pub(super) columns: FakeColumns,
+    /// What the store counts as, and its members.
+    own: Option<ReplicaKey>,
+    members: BTreeSet<Member>,
     /// States that have been written, and whether they may be on disk: the last acknowledged one comes first.
     pub(super) written: Vec<State>,
     has_failed: bool,
@@ -35,6 +49,9 @@ pub(super) enum Step {
     Remove(u8),
     Reject,
     UseSession(u64),
+    /// Sets the entry of a column to this number of operations.
+    Column(u8, u64),
+    Member(u8),
     Round,
     /// A round of the page by page kind.
     LargeRound,
@@ -47,30 +64,60 @@ pub(super) enum Step {
 impl World {
     /// Opens the store on this disk. Returns the damage, if some was accepted.
     pub(super) fn open(disk: &MemoryDisk, accept_loss: bool) -> Result<(Self, Option<Damage>), OpenError> {
+        Self::open_as(disk, accept_loss, None)
+    }
+
+    /// Opens the store on this disk, to replicate as this node if there is one.
+    pub(super) fn open_as(
+        disk: &MemoryDisk,
+        accept_loss: bool,
+        node: Option<&str>,
+    ) -> Result<(Self, Option<Damage>), OpenError> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let _lock = lock(&*disk)?;
         let failed = OpenError::disk("write");
-        let (writers, states, ends, damage) = match recovery::inspect(&*disk, accept_loss)? {
+        let (mut sink, shards) = (SortedColumns::default(), vec![SortedShard::default(); SHARDS]);
+        let (writers, mut shards, ends, replicas, damage) = match recovery::inspect(&*disk, accept_loss)? {
             Inspection::Nothing(watermark) => {
                 let identity = Identity { shards: u32::try_from(SHARDS).unwrap(), ..IDENTITY };
                 let writers = Writers::create(&disk, &options(), identity, watermark).map_err(&failed)?;
-                (writers, vec![SortedShard::default(); SHARDS], vec![ShardEnd::default(); SHARDS], None)
+                (writers, shards, vec![ShardEnd::default(); SHARDS], Replicas::default(), None)
             }
             Inspection::Store(inspected) => {
-                let shards = vec![SortedShard::default(); SHARDS];
-                let rebuilt = recovery::replay(&*disk, &inspected, shards, &mut |_| {})?;
-                let ends = rebuilt.iter().map(|rebuilt| rebuilt.end).collect();
-                let states = rebuilt.into_iter().map(|rebuilt| rebuilt.shard).collect();
+                let (rebuilt, replicas) =
+                    recovery::replay(&*disk, &inspected, shards, &mut sink, &mut |_| {})?;
+                let (shards, ends) = rebuilt.into_iter().map(|rebuilt| (rebuilt.shard, rebuilt.end)).unzip();
                 let writers = Writers::resume(&disk, &options(), inspected.identity, &inspected);
-                (writers.map_err(&failed)?, states, ends, inspected.damage)
+                (writers.map_err(&failed)?, shards, ends, replicas, inspected.damage)
             }
         };
-        let source = FakeSource::new(states);
-        let mut committer = Committer::new(disk, writers, source.clone(), ends);
+        let Replicas { mut own, members, ends: column_ends } = replicas;
+        let (found, before) = (shards.clone(), own.clone());
+        let mut written =
+            State { shards: found, columns: sink.clone(), own: before, members: members.clone() };
+        let opened = node.map(|node| {
+            let last = own.take().unwrap_or_else(|| ReplicaKey { node: "store".into(), incarnation: 7 });
+            let new = ReplicaKey { node: node.into(), incarnation: last.incarnation + 1 };
+            own = Some(new.clone());
+            Opened { own: new, sealed: seal(&mut shards, &last, &mut sink) }
+        });
+        let (source, columns) = (FakeSource::new(shards), FakeColumns::new(sink));
+        let writer = ReplicaWriter::new(opened, members.clone(), column_ends, Box::new(columns.clone()));
+        let mut committer = Committer::new(disk, writers, source.clone(), ends, writer);
         if damage.is_some() {
             committer.require_complete();
         }
-        Ok((Self { committer, written: vec![source.state()], source, has_failed: false }, damage))
+        if written == State::default() {
+            written.shards = vec![SortedShard::default(); SHARDS];
+        }
+        let written = vec![written];
+        Ok((Self { committer, source, columns, own, members, written, has_failed: false }, damage))
+    }
+
+    /// Returns what the store holds now.
+    pub(super) fn state(&self) -> State {
+        let (own, members) = (self.own.clone(), self.members.clone());
+        State { shards: self.source.state(), columns: self.columns.columns(), own, members }
     }
 
     /// Takes a step. Like the driver, it writes everything anew once the disk has failed.
@@ -80,11 +127,18 @@ impl World {
             Step::Remove(name) => self.source.remove(name),
             Step::Reject => self.source.reject(1),
             Step::UseSession(number) => self.source.use_session(number),
+            Step::Column(name, operations) => self.columns.set(name, operations),
+            Step::Member(n) => {
+                let member = Member { store: StoreId([n; 16]), node: format!("node-{n}").into() };
+                self.members.insert(member.clone());
+                self.committer.replicas.add_members(vec![member]);
+            }
             Step::Round | Step::LargeRound => {
                 self.source.set_paged(step == Step::LargeRound);
                 self.round();
             }
-            Step::Snapshot if self.has_failed => {}
+            // Nothing but a rewrite follows a failure.
+            Step::Snapshot | Step::SyncWatermark if self.has_failed => {}
             Step::Snapshot => self.snapshot_step(),
             Step::PrepareSpare => _ = self.committer.prepare_spare(),
             Step::SyncWatermark => self.has_failed |= self.committer.sync_watermark().is_err(),
@@ -102,7 +156,7 @@ impl World {
 
     /// Commits, and notes which states may be found on disk from now on.
     pub(super) fn round(&mut self) {
-        let state = self.source.state();
+        let state = self.state();
         self.written.push(state.clone());
         let done = if self.has_failed { self.committer.rewrite() } else { self.committer.round() };
         match done {
@@ -126,19 +180,31 @@ impl World {
     }
 }
 
+/// Makes what the shards hold the column of a replica, if there is anything.
+fn seal(shards: &mut [SortedShard], last: &ReplicaKey, sink: &mut SortedColumns) -> Option<ReplicaKey> {
+    let is_empty = shards.iter().all(|shard| shard.counters.is_empty());
+    for shard in shards {
+        let counters = shard.take_counters();
+        SortedShard::show(&counters, &mut |name, count| sink.merge(last, name, count));
+        shard.sessions.clear();
+    }
+    (!is_empty).then(|| last.clone())
+}
+
 /// Returns the state that a disk leads to.
 pub(super) fn recovered(disk: &MemoryDisk) -> Result<State, OpenError> {
-    World::open(disk, false).map(|(world, _)| world.source.state())
+    World::open(disk, false).map(|(mut world, _)| world.written.swap_remove(0))
 }
 
 /// Returns the state that a disk leads to, and changes nothing.
 pub(super) fn read(disk: &MemoryDisk) -> Result<State, OpenError> {
+    let (mut columns, shards) = (SortedColumns::default(), vec![SortedShard::default(); SHARDS]);
     match recovery::inspect(disk, false)? {
-        Inspection::Nothing(_) => Ok(vec![SortedShard::default(); SHARDS]),
+        Inspection::Nothing(_) => Ok(State { shards, ..State::default() }),
         Inspection::Store(inspected) => {
-            let rebuilt =
-                recovery::replay(disk, &inspected, vec![SortedShard::default(); SHARDS], &mut |_| {})?;
-            Ok(rebuilt.into_iter().map(|rebuilt| rebuilt.shard).collect())
+            let (rebuilt, replicas) = recovery::replay(disk, &inspected, shards, &mut columns, &mut |_| {})?;
+            let shards = rebuilt.into_iter().map(|rebuilt| rebuilt.shard).collect();
+            Ok(State { shards, columns, own: replicas.own, members: replicas.members })
         }
     }
 }

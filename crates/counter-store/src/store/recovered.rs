@@ -1,0 +1,227 @@
+//! A store between its recovery and its start, when it is decided whether it replicates.
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use counter_keyspace::{Keyspace, KeyspaceHandle, ShardBuilder};
+use tokio::runtime;
+use tokio::sync::watch;
+
+use crate::committer::{self, Committer, ReplicaWriter, Timing};
+use crate::disk::{Disk, FsDisk};
+use crate::error::OpenError;
+use crate::progress::{Committed, Inbox};
+use crate::record::Opened as OpenedRecord;
+use crate::recovery::Progress;
+use crate::replicas::{ColumnSink, Columns, Member, NoColumns, ReplicaKey, Replicas, StoreId};
+use crate::sessions::SessionIssuer;
+use crate::source::FeedSource;
+
+use super::open::Opened;
+use super::{Store, StoreOptions};
+
+/// Time between two steps of a snapshot, each of which writes or reads a few hundred kilobytes.
+const STEP_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Store that has been read and verified, and does not run yet.
+#[derive(Debug)]
+pub struct Recovered {
+    opened: Opened,
+    options: StoreOptions,
+}
+
+/// Store that is to replicate: what it held has become a column, and it counts from zero.
+#[derive(Debug)]
+pub struct Sealed {
+    recovered: Recovered,
+    record: OpenedRecord,
+}
+
+impl Store {
+    /// Recovers the store in a directory, which it creates if necessary, and hands the columns of other replicas to
+    /// `sink`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn recover<S: ColumnSink>(
+        dir: &Path,
+        options: StoreOptions,
+        sink: S,
+    ) -> Result<(Recovered, S), OpenError> {
+        let disk = FsDisk::create(dir).map_err(OpenError::disk("open the directory"))?;
+        Self::recover_on(Arc::new(disk), options, sink, |_| {}).await
+    }
+
+    /// Recovers the store on a disk, and reports how far it is.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn recover_on<S: ColumnSink>(
+        disk: Arc<dyn Disk>,
+        options: StoreOptions,
+        mut sink: S,
+        progress: impl FnMut(Progress) + Send + 'static,
+    ) -> Result<(Recovered, S), OpenError> {
+        let recovering = tokio::task::spawn_blocking(move || {
+            let opened = Opened::open(disk, &options, &mut sink, progress)?;
+            Ok::<_, OpenError>((Recovered { opened, options }, sink))
+        });
+        recovering.await.map_err(|error| OpenError::Keyspace(error.into()))?
+    }
+}
+
+impl Recovered {
+    pub(super) const fn new(opened: Opened, options: StoreOptions) -> Self {
+        Self { opened, options }
+    }
+
+    /// Returns the replica that the store counted as last; `None` if it has never had a peer.
+    #[must_use]
+    pub const fn own(&self) -> Option<&ReplicaKey> {
+        self.opened.replicas.own.as_ref()
+    }
+
+    /// Returns the identity of the store.
+    #[must_use]
+    pub const fn id(&self) -> StoreId {
+        StoreId(self.opened.writers.log.header().identity.store)
+    }
+
+    /// Returns the stores that this one has recorded as its members.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.opened.replicas.members.iter()
+    }
+
+    /// Starts a store without peers, and its keyspace.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Replicated`] if the store has, or ever had, peers.
+    pub async fn start(self) -> Result<(Store, Keyspace), OpenError> {
+        if self.own().is_some() {
+            return Err(OpenError::Replicated);
+        }
+        let needs_complete = self.opened.needs_complete;
+        let incarnation = self.opened.writers.log.header().incarnation;
+        let (store, keyspace) = launch(self, incarnation, None, |_| NoColumns).await?;
+        if needs_complete {
+            // What was missing is made good for, or what was distributed anew is so durably, before anybody counts.
+            store.inbox.wait().await.map_err(|error| OpenError::Keyspace(error.into()))?;
+        }
+        Ok((store, keyspace))
+    }
+
+    /// Makes what the store holds a column, which is handed to `sink`, and gives the store a new replica of this node:
+    /// its incarnation is `fresh`, or one more than the last one if that is greater. All sessions end.
+    ///
+    /// This is durable with the first round. Nothing may be sent, accepted or acknowledged before.
+    ///
+    /// # Errors
+    /// [`OpenError::Deadlines`] if counters expire.
+    pub fn seal(mut self, node: &str, fresh: u64, sink: &mut dyn ColumnSink) -> Result<Sealed, OpenError> {
+        let deadlines = self.opened.shards.iter_mut().map(|shard| shard.totals().deadlines).sum();
+        if deadlines > 0 {
+            return Err(OpenError::Deadlines { deadlines });
+        }
+        let names: u64 = self.opened.shards.iter_mut().map(|shard| shard.totals().names).sum();
+        // A table that has never had a peer is the column of the store itself. Copies that hold the same are one.
+        let last = self.own().cloned().unwrap_or_else(|| ReplicaKey {
+            node: format!("store-{}", self.id()).into(),
+            incarnation: self.opened.writers.log.durable().checksum,
+        });
+        let incarnation = self.own().map_or(fresh, |own| fresh.max(own.incarnation + 1));
+        let own = ReplicaKey { node: node.into(), incarnation };
+        let sealed = (names > 0).then_some(last);
+        for shard in &mut self.opened.shards {
+            let counters = shard.take_counters();
+            if let Some(sealed) = &sealed
+                && !counters.iter().all(|(key, count)| sink.merge(sealed, key.name(), count))
+            {
+                return Err(OpenError::TooManyReplicas);
+            }
+            shard.set_session_floor(own.first_session());
+        }
+        Ok(Sealed { recovered: self, record: OpenedRecord { own, sealed } })
+    }
+}
+
+impl Sealed {
+    /// Returns the replica that the store counts as.
+    #[must_use]
+    pub const fn own(&self) -> &ReplicaKey {
+        &self.record.own
+    }
+
+    /// Starts the store and its keyspace, with what `columns` makes for it. Wait for [`Store::flush`] before anything
+    /// is sent or accepted.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn start<C: Columns>(
+        self,
+        columns: impl FnOnce(&KeyspaceHandle) -> C,
+    ) -> Result<(Store, Keyspace), OpenError> {
+        let incarnation = self.record.own.incarnation;
+        launch(self.recovered, incarnation, Some(self.record), columns).await
+    }
+}
+
+/// Starts the keyspace and the committer.
+async fn launch<C: Columns>(
+    Recovered { opened, options }: Recovered,
+    incarnation: u64,
+    record: Option<OpenedRecord>,
+    columns: impl FnOnce(&KeyspaceHandle) -> C,
+) -> Result<(Store, Keyspace), OpenError> {
+    let Opened { disk, lock, writers, shards, ends, replicas, needs_complete, damage } = opened;
+    let floor = match &record {
+        Some(record) => record.own.first_session(),
+        None => ends.iter().map(|end| end.session_floor).max().unwrap_or_default(),
+    };
+    let shards = shards.into_iter().map(ShardBuilder::build).collect();
+    let resumed = Keyspace::resume_from(options.keyspace.clone(), shards).await;
+    let (keyspace, feed) = resumed.map_err(|error| OpenError::Keyspace(error.into()))?;
+    let source = FeedSource::new(keyspace.handle(), feed, runtime::Handle::current());
+    let Replicas { members, ends: column_ends, .. } = replicas;
+    let columns = columns(&keyspace.handle());
+    let replicas = ReplicaWriter::new(record, members, column_ends, Box::new(columns));
+    let mut committer = Committer::new(disk, writers, source, ends, replicas);
+    if needs_complete {
+        committer.require_complete();
+    }
+    let (sender, receiver) = watch::channel(Committed::default());
+    let inbox = Inbox::new(receiver);
+    let timing = Timing { round_interval: options.round_interval, step_interval: STEP_INTERVAL };
+    let thread = spawn(committer, timing, inbox.clone(), sender, lock)?;
+    let store = Store {
+        inbox,
+        keyspace: keyspace.handle(),
+        sessions: Mutex::new(SessionIssuer::new(incarnation, floor, options.max_sessions)),
+        options,
+        damage,
+        thread: Some(thread),
+    };
+    Ok((store, keyspace))
+}
+
+/// Starts the committer's thread, which holds the lock.
+fn spawn(
+    committer: Committer<FeedSource>,
+    timing: Timing,
+    inbox: Inbox,
+    committed: watch::Sender<Committed>,
+    lock: Box<dyn Debug + Send + Sync>,
+) -> Result<JoinHandle<()>, OpenError> {
+    let run = move || {
+        committer::run(committer, timing, &inbox, &committed);
+        drop(lock);
+    };
+    let started: io::Result<_> = Builder::new().name("committer".into()).spawn(run);
+    started.map_err(OpenError::disk("start a thread"))
+}

@@ -1,0 +1,167 @@
+//! A store that replicates, with columns that a test holds.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+
+use counter_keyspace::{Entry, EntryPage, Keyspace, KeyspaceError, KeyspaceOptions, Operation, SessionError};
+use counter_protocol::Count;
+use counter_store::disk::{Disk, Fault, MemoryDisk};
+use counter_store::{
+    ColumnEnds, ColumnPage, ColumnSink, ColumnTotals, Columns, Durability, DurabilityError, Member,
+    OpenError, ReplicaKey, Store, StoreId, StoreOptions,
+};
+
+/// Columns by replica and name, all of which each round holds.
+#[derive(Clone, Debug, Default)]
+struct Held(Arc<Mutex<BTreeMap<ReplicaKey, Column>>>);
+
+type Column = BTreeMap<Vec<u8>, Count>;
+
+impl Held {
+    fn operations(&self) -> Vec<u128> {
+        let columns = self.0.lock().unwrap();
+        let sum = |column: &Column| column.values().map(|count| u128::from(count.operations)).sum();
+        columns.values().map(sum).collect()
+    }
+
+    fn page(&self) -> ColumnPage {
+        let columns = self.0.lock().unwrap();
+        let page = |(replica, column): (&ReplicaKey, &Column)| {
+            let mut page = EntryPage::default();
+            page.extend(column.iter().map(|(name, &count)| Entry { name, count, deadline_ms: None }));
+            (replica.clone(), page)
+        };
+        ColumnPage { columns: columns.iter().map(page).collect(), left: 0 }
+    }
+}
+
+impl ColumnSink for Held {
+    fn set(&mut self, replica: &ReplicaKey, name: &[u8], count: Count) -> bool {
+        self.0.lock().unwrap().entry(replica.clone()).or_default().insert(name.to_vec(), count);
+        true
+    }
+
+    fn merge(&mut self, replica: &ReplicaKey, name: &[u8], count: Count) -> bool {
+        self.set(replica, name, count)
+    }
+
+    fn totals(&self, replica: &ReplicaKey) -> ColumnTotals {
+        let columns = self.0.lock().unwrap();
+        let counts = columns.get(replica).into_iter().flat_map(Column::values);
+        counts.fold(ColumnTotals::default(), |totals, count| ColumnTotals {
+            names: totals.names + 1,
+            value: totals.value + i128::from(count.value),
+            operations: totals.operations + u128::from(count.operations),
+        })
+    }
+}
+
+impl Columns for Held {
+    fn pull(&mut self, _: usize) -> Result<ColumnPage, KeyspaceError> {
+        Ok(ColumnPage::default())
+    }
+
+    fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError> {
+        let page = self.page();
+        let ends = page.columns.iter().map(|(replica, _)| (replica.clone(), self.totals(replica))).collect();
+        Ok((page, ends))
+    }
+
+    fn confirm(&mut self) {}
+
+    fn retry(&mut self) {}
+
+    fn reset(&mut self) {}
+
+    fn snapshot_page(&mut self, _: u64, _: usize) -> Result<(ColumnPage, Option<u64>), KeyspaceError> {
+        Ok((self.page(), None))
+    }
+}
+
+fn options() -> StoreOptions {
+    let keyspace = KeyspaceOptions { shards: NonZeroUsize::new(3).unwrap(), ..KeyspaceOptions::default() };
+    StoreOptions { keyspace, segment_bytes: 1 << 16, ..StoreOptions::default() }
+}
+
+async fn open(disk: &MemoryDisk, fresh: u64) -> Result<(Store, Keyspace, ReplicaKey, Held), OpenError> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (recovered, mut held) = Store::recover_on(disk, options(), Held::default(), |_| {}).await?;
+    let sealed = recovered.seal("a", fresh, &mut held)?;
+    let own = sealed.own().clone();
+    let (store, keyspace) = sealed.start(|_| held.clone()).await?;
+    store.flush().await.unwrap();
+    Ok((store, keyspace, own, held))
+}
+
+async fn open_plain(disk: &MemoryDisk) -> Result<(Store, Keyspace), OpenError> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    Store::open_on(disk, options(), |_| {}).await
+}
+
+async fn close(store: Store, keyspace: Keyspace) {
+    store.shutdown().await.unwrap();
+    keyspace.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_had_peers_counts_from_zero_at_each_open_and_is_refused_without_them() {
+    let disk = MemoryDisk::new(0);
+    let (store, keyspace) = open_plain(&disk).await.unwrap();
+    store.handle().increment("hits", 1).await.unwrap();
+    close(store, keyspace).await;
+    for (fresh, incarnation) in [(70, 70), (70, 71), (9, 72)] {
+        let (store, keyspace, own, held) = open(&disk, fresh).await.unwrap();
+        assert_eq!(
+            (own.incarnation, store.handle().keyspace().value("hits").await.unwrap()),
+            (incarnation, None)
+        );
+        assert_eq!(held.operations(), vec![1; usize::try_from(incarnation - 69).unwrap()]);
+        store.handle().increment("hits", 1).await.unwrap();
+        close(store, keyspace).await;
+        let refused = open_plain(&disk).await.unwrap_err();
+        assert_eq!(refused.to_string(), "store has, or ever had, peers; open it as a node of its cluster");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_known_after_a_power_failure_and_sessions_are_over() {
+    let disk = MemoryDisk::new(0);
+    let (store, keyspace, own, _) = open(&disk, 70).await.unwrap();
+    let member = Member { store: StoreId([3; 16]), node: "b".into() };
+    store.commits().record_member(member.clone()).await.unwrap();
+    let session = store.open_session("client").unwrap();
+    assert_eq!(session.incarnation, own.incarnation);
+    let add = || [("hits", Operation::Add(1))];
+    let handle = store.handle();
+    handle.apply_in_session_at(session, 1, add(), Durability::Fsync).await.unwrap();
+    disk.fail_at(disk.operations(), Fault::Crash);
+    let mut committed = store.committed();
+    drop((handle, store));
+    committed.wait_for(|committed| committed.is_stopped).await.unwrap();
+    keyspace.shutdown().await;
+    disk.restart();
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (recovered, mut held) = Store::recover_on(disk, options(), Held::default(), |_| {}).await.unwrap();
+    assert_eq!((recovered.own(), recovered.members().collect::<Vec<_>>()), (Some(&own), vec![&member]));
+    let sealed = recovered.seal("a", 0, &mut held).unwrap();
+    let (store, keyspace) = sealed.start(|_| held.clone()).await.unwrap();
+    let retried = store.handle().apply_in_session_at(session, 1, add(), Durability::Fsync).await;
+    assert_eq!(retried, Err(DurabilityError::Session(SessionError::Expired)));
+    assert_eq!(held.operations(), [1]);
+    close(store, keyspace).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_whose_counters_expire_is_refused_its_first_peer() {
+    let disk = MemoryDisk::new(0);
+    let (store, keyspace) = open_plain(&disk).await.unwrap();
+    store.handle().increment("hits", 1).await.unwrap();
+    keyspace.handle().expire("hits", u64::MAX).await.unwrap();
+    close(store, keyspace).await;
+    let refused = open(&disk, 1).await.unwrap_err().to_string();
+    assert!(refused.starts_with("store has counters that expire (1), which need one owner"), "{refused}");
+    let (store, keyspace) = open_plain(&disk).await.unwrap();
+    assert_eq!(store.handle().keyspace().value("hits").await.unwrap(), Some(1));
+    close(store, keyspace).await;
+}
