@@ -28,6 +28,8 @@ pub struct KeyspaceHandle {
     hasher: Arc<RandomState>,
     /// Supervisor of the shards. While it lives, a shard that has died may come back.
     pub(crate) supervisor: ActorCell,
+    /// Operations that need one owner are refused.
+    is_replicated: bool,
 }
 
 /// Error of a [`KeyspaceHandle`].
@@ -47,6 +49,12 @@ pub enum KeyspaceError {
     /// custom actor might.
     #[error("question dropped by a shard of the keyspace")]
     Unanswered,
+    /// The keyspace is replicated, and the operation is for counters that live in one place. It has not been applied.
+    #[error("{command} needs one owner; this store is replicated")]
+    NeedsOneOwner {
+        /// What the operation is called.
+        command: &'static str,
+    },
     /// There is no such shard, or not as many.
     #[error("no such shard in this keyspace, which has {shards}")]
     NoSuchShard {
@@ -96,8 +104,9 @@ impl KeyspaceHandle {
         shards: Vec<Outbox<Deltas, ShardMessage>>,
         hasher: RandomState,
         supervisor: ActorCell,
+        is_replicated: bool,
     ) -> Self {
-        Self { shards, hasher: Arc::new(hasher), supervisor }
+        Self { shards, hasher: Arc::new(hasher), supervisor, is_replicated }
     }
 
     /// Adds `amount`, which may be negative, to the counter of this name, and creates the counter if there is none.

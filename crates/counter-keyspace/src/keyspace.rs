@@ -47,6 +47,9 @@ pub struct KeyspaceOptions {
     pub hash_seeds: Option<[u64; 4]>,
     /// Source of time for deadlines.
     pub clock: Arc<dyn Clock>,
+    /// Refuses operations that need one owner, because others hold copies of the counters: removal, setting, bounds
+    /// and expiry.
+    pub is_replicated: bool,
     /// Options of the supervisor.
     pub supervision: Options,
 }
@@ -82,6 +85,7 @@ impl Default for KeyspaceOptions {
             max_pending_name_bytes: 4 << 20,
             overflow: OverflowPolicy::Reject,
             hash_seeds: None,
+            is_replicated: false,
             clock: Arc::new(SystemClock::default()),
             supervision: Options::default(),
         }
@@ -218,7 +222,8 @@ impl Keyspace {
         let states = shards.iter().map(SupervisedActor::state).collect();
         let specs = shards.into_iter().map(Into::into).collect();
         let supervisor = SupervisorHandle::start(options.supervision, specs).await?;
-        let handle = KeyspaceHandle::new(outboxes, hasher, supervisor.actor().get_cell());
+        let handle =
+            KeyspaceHandle::new(outboxes, hasher, supervisor.actor().get_cell(), options.is_replicated);
         Ok(Self { supervisor, handle, states })
     }
 

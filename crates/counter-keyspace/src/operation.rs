@@ -44,6 +44,19 @@ impl Operation {
     pub(crate) const fn is_question(self) -> bool {
         matches!(self, Self::Get | Self::Ttl)
     }
+
+    /// Returns what the operation is called if it is not cumulative: of two states of a counter that it led to, the
+    /// one with more operations need not be the newer. `None` if it is.
+    pub(crate) const fn needs_one_owner(self) -> Option<&'static str> {
+        match self {
+            Self::Get | Self::Add(_) | Self::Persist | Self::Ttl => None,
+            Self::AddWithin { .. } => Some("add within bounds"),
+            Self::Set(_) => Some("set"),
+            Self::GetAndSet(_) => Some("get and set"),
+            Self::RemoveAndGet => Some("remove"),
+            Self::Expire(_) => Some("expire"),
+        }
+    }
 }
 
 impl Operation {

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use counter_keyspace::{
-    Deltas, Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, Order, PageToken, Ranking, ShardActor,
-    ShardMessage, ShardState,
+    Deltas, Keyspace, KeyspaceError, KeyspaceHandle, KeyspaceOptions, Operation, Order, PageToken, Ranking,
+    SessionError, SessionId, ShardActor, ShardMessage, ShardState,
 };
 use counter_protocol::{Count, CounterName, NameTooLong};
 use fastrand::Rng;
@@ -108,6 +108,36 @@ async fn values_totals_tops_and_scans_agree_with_a_map() {
     let top: Vec<_> = handles[0].top(25).await.unwrap();
     let top: Vec<_> = top.into_iter().map(|(name, count)| (name.to_string(), count.value)).collect();
     assert_eq!(top, ranked[..25]);
+    keyspace.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_replicated_keyspace_refuses_what_needs_one_owner() {
+    let options = KeyspaceOptions { is_replicated: true, ..KeyspaceOptions::default() };
+    let keyspace = Keyspace::start(options).await.unwrap();
+    let handle = keyspace.handle();
+    handle.increment("a", 1).await.unwrap();
+    let within = Operation::AddWithin { amount: 1, min: 0, max: 9 };
+    let refused = [
+        (Operation::Set(1), "set"),
+        (Operation::GetAndSet(1), "get and set"),
+        (within, "add within bounds"),
+        (Operation::RemoveAndGet, "remove"),
+        (Operation::Expire(1), "expire"),
+    ];
+    let session = SessionId { incarnation: 1, number: 1 };
+    for (operation, command) in refused {
+        let expected = KeyspaceError::NeedsOneOwner { command };
+        assert_eq!(expected.to_string(), format!("{command} needs one owner; this store is replicated"));
+        assert_eq!(handle.operate("a", operation).await, Err(expected));
+        // A batch is refused as a whole.
+        let batch = [("a", Operation::Add(1)), ("b", operation)];
+        assert_eq!(handle.apply(batch).await, Err(expected));
+        assert_eq!(handle.apply_in_session(session, 1, batch).await, Err(SessionError::Keyspace(expected)));
+    }
+    assert!(handle.remove("a").await.is_err() && handle.expire("a", 1).await.is_err());
+    handle.apply([("a", Operation::Add(1)), ("a", Operation::Persist), ("a", Operation::Ttl)]).await.unwrap();
+    assert_eq!(handle.value("a").await, Ok(Some(2)));
     keyspace.shutdown().await;
 }
 

@@ -1,6 +1,6 @@
 //! Operations with outcomes of their own.
 
-use counter_protocol::{Count, NameTooLong};
+use counter_protocol::Count;
 use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 
@@ -109,6 +109,7 @@ impl KeyspaceHandle {
         operation: Operation,
     ) -> Result<(Outcome, ShardVersion), KeyspaceError> {
         let key = self.key(name.as_ref())?;
+        self.check(operation)?;
         let (shard, mut operations) = (self.shard_of(key), Operations::default());
         operations.push(key, operation);
         let answer = self.send_call(shard, operations, None).await?;
@@ -146,7 +147,7 @@ impl KeyspaceHandle {
         sequence: u64,
         operations: impl IntoIterator<Item = (N, Operation)>,
     ) -> Result<Applied, SessionError> {
-        let parts = self.by_shard(operations).map_err(KeyspaceError::from)?;
+        let parts = self.by_shard(operations)?;
         let request = SessionRequest { id: session, sequence, fingerprint: parts.fingerprint.value() };
         Ok(self.apply_parts(parts, Some(request)).await??)
     }
@@ -161,11 +162,19 @@ impl KeyspaceHandle {
         Ok(versions.into_iter().enumerate().map(|(shard, version)| ShardVersion { shard, version }).collect())
     }
 
+    /// Checks that this keyspace takes an operation.
+    const fn check(&self, operation: Operation) -> Result<(), KeyspaceError> {
+        match operation.needs_one_owner() {
+            Some(command) if self.is_replicated => Err(KeyspaceError::NeedsOneOwner { command }),
+            _ => Ok(()),
+        }
+    }
+
     /// Splits a request by shard.
     fn by_shard<N: AsRef<[u8]>>(
         &self,
         operations: impl IntoIterator<Item = (N, Operation)>,
-    ) -> Result<Parts, NameTooLong> {
+    ) -> Result<Parts, KeyspaceError> {
         let mut parts = Parts {
             by_shard: vec![Operations::default(); self.shards()],
             shards: Vec::new(),
@@ -173,6 +182,7 @@ impl KeyspaceHandle {
         };
         for (name, operation) in operations {
             let key = self.key(name.as_ref())?;
+            self.check(operation)?;
             let shard = self.shard_of(key);
             parts.fingerprint.add(key.name, operation);
             parts.by_shard[shard].push(key, operation);
