@@ -1,3 +1,4 @@
+use counter_store::DurabilityError;
 use ractor_transport::{NodeName, Seed};
 
 /// Error of [`Node::shutdown`](crate::Node::shutdown): counts of the node may be nowhere else.
@@ -12,6 +13,9 @@ pub enum HandOverError {
         /// Configured peers, as `host:port`, that were never connected.
         never_connected: Vec<String>,
     },
+    /// The last round of the node's store has failed: what was counted here since the one before may be nowhere.
+    #[error("store's last round has failed: {0}")]
+    Store(DurabilityError),
     /// The keyspace or its replication has stopped.
     #[error("node has stopped")]
     Stopped,

@@ -2,12 +2,14 @@ use std::time::Duration;
 
 use counter_keyspace::{KeyspaceError, KeyspaceHandle};
 use counter_protocol::CounterName;
+use ractor::RpcReplyPort;
 use ractor_transport::NodeName;
 
+use crate::acknowledge::HandleStore;
 use crate::hand_over::HandOverError;
 use crate::ledger::Total;
 use crate::replicator::message::{ReplicatorMessage, ReplicatorOutbox};
-use crate::status::{ClusterStatus, Reading};
+use crate::status::{ClusterStatus, PeerStatus, Reading};
 
 /// Handle of a node. Clones have outboxes of their own, so give each sender one.
 ///
@@ -19,11 +21,18 @@ pub struct NodeHandle {
     keyspace: KeyspaceHandle,
     /// For questions that do no harm twice.
     replicator: ReplicatorOutbox,
+    pub(crate) name: NodeName,
+    pub(crate) store: Option<HandleStore>,
 }
 
 impl NodeHandle {
-    pub(crate) const fn new(keyspace: KeyspaceHandle, replicator: ReplicatorOutbox) -> Self {
-        Self { keyspace, replicator }
+    pub(crate) const fn new(
+        keyspace: KeyspaceHandle,
+        replicator: ReplicatorOutbox,
+        name: NodeName,
+        store: Option<HandleStore>,
+    ) -> Self {
+        Self { keyspace, replicator, name, store }
     }
 
     /// Returns the handle of this node's own counters, which shares its outboxes with this one.
@@ -44,8 +53,7 @@ impl NodeHandle {
     pub async fn value(&self, name: impl AsRef<[u8]>) -> Result<Reading, KeyspaceError> {
         let name = CounterName::new(name.as_ref())?;
         let mine = self.keyspace.count(name.as_bytes()).await?;
-        let others = |reply| ReplicatorMessage::GetOthers(name.clone(), reply);
-        let (mut total, peers) = self.replicator.call(others).await?;
+        let (mut total, peers) = self.others(&name).await?;
         mine.into_iter().for_each(|count| total.add(count));
         Ok(Reading { total, peers })
     }
@@ -87,6 +95,19 @@ impl NodeHandle {
         Ok(self.replicator.call(refresh).await?)
     }
 
+    /// Returns the counts of other nodes of a name, and the status of those nodes.
+    pub(crate) async fn others(&self, name: &CounterName) -> Result<(Total, Vec<PeerStatus>), KeyspaceError> {
+        self.ask(|reply| ReplicatorMessage::GetOthers(name.clone(), reply)).await
+    }
+
+    /// Asks the replicator something that does no harm twice.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Fn(RpcReplyPort<T>) -> ReplicatorMessage + Send + Sync,
+    ) -> Result<T, KeyspaceError> {
+        Ok(self.replicator.call(question).await?)
+    }
+
     /// Hands over what peers lack. Returns each node that is or was connected, and true if it has everything.
     pub(crate) async fn hand_over(&self, deadline: Duration) -> Result<Vec<(NodeName, bool)>, HandOverError> {
         // What was sent through this handle is applied then.
@@ -112,6 +133,10 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+
+    fn name() -> NodeName {
+        "node".parse().unwrap()
+    }
 
     /// Answers questions for the top with nothing, or holds all questions.
     struct Replicator {
@@ -150,7 +175,7 @@ mod tests {
         let (first, _task) = Actor::spawn(None, Replicator { held: Some(held) }, ()).await.unwrap();
         let replicator = Outbox::supervised(Fifo::bounded(NonZeroUsize::MIN));
         replicator.redirect(first.clone());
-        let handle = NodeHandle::new(keyspace.handle(), replicator.clone());
+        let handle = NodeHandle::new(keyspace.handle(), replicator.clone(), name(), None);
         let top = tokio::time::timeout(Duration::from_secs(60), handle.top(1));
         let (top, question) = tokio::join!(top, async {
             let question = questions.recv().await;
@@ -172,7 +197,7 @@ mod tests {
     async fn a_fresh_read_of_a_name_that_is_too_long_is_the_callers_error() {
         let keyspace = Keyspace::start(KeyspaceOptions::default()).await.unwrap();
         let replicator = Outbox::supervised(Fifo::bounded(NonZeroUsize::MIN));
-        let handle = NodeHandle::new(keyspace.handle(), replicator);
+        let handle = NodeHandle::new(keyspace.handle(), replicator, name(), None);
         let name = vec![b'a'; CounterName::MAX_BYTES + 1];
         let refreshed = handle.refresh(Some(&name), Duration::from_secs(9)).await;
         assert!(matches!(refreshed, Err(KeyspaceError::NameTooLong(_))));

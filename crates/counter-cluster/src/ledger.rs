@@ -1,6 +1,7 @@
 mod comparison;
 mod page;
 mod parts;
+mod stored;
 mod totals;
 
 use std::cmp::Reverse;
@@ -18,6 +19,7 @@ use page::Page;
 pub(crate) use page::slots;
 pub use parts::{FAN_OUT, PartDigests, Parts};
 pub(crate) use parts::{Scope, bucket_of_part};
+pub(crate) use stored::Recovering;
 
 /// Number of buckets of a ledger. Two ledgers that differ are compared bucket by bucket, and a bucket that differs is
 /// divided further unless it has few entries.
@@ -52,6 +54,8 @@ pub struct Ledger {
     pages: Vec<Page>,
     replicas: Vec<Replica>,
     columns: BTreeMap<ReplicaId, u32>,
+    /// Columns that have forked since they were last taken.
+    new_forks: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +82,8 @@ struct Replica {
     digest: Digest,
     /// Number of relayed entries.
     relayed: u64,
+    /// Number of entries that have come with another value for as many operations.
+    forks: u64,
 }
 
 /// Sum of the hashes of entries, which does not depend on their order.
@@ -115,6 +121,7 @@ impl Ledger {
             pages: Vec::new(),
             replicas: Vec::new(),
             columns: BTreeMap::new(),
+            new_forks: Vec::new(),
         }
     }
 
@@ -127,7 +134,13 @@ impl Ledger {
             return None;
         }
         let column = u32::try_from(self.replicas.len()).ok()?;
-        self.replicas.push(Replica { id: id.clone(), totals: Totals::default(), digest: 0, relayed: 0 });
+        self.replicas.push(Replica {
+            id: id.clone(),
+            totals: Totals::default(),
+            digest: 0,
+            relayed: 0,
+            forks: 0,
+        });
         self.columns.insert(id.clone(), column);
         Some(column)
     }
@@ -150,6 +163,9 @@ impl Ledger {
 
     /// Keeps an entry if it is newer than the known one, and returns its place if it has changed.
     ///
+    /// Two values for as many operations are a fork: two lives have counted as one replica. It is noted, and the greater
+    /// value is kept everywhere, so that nodes agree.
+    ///
     /// # Panics
     /// If there is no such column.
     pub fn merge(&mut self, column: u32, name: &CounterName, count: Count, source: Source) -> Option<Place> {
@@ -163,7 +179,12 @@ impl Ledger {
         let is_newer = count.operations > old.operations;
         // Of two with as many operations, the replica's own word counts.
         let is_confirmed = source == Source::Direct && is_relayed && count.operations == old.operations;
-        if !is_newer && !is_confirmed {
+        let is_fork = count.operations == old.operations && count.value != old.value && !is_confirmed;
+        if is_fork {
+            self.note_fork(column);
+        }
+        let is_greater_fork = is_fork && count.value > old.value;
+        if !is_newer && !is_confirmed && !is_greater_fork {
             return None;
         }
         self.set(place, hash, count, source).then_some(place)
@@ -217,6 +238,25 @@ impl Ledger {
     /// Returns all replicas with their sums.
     pub fn replicas(&self) -> impl Iterator<Item = (&ReplicaId, Totals)> {
         self.replicas.iter().map(|replica| (&replica.id, replica.totals))
+    }
+
+    fn note_fork(&mut self, column: u32) {
+        let forks = &mut self.replicas[column as usize].forks;
+        *forks += 1;
+        if *forks == 1 {
+            self.new_forks.push(column);
+        }
+    }
+
+    /// Returns the replicas that have forked since the last call.
+    pub fn take_new_forks(&mut self) -> Vec<ReplicaId> {
+        std::mem::take(&mut self.new_forks).into_iter().map(|column| self.id(column).clone()).collect()
+    }
+
+    /// Returns the replicas that have forked, and how often that was seen.
+    pub fn forks(&self) -> impl Iterator<Item = (&ReplicaId, u64)> {
+        let forked = self.replicas.iter().filter(|replica| replica.forks > 0);
+        forked.map(|replica| (&replica.id, replica.forks))
     }
 
     /// Returns the number of names.

@@ -11,11 +11,14 @@
 //!   unacknowledged by a peer. An entry that changes while it waits is sent once.
 //! - When a connection begins, both ends compare digests, and each sends what the other lacks ([`Replication`]).
 //!   Nothing depends on what was sent before.
-//! - A node that starts again is a new replica with nothing. The entries of the old one stay, count, and are sent to
+//! - A node without a store that starts again is a new replica with nothing. The entries of the old one stay, count, and are sent to
 //!   the new one as to every node.
-//! - A node that is killed loses what it had not sent yet: the counts of the last [`REPLICATE_EVERY`], or up to
+//! - Without a store, a node that is killed loses what it had not sent yet: the counts of the last [`REPLICATE_EVERY`], or up to
 //!   [`REPLICATE_AT_LEAST_EVERY`] when tens of thousands of counters change, and those that were under way. A node that
 //!   is shut down hands over everything first.
+//! - A node may have a store ([`NodeOptions::store`]): a directory of `counter-store` that keeps its own counts and those
+//!   of others. Other nodes see only what is durable there. Each start is a new replica even so, and what was counted
+//!   before is one more column. [`Durability`] says what an acknowledgement guarantees.
 //!
 //! [`Ledger`], [`Link`] and [`Replication`] are pure, and know nothing of actors or networks. Around them are two
 //! actors: the replicator, and the gateway, which is the one actor of a node that other nodes can send messages to.
@@ -23,7 +26,7 @@
 //!
 //! # Limitations
 //!
-//! It stores nothing on disk, it removes no names, and it does not discover peers. Every node holds every entry of
+//! It removes no names, and it does not discover peers. Every node holds every entry of
 //! every replica, in 17 bytes each beside the name where a replica has counted most names. It holds up to
 //! [`MAX_REPLICAS`] of them.
 //!
@@ -47,12 +50,16 @@
 //! # }).unwrap();
 //! ```
 
+mod acknowledge;
+mod alarm;
+mod durability;
 mod gateway;
 mod hand_over;
 mod handle;
 mod ledger;
 mod link;
 mod node;
+mod opening;
 mod replica;
 mod replication;
 mod replicator;
@@ -60,6 +67,8 @@ mod rpc;
 mod status;
 mod wire;
 
+pub use alarm::Alarm;
+pub use durability::{AcknowledgeError, Counted, Durability};
 pub use hand_over::HandOverError;
 pub use handle::NodeHandle;
 pub use ledger::{
@@ -68,13 +77,14 @@ pub use ledger::{
 };
 pub use link::{Checkpoint, Link, Progress, WINDOW};
 pub use node::{HAND_OVER_DEADLINE, Node, NodeError, NodeOptions};
+pub use opening::NodeStoreOptions;
 pub use replica::ReplicaId;
 pub use replication::Replication;
 pub use replicator::actor::{COMPARE_EVERY, REPLICATE_AT_LEAST_EVERY, REPLICATE_EVERY};
 pub use status::{ClusterStatus, PeerStatus, Reading};
 pub use wire::{
-    BATCH_BYTES, BadMessage, Batch, Comparison, Differing, Entry, Examination, MAX_FRAME_BYTES, Reply,
-    Request,
+    BATCH_BYTES, BadMessage, Batch, Comparison, Differing, Entry, Examination, Identity, MAX_FRAME_BYTES,
+    Reply, Request, StoreIdentity,
 };
 
 /// Compiles and runs the README's program, which uses every entry point from one counter to a node.

@@ -2,9 +2,11 @@ use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use counter_keyspace::{Keyspace, KeyspaceOptions};
+use counter_store::{DurabilityError, OpenError, Store};
 use ractor::{Actor, ActorRef};
 use ractor_cluster::NodeServerMessage;
 use ractor_outbox::Fifo;
@@ -15,10 +17,14 @@ use ractor_transport::{
 };
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
+use crate::acknowledge::HandleStore;
+use crate::alarm::Alarm;
 use crate::gateway::Gateway;
 use crate::hand_over::{HandOverError, complete};
 use crate::handle::NodeHandle;
+use crate::opening::{Counting, NodeStoreOptions, Opening, Own};
 use crate::replica::ReplicaId;
 use crate::replication::Replication;
 use crate::replicator::actor::Replicator;
@@ -39,6 +45,8 @@ pub struct Node {
     handle: NodeHandle,
     /// Nodes that were ever connected.
     ever_connected: watch::Sender<BTreeSet<NodeName>>,
+    store: Option<Store>,
+    alarm: watch::Receiver<Option<Alarm>>,
 }
 
 /// `ractor_cluster`'s part of the node, which stops with its owner.
@@ -73,6 +81,8 @@ pub struct NodeOptions {
     pub limits: Limits,
     /// Configuration of the node's keyspace.
     pub keyspace: KeyspaceOptions,
+    /// Directory that keeps what is counted, if any.
+    pub store: Option<NodeStoreOptions>,
 }
 
 impl NodeOptions {
@@ -88,6 +98,7 @@ impl NodeOptions {
             allow_plaintext: false,
             limits: Limits::default(),
             keyspace: KeyspaceOptions::default(),
+            store: None,
         }
     }
 }
@@ -102,44 +113,89 @@ pub enum NodeError {
     /// The node server did not start.
     #[error(transparent)]
     Server(#[from] NodeServerError),
+    /// The node's store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The first round of the store has failed.
+    #[error("store's first round has failed")]
+    FirstRound(#[from] DurabilityError),
     /// The node cannot listen for others.
     #[error(transparent)]
     Transport(#[from] TransportError),
 }
 
 impl Node {
-    /// Starts a node with no counts. It connects to its peers by itself, and again whenever a connection ends.
+    /// Starts a node, with no counts or with those of its store. It connects to its peers by itself, and again whenever
+    /// a connection ends.
     ///
     /// A process can be one node only: `ractor` has one registry for all actors of a process.
     ///
     /// # Errors
     /// [`NodeError`].
     pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
-        let NodeOptions { name, listen, peers, cookie, security, allow_plaintext, limits, keyspace } =
+        let NodeOptions { name, listen, peers, cookie, security, allow_plaintext, limits, keyspace, store } =
             options;
+        let Opening { replication, own } = match store {
+            None => Opening::in_memory(name.clone(), key_of(&cookie), keyspace),
+            Some(store) => {
+                let has_peers = !peers.is_empty();
+                Opening::recover(name.clone(), key_of(&cookie), keyspace, store, has_peers).await?
+            }
+        };
         let server = Server(node_server(&name, &cookie, MAX_FRAME_BYTES as u64).await?);
-        let transport =
-            TransportOptions { name: name.clone(), listen, seeds: peers, security, allow_plaintext, limits };
+        let transport = TransportOptions { name, listen, seeds: peers, security, allow_plaintext, limits };
         let transport = Transport::start(transport, server.0.clone()).await?;
-        let keyspace = Keyspace::start(keyspace).await?;
-        let me = ReplicaId::new(name, SystemTime::now());
-        let replication = Replication::new(me.clone(), key_of(&cookie));
-        let ever_connected = watch::Sender::default();
-        let replicator = Replicator {
+        Self::start_actors(replication, own, server, transport).await
+    }
+
+    async fn start_actors(
+        replication: Replication,
+        own: Own,
+        server: Server,
+        transport: Transport,
+    ) -> Result<Self, NodeError> {
+        let (replica, is_alone) = (replication.me().clone(), own.is_alone());
+        // The store takes columns from the replicator, which is made of what the store starts.
+        let parts = Arc::new(OnceLock::<Replicator>::new());
+        let replicator = {
+            let parts = Arc::clone(&parts);
+            let actor = move || parts.get().expect("it is set before the actor starts").clone();
+            SupervisedActor::new("replicator", actor, replication, Fifo::bounded(NonZeroUsize::MIN))
+        };
+        let outbox = replicator.outbox();
+        let Counting { keyspace, store, replicated } = own.start(outbox.clone()).await?;
+        let (ever_connected, connected) = (watch::Sender::default(), watch::Sender::default());
+        let alarm = replicated.as_ref().map(|store| store.alarm.clone()).unwrap_or_default();
+        let handle_store = store.as_ref().map(|store| HandleStore {
+            commits: store.commits(),
+            sessions: store.sessions().clone(),
+            incarnation: (!is_alone).then_some(replica.incarnation),
+            connected: connected.subscribe(),
+            alarm: alarm.subscribe(),
+        });
+        let set = parts.set(Replicator {
             keyspace: keyspace.handle(),
             tickets: transport.peers(),
             ever_connected: ever_connected.clone(),
-        };
-        let no_items = Fifo::bounded(NonZeroUsize::MIN);
-        let replicator =
-            SupervisedActor::new("replicator", move || replicator.clone(), replication, no_items);
-        let handle = NodeHandle::new(keyspace.handle(), replicator.outbox());
-        let gateway = gateway(transport.peers(), replicator.outbox());
+            connected,
+            store: replicated,
+            is_alone,
+        });
+        set.expect("it is set once");
+        let handle = NodeHandle::new(keyspace.handle(), outbox.clone(), replica.node.clone(), handle_store);
         // When the replicator restarts, so does the gateway. Peers notice the new gateway, and send it what the
         // replicator may have missed.
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
-        let supervisor = SupervisorHandle::start(restarts, vec![replicator.into(), gateway]).await?;
-        Ok(Self { replica: me, keyspace, supervisor, server, transport, handle, ever_connected })
+        let supervisor = SupervisorHandle::start(restarts, vec![replicator.into()]).await?;
+        if let Some(store) = &store {
+            // The new replica is durable before others can send it anything.
+            store.flush().await?;
+        }
+        if !is_alone {
+            supervisor.start_child(gateway(transport.peers(), outbox)).await?;
+        }
+        let alarm = alarm.subscribe();
+        Ok(Self { replica, keyspace, supervisor, server, transport, handle, ever_connected, store, alarm })
     }
 
     /// Returns a handle with outboxes of its own.
@@ -166,16 +222,29 @@ impl Node {
         self.transport.local_addr()
     }
 
+    /// Waits until the node has to be stopped, because its store has been rolled back.
+    pub async fn rolled_back(&self) -> Alarm {
+        let is_rolled_back = |alarm: &Option<Alarm>| matches!(alarm, Some(Alarm::RolledBack { .. }));
+        let mut alarm = self.alarm.clone();
+        let raised = alarm.wait_for(is_rolled_back).await.ok().and_then(|alarm| alarm.clone());
+        match raised {
+            Some(alarm) => alarm,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Hands over to its peers what they lack, then stops.
     ///
     /// Operations that a handle accepts once this has been called may be lost, so stop counting first. A node without
     /// peers has nobody to hand over to, which is no error.
     ///
     /// # Errors
-    /// [`HandOverError`] if a peer is absent, or has not acknowledged everything within [`HAND_OVER_DEADLINE`]. The
-    /// node has stopped then, too.
+    /// [`HandOverError`] if a peer is absent, or has not acknowledged everything within [`HAND_OVER_DEADLINE`], or the
+    /// last round of the store has failed. The node has stopped then, too.
     pub async fn shutdown(self) -> Result<(), HandOverError> {
-        let nodes = self.handle.hand_over(HAND_OVER_DEADLINE).await.or_else(|error| {
+        // Before peers take anything, it has to be durable, which takes long if the disk has failed.
+        let handing_over = timeout(2 * HAND_OVER_DEADLINE, self.handle.hand_over(HAND_OVER_DEADLINE)).await;
+        let nodes = handing_over.unwrap_or(Err(HandOverError::Stopped)).or_else(|error| {
             let lacking: Vec<_> =
                 self.ever_connected.borrow().iter().map(|node| (node.clone(), false)).collect();
             if lacking.is_empty() { Err(error) } else { Ok(lacking) }
@@ -184,9 +253,14 @@ impl Node {
         self.transport.shutdown().await;
         self.server.0.stop(None);
         let _ = self.server.0.wait(None).await;
+        // The store's last round has what peers have sent, which the replicator holds.
+        let stored = match self.store {
+            Some(store) => store.shutdown().await.map_err(HandOverError::Store),
+            None => Ok(()),
+        };
         self.supervisor.shutdown().await;
         self.keyspace.shutdown().await;
-        outcome
+        outcome.and(stored)
     }
 }
 
@@ -212,88 +286,6 @@ fn key_of(cookie: &Cookie) -> [u64; 2] {
 }
 
 #[cfg(test)]
-mod tests {
-    use counter_protocol::CounterName;
-    use ractor::RpcReplyPort;
-    use tokio::sync::oneshot;
-
-    use super::*;
-    use crate::ledger::Total;
-    use crate::replicator::message::ReplicatorMessage;
-    use crate::wire::{Batch, Entry, Reply, Request, decode};
-
-    async fn node(name: &str) -> Node {
-        Node::start(NodeOptions::new(name.parse().unwrap(), Cookie::generate())).await.unwrap()
-    }
-
-    /// Asks as another node would. `None` if it is refused.
-    async fn ask(node: &Node, sender: &str, request: Request) -> Option<Reply> {
-        let (reply, answer) = oneshot::channel();
-        let asked = ReplicatorMessage::Asked(sender.parse().unwrap(), request, RpcReplyPort::from(reply));
-        node.handle.replicator().expect("it has started").cast(asked).expect("it runs");
-        Some(decode::<Reply>(&answer.await.ok()?).expect("it makes sense"))
-    }
-
-    /// As if another node had told it.
-    async fn tell(node: &Node, batch: Batch) {
-        let sender = batch.from.node.to_string();
-        assert_eq!(ask(node, &sender, Request::Merge(batch)).await, Some(Reply::Merged(Vec::new())));
-    }
-
-    #[tokio::test]
-    async fn a_request_in_the_name_of_another_node_is_refused() {
-        let node = node("refuses").await;
-        let from = ReplicaId { node: "other".parse().unwrap(), incarnation: 1 };
-        let entry = Entry { of: CounterName::from_static("a"), value: 1, operations: 1 };
-        let batch = Batch { from: from.clone(), columns: vec![(from.clone(), vec![entry])] };
-        for request in [Request::Merge(batch.clone()), Request::Flush { from: from.clone() }] {
-            assert_eq!(ask(&node, "mallory", request).await, None);
-        }
-        assert_eq!(node.handle().status().await.unwrap().total(), Total::default());
-        tell(&node, batch).await;
-        assert_eq!(node.handle().status().await.unwrap().total().operations, 1);
-        node.shutdown().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_shutdown_names_nodes_that_are_absent_and_all_if_nothing_can_be_handed_over() {
-        let nodes = [node("absent").await, node("stopped").await];
-        for node in &nodes {
-            // Before it is known, and again once its successor has started.
-            for _ in 0..2 {
-                node.ever_connected.send_modify(|nodes| _ = nodes.insert("other".parse().unwrap()));
-                let before = node.handle.replicator().unwrap();
-                before.kill();
-                before.wait(None).await.unwrap();
-                node.handle().status().await.unwrap();
-            }
-        }
-        let [absent, stopped] = nodes;
-        let other = vec!["other".parse().unwrap()];
-        assert_eq!(absent.handle.refresh(None, HAND_OVER_DEADLINE).await.unwrap(), other);
-        let lacking = Err(HandOverError::Lacking { nodes: other, never_connected: Vec::new() });
-        assert_eq!(absent.shutdown().await, lacking);
-        stopped.supervisor.shutdown().await;
-        assert_eq!(stopped.shutdown().await, lacking);
-    }
-
-    #[tokio::test]
-    async fn a_replicator_that_is_killed_goes_on_with_what_it_knew() {
-        let node = node("killed").await;
-        let other = ReplicaId { node: "other".parse().unwrap(), incarnation: 1 };
-        let handle = node.handle();
-        for n in 1..=5_i64 {
-            let entry =
-                Entry { of: CounterName::from_static("a"), value: 10 * n, operations: n.unsigned_abs() };
-            tell(&node, Batch { from: other.clone(), columns: vec![(other.clone(), vec![entry])] }).await;
-            handle.keyspace().increment("a", 1).await.unwrap();
-            let before = handle.replicator().unwrap();
-            before.kill();
-            before.wait(None).await.unwrap();
-            let total = Total { value: i128::from(11 * n), operations: 2 * u128::from(n.unsigned_abs()) };
-            assert_eq!(handle.value("a").await.unwrap().total, total);
-            assert_eq!(handle.status().await.unwrap().total(), total);
-        }
-        node.shutdown().await.unwrap();
-    }
-}
+mod stored_tests;
+#[cfg(test)]
+mod tests;

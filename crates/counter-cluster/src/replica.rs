@@ -2,7 +2,8 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ractor_transport::NodeName;
+use counter_store::ReplicaKey;
+use ractor_transport::{BadNodeName, NodeName};
 use serde::{Deserialize, Serialize};
 
 /// One incarnation of a node.
@@ -26,6 +27,20 @@ impl ReplicaId {
         // Its keys come from the operating system.
         let random = RandomState::new().hash_one(()) >> 32;
         Self { node, incarnation: seconds << 32 | random }
+    }
+}
+
+impl From<&ReplicaId> for ReplicaKey {
+    fn from(ReplicaId { node, incarnation }: &ReplicaId) -> Self {
+        Self { node: node.as_str().into(), incarnation: *incarnation }
+    }
+}
+
+impl TryFrom<&ReplicaKey> for ReplicaId {
+    type Error = BadNodeName;
+
+    fn try_from(ReplicaKey { node, incarnation }: &ReplicaKey) -> Result<Self, BadNodeName> {
+        Ok(Self { node: node.parse()?, incarnation: *incarnation })
     }
 }
 

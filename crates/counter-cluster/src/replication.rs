@@ -1,4 +1,5 @@
 mod descent;
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,8 @@ use crate::wire::{
     ENTRY_BYTES, Entry, Examination, PARTS_AT_ONCE, ROOTS_AT_ONCE,
 };
 use descent::Descent;
+
+pub(crate) use stored::{StorePosition, StoreQueue};
 
 /// The entries that a node knows, and those that its peers lack. Pure: messages come in, batches go out.
 ///
@@ -35,6 +38,9 @@ pub struct Replication {
     /// Salt of the latest examination. No two have the same, in no incarnation.
     salt: u64,
     refused: u64,
+    /// Entries of others that the node's store has yet to commit, if it has one.
+    store: Option<StoreQueue>,
+    is_overtaken: bool,
 }
 
 #[derive(Debug)]
@@ -77,10 +83,25 @@ impl Replication {
     /// Makes a node that knows nothing. All nodes of a cluster need the same key.
     #[must_use]
     pub fn new(me: ReplicaId, key: [u64; 2]) -> Self {
-        let mut ledger = Ledger::new(key);
-        let mine = ledger.add_column(&me, Source::Direct).expect("an empty ledger has room");
+        Self::over(me, Ledger::new(key), None).expect("an empty ledger has room")
+    }
+
+    /// Makes a node that knows a ledger. `None` if that has no room for the node's own replica.
+    fn over(me: ReplicaId, mut ledger: Ledger, store: Option<StoreQueue>) -> Option<Self> {
+        let mine = ledger.add_column(&me, Source::Direct)?;
         let salt = me.incarnation;
-        Self { me, mine, ledger, peers: BTreeMap::new(), before: Vec::new(), next_quiet: 0, salt, refused: 0 }
+        Some(Self {
+            me,
+            mine,
+            ledger,
+            peers: BTreeMap::new(),
+            before: Vec::new(),
+            next_quiet: 0,
+            salt,
+            refused: 0,
+            store,
+            is_overtaken: false,
+        })
     }
 
     /// Returns this node's replica.
@@ -99,6 +120,11 @@ impl Replication {
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Returns the replicas that have forked since the last call.
+    pub fn take_new_forks(&mut self) -> Vec<ReplicaId> {
+        self.ledger.take_new_forks()
     }
 
     /// Notes counts of this node.
@@ -142,7 +168,7 @@ impl Replication {
         let mut corrections = Vec::new();
         for (id, entries) in columns {
             if *id == self.me {
-                corrections = self.corrections(entries);
+                corrections = self.answer_claims(entries);
             } else if id == from {
                 self.merge_column(from, id, entries, Source::Direct);
             } else if !self.is_connected(id) {
@@ -157,9 +183,9 @@ impl Replication {
         let Some(id) = self.peers.get(&index).map(|peer| peer.replica.clone()) else { return };
         let Some(column) = self.ledger.column(&id) else { return };
         for entry in entries {
-            if let Some(place) = self.ledger.correct(column, &entry.of, entry.count())
-                && entry.operations > 0
-            {
+            let Some(place) = self.ledger.correct(column, &entry.of, entry.count()) else { continue };
+            self.store.iter_mut().for_each(|store| store.push(place));
+            if entry.operations > 0 {
                 let peers = self.peers.values_mut().filter(|peer| peer.has_to_be_told(&id));
                 peers.for_each(|peer| peer.link.mark(place));
             }
@@ -351,9 +377,23 @@ impl Replication {
             peers.filter(|peer| peer.replica != *from && peer.has_to_be_told(id)).collect();
         for entry in entries {
             if let Some(place) = self.ledger.merge(column, &entry.of, entry.count(), source) {
+                self.store.iter_mut().for_each(|store| store.push(place));
                 onward.iter_mut().for_each(|peer| peer.link.mark(place));
             }
         }
+    }
+
+    /// Takes what somebody else holds of this node, and returns this node's counts where that cannot be.
+    ///
+    /// What a node with a store has sent was durable. If others hold more of it, its disk has lost something, and they
+    /// are right.
+    fn answer_claims(&mut self, entries: &[Entry]) -> Vec<Entry> {
+        let corrections = self.corrections(entries);
+        if self.store.is_none() {
+            return corrections;
+        }
+        self.is_overtaken |= !corrections.is_empty();
+        Vec::new()
     }
 
     /// Returns counts of this node where somebody else holds an entry that it cannot have sent.

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use ractor_transport::NodeName;
 
+use crate::alarm::Alarm;
 use crate::ledger::{Total, Totals};
 use crate::replica::ReplicaId;
 
@@ -28,6 +29,11 @@ pub struct ClusterStatus {
     /// Number of entries of further replicas that were refused, because there are [`MAX_REPLICAS`](crate::MAX_REPLICAS)
     /// already.
     pub refused: u64,
+    /// Replicas that have forked, and the number of entries by which that was seen: two lives have counted as one
+    /// replica. The greater value counts.
+    pub forks: Vec<(ReplicaId, u64)>,
+    /// Why the node acknowledges nothing any more, if so.
+    pub alarm: Option<Alarm>,
 }
 
 impl ClusterStatus {

@@ -68,6 +68,8 @@ pub enum Request {
     Identify {
         /// The sender.
         from: ReplicaId,
+        /// Its store, if it has one.
+        store: Option<[u8; 16]>,
     },
     /// Merges these entries.
     Merge(Batch),
@@ -87,6 +89,11 @@ pub enum Request {
         /// The sender.
         from: ReplicaId,
     },
+    /// Replies when everything is durable that the node has merged, or at once if it has no store.
+    Commit {
+        /// The sender.
+        from: ReplicaId,
+    },
 }
 
 impl Request {
@@ -97,9 +104,10 @@ impl Request {
             Self::Merge(Batch { from, .. })
             | Self::Compare(Comparison { from, .. })
             | Self::Examine(Examination { from, .. })
-            | Self::Identify { from }
+            | Self::Identify { from, .. }
             | Self::Read { from, .. }
-            | Self::Flush { from } => from,
+            | Self::Flush { from }
+            | Self::Commit { from } => from,
         }
     }
 }
@@ -108,7 +116,7 @@ impl Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Reply to [`Request::Identify`].
-    Identity(ReplicaId),
+    Identity(Identity),
     /// Reply to [`Request::Merge`]: the entries are merged. It has the answering node's own counts where the batch
     /// claims more.
     Merged(Vec<Entry>),
@@ -120,6 +128,28 @@ pub enum Reply {
     Entries(Vec<Entry<ReplicaId>>),
     /// Reply to [`Request::Flush`].
     Flushed,
+    /// Reply to [`Request::Commit`].
+    Committed,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its replica.
+    pub replica: ReplicaId,
+    /// Its store, if it has one.
+    pub store: Option<StoreIdentity>,
+}
+
+/// What a node tells another one about its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreIdentity {
+    /// Identity of the store.
+    pub store: [u8; 16],
+    /// It has durably recorded the asker's store.
+    pub lists_asker: bool,
+    /// It knows that the asker's store has recorded it.
+    pub listed_by_asker: bool,
 }
 
 /// Differences between the answering node and a [`Comparison`].

@@ -62,5 +62,7 @@ pub use progress::Committed;
 pub use recovery::Progress;
 pub use replicas::{ColumnEnds, ColumnPage, ColumnSink, ColumnTotals, Columns, Member, ReplicaKey, StoreId};
 pub use sessions::TooManySessions;
-pub use store::{Durability, Loader, OnDiskFailure, Recovered, Sealed, Store, StoreOptions, rename_store};
+pub use store::{
+    Durability, Loader, OnDiskFailure, Recovered, Sealed, Sessions, Store, StoreOptions, rename_store,
+};
 pub use tool::{Report, read};

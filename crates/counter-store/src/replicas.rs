@@ -39,13 +39,15 @@ impl fmt::Display for StoreId {
     }
 }
 
-/// Another store that a store replicates with.
+/// Another store that a store replicates with. Several records of one store add up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     /// Identity of the store.
     pub store: StoreId,
     /// Name of its node when it was recorded.
     pub node: Box<str>,
+    /// The other store has durably recorded this one, too.
+    pub is_mutual: bool,
 }
 
 /// Totals of a column.

@@ -4,9 +4,10 @@ mod load;
 pub(crate) mod open;
 mod options;
 mod recovered;
+mod sessions;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use counter_keyspace::{Keyspace, KeyspaceHandle, SessionId};
@@ -19,11 +20,12 @@ use crate::handle::StoreHandle;
 use crate::progress::{Committed, Inbox};
 use crate::recovery::Progress;
 use crate::replicas::SortedColumns;
-use crate::sessions::{SessionIssuer, TooManySessions};
+use crate::sessions::TooManySessions;
 
 pub use load::{Loader, rename_store};
 pub use options::{Durability, OnDiskFailure, StoreOptions};
 pub use recovered::{Recovered, Sealed};
+pub use sessions::Sessions;
 
 /// Store that is open. Dropping it stops it after one more round.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub struct Store {
     keyspace: KeyspaceHandle,
     options: StoreOptions,
     damage: Option<Damage>,
-    sessions: Mutex<SessionIssuer>,
+    sessions: Sessions,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -97,47 +99,34 @@ impl Store {
         self.damage.as_ref()
     }
 
-    /// Opens a session for a client, which it identifies by any text.
-    ///
-    /// The id is greater than that of any session before, also of those before a crash: it begins with the number of
-    /// times that the store has been opened, which was made durable when it was.
+    /// Opens a session, as [`Sessions::open`] does.
     ///
     /// # Errors
     /// [`TooManySessions`] if the client has as many open as it may.
     pub fn open_session(&self, client: &str) -> Result<SessionId, TooManySessions> {
-        self.sessions(|sessions| sessions.open(client))
+        self.sessions.open(client)
     }
 
-    /// Closes a session. The records of closed sessions are forgotten once no earlier session is open.
+    /// Closes a session, as [`Sessions::close`] does.
     ///
     /// # Errors
-    /// [`DurabilityError`]: the session is closed, but its record may stay until the next one is closed.
+    /// [`DurabilityError`].
     pub async fn close_session(&self, id: SessionId) -> Result<(), DurabilityError> {
-        let floor = self.sessions(|sessions| sessions.close(id));
-        self.raise_session_floor(floor).await
+        self.sessions.close(id).await
     }
 
-    /// Ends the sessions that were opened before the store was opened this time. Nothing else does: their clients may
-    /// still be about to retry.
+    /// Ends earlier sessions, as [`Sessions::end_earlier`] does.
     ///
     /// # Errors
     /// [`DurabilityError`].
     pub async fn end_earlier_sessions(&self) -> Result<(), DurabilityError> {
-        let floor = self.sessions(SessionIssuer::end_earlier);
-        self.raise_session_floor(floor).await
+        self.sessions.end_earlier().await
     }
 
-    /// Raises the floor of sessions: durably for all shards first, and then each shard forgets what is below.
-    async fn raise_session_floor(&self, floor: SessionId) -> Result<(), DurabilityError> {
-        let failures = self.inbox.committed().borrow().failures;
-        self.inbox.end_sessions_below(floor);
-        self.inbox.wait_until(failures, |committed| committed.session_floor >= floor).await?;
-        self.keyspace.set_session_floor(floor).await?;
-        Ok(())
-    }
-
-    fn sessions<T>(&self, act: impl FnOnce(&mut SessionIssuer) -> T) -> T {
-        act(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Returns a handle that opens and closes sessions.
+    #[must_use]
+    pub const fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Stops the store after a round with everything that was sent before. Shut the keyspace down after this.

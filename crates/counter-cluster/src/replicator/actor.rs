@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::message::ReplicatorMessage;
 use super::state::ReplicatorState;
+use super::store::NodeStore;
 use crate::replication::Replication;
 use crate::rpc::GROUP;
 
@@ -41,6 +42,12 @@ pub(crate) struct Replicator {
     pub(crate) tickets: Peers,
     /// Nodes that were ever connected.
     pub(crate) ever_connected: watch::Sender<BTreeSet<NodeName>>,
+    /// Number of nodes that are connected.
+    pub(crate) connected: watch::Sender<usize>,
+    /// The node's store, if it has one and replicates.
+    pub(crate) store: Option<NodeStore>,
+    /// True if the node replicates with nobody.
+    pub(crate) is_alone: bool,
 }
 
 impl Actor for Replicator {
@@ -59,8 +66,7 @@ impl Actor for Replicator {
         pg::monitor(GROUP.into(), myself.get_cell());
         myself.send_after(REPLICATE_EVERY, || ReplicatorMessage::Replicate);
         myself.send_after(COMPARE_EVERY, || ReplicatorMessage::Compare);
-        let Self { keyspace, tickets, ever_connected } = self.clone();
-        Ok(ReplicatorState::new(replication, keyspace, tickets, ever_connected))
+        Ok(ReplicatorState::new(replication, self.clone()))
     }
 
     async fn post_start(
@@ -82,7 +88,7 @@ impl Actor for Replicator {
         match message {
             ReplicatorMessage::Replicate => {
                 let begun = Instant::now();
-                state.collect().await?;
+                state.collect(&myself).await?;
                 let rest = (begun.elapsed() * REST).clamp(REPLICATE_EVERY, REPLICATE_AT_LEAST_EVERY);
                 myself.send_after(rest, || ReplicatorMessage::Replicate);
             }
@@ -91,15 +97,21 @@ impl Actor for Replicator {
                 state.compare_all(&myself);
                 myself.send_after(COMPARE_EVERY, || ReplicatorMessage::Compare);
             }
-            ReplicatorMessage::Asked(sender, request, reply) => state.answer(&sender, request, reply).await?,
-            ReplicatorMessage::Identified(id, replica) => state.identified(&myself, id, replica),
-            ReplicatorMessage::Sent { peer, batch, corrections } => {
-                state.replication.sent(peer, batch, corrections.is_ok());
-                if let Ok(corrections) = corrections {
-                    state.peers.heard_from(peer, Instant::now());
-                    state.replication.corrected(peer, &corrections);
-                }
+            ReplicatorMessage::Asked(sender, request, reply) => {
+                state.answer(&myself, &sender, request, reply).await?;
             }
+            ReplicatorMessage::Identified(id, identity) => state.identified(&myself, id, identity),
+            ReplicatorMessage::Admitted(id, replica, member) => state.admitted(&myself, id, replica, member),
+            ReplicatorMessage::IdentifyAgain(id) => state.identify_again(&myself, id),
+            ReplicatorMessage::IdentifiedAgain(id, identity) => state.identified_again(&myself, id, identity),
+            ReplicatorMessage::Committed => state.committed(&myself).await?,
+            ReplicatorMessage::GetCopies(copies, reply) => state.acknowledge(&myself, copies, reply).await?,
+            ReplicatorMessage::Copied => state.copied(&myself).await?,
+            ReplicatorMessage::Columns(request) => request.answer(&mut state.replication),
+            ReplicatorMessage::GetNode(incarnation, reply) => {
+                let _ = reply.send(state.node_of(incarnation));
+            }
+            ReplicatorMessage::Sent { peer, batch, corrections } => state.sent(peer, batch, corrections),
             ReplicatorMessage::Compared { peer, asked, differing } => {
                 if let Ok(differing) = differing {
                     state.peers.heard_from(peer, Instant::now());
@@ -130,16 +142,16 @@ impl Actor for Replicator {
                 let _ = reply.send((state.others(&name), state.peer_statuses()));
             }
             ReplicatorMessage::GetStatus(reply) => {
-                state.collect().await?;
-                let _ = reply.send(state.status());
+                state.when_read(&myself, |state, _| _ = reply.send(state.status())).await?;
             }
             ReplicatorMessage::GetTop(n, reply) => {
-                state.collect().await?;
-                let _ = reply.send(state.replication.ledger().top(n));
+                let top = move |state: &mut ReplicatorState, _: &_| {
+                    let _ = reply.send(state.replication.ledger().top(n));
+                };
+                state.when_read(&myself, top).await?;
             }
             ReplicatorMessage::HandOver(deadline, reply) => {
-                state.collect().await?;
-                state.hand_over(deadline, reply);
+                state.when_counted(&myself, move |state, _| state.hand_over(deadline, reply)).await?;
             }
             ReplicatorMessage::Items(parcel) => drop(parcel),
         }

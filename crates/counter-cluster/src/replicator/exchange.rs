@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use counter_keyspace::RoundPage;
 use counter_protocol::CounterName;
 use futures_util::future::join_all;
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -11,38 +10,12 @@ use tokio::time::Instant;
 
 use super::message::ReplicatorMessage;
 use super::state::ReplicatorState;
+use crate::alarm::Alarm;
 use crate::replica::ReplicaId;
 use crate::rpc::{Unanswered, ask};
-use crate::wire::{Batch, Comparison, Entry, Reply, Request, encode};
-
-/// Maximum number of changed counters that are taken from a shard at once.
-const CHANGES_AT_ONCE: usize = 4096;
+use crate::wire::{Batch, Comparison, Entry, Identity, Reply, Request, encode};
 
 impl ReplicatorState {
-    /// Takes everything that has changed until now from the shards.
-    pub(super) async fn collect(&mut self) -> Result<(), ActorProcessingErr> {
-        for shard in 0..self.feed.shards() {
-            // After the first time, as many as there were then: what changes meanwhile is for the next round.
-            let mut to_take = usize::MAX;
-            while to_take > 0 {
-                let page = self.feed.pull(shard, CHANGES_AT_ONCE.min(to_take)).await?;
-                to_take = to_take.saturating_sub(page.changed.len()).min(page.left);
-                self.counted(&page);
-            }
-            let end = self.feed.finish(shard).await?;
-            self.counted(&end);
-            self.feed.confirm(shard);
-        }
-        Ok(())
-    }
-
-    fn counted(&mut self, page: &RoundPage) {
-        let counted = page.changed.iter().map(|entry| {
-            (CounterName::try_from(entry.name).expect("a counter's name is within the limit"), entry.count)
-        });
-        self.replication.counted(counted);
-    }
-
     /// Sends a batch to every peer that lacks something and has room in its window.
     pub(super) fn send_batches(&mut self, myself: &ActorRef<ReplicatorMessage>) {
         for peer in self.indices() {
@@ -50,18 +23,20 @@ impl ReplicatorState {
                 self.question(myself, peer, Request::Merge(content), move |answer| {
                     let corrections = match answer {
                         Ok(Reply::Merged(corrections)) => Ok(corrections),
-                        Ok(
-                            Reply::Identity(_)
-                            | Reply::Differing(_)
-                            | Reply::Examined(_)
-                            | Reply::Entries(_)
-                            | Reply::Flushed,
-                        )
-                        | Err(_) => Err(Unanswered),
+                        Ok(_) | Err(_) => Err(Unanswered),
                     };
                     ReplicatorMessage::Sent { peer, batch, corrections }
                 });
             }
+        }
+    }
+
+    /// Notes that a peer has acknowledged a batch, or has not.
+    pub(super) fn sent(&mut self, peer: u64, batch: u64, corrections: Result<Vec<Entry>, Unanswered>) {
+        self.replication.sent(peer, batch, corrections.is_ok());
+        if let Ok(corrections) = corrections {
+            self.peers.heard_from(peer, Instant::now());
+            self.replication.corrected(peer, &corrections);
         }
     }
 
@@ -87,14 +62,7 @@ impl ReplicatorState {
         self.question(myself, peer, Request::Compare(comparison), move |answer| {
             let differing = match answer {
                 Ok(Reply::Differing(differing)) => Ok(differing),
-                Ok(
-                    Reply::Identity(_)
-                    | Reply::Merged(_)
-                    | Reply::Examined(_)
-                    | Reply::Entries(_)
-                    | Reply::Flushed,
-                )
-                | Err(_) => Err(Unanswered),
+                Ok(_) | Err(_) => Err(Unanswered),
             };
             ReplicatorMessage::Compared { peer, asked, differing }
         });
@@ -107,14 +75,7 @@ impl ReplicatorState {
         self.question(myself, peer, Request::Examine(examination), move |answer| {
             let digests = match answer {
                 Ok(Reply::Examined(digests)) => Ok(digests),
-                Ok(
-                    Reply::Identity(_)
-                    | Reply::Merged(_)
-                    | Reply::Differing(_)
-                    | Reply::Entries(_)
-                    | Reply::Flushed,
-                )
-                | Err(_) => Err(Unanswered),
+                Ok(_) | Err(_) => Err(Unanswered),
             };
             ReplicatorMessage::Examined { peer, salt, digests }
         });
@@ -123,6 +84,7 @@ impl ReplicatorState {
     /// Answers a request, or refuses it if it is in the name of another node than its sender.
     pub(super) async fn answer(
         &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
         sender: &NodeName,
         request: Request,
         reply: RpcReplyPort<Vec<u8>>,
@@ -134,7 +96,10 @@ impl ReplicatorState {
             return Ok(());
         }
         let answer = match request {
-            Request::Identify { .. } => Reply::Identity(self.replication.me().clone()),
+            Request::Identify { store, .. } => {
+                let (replica, mine) = (self.replication.me().clone(), self.store.as_ref());
+                Reply::Identity(Identity { replica, store: mine.map(|mine| mine.identity(store)) })
+            }
             Request::Merge(batch) => {
                 self.peers.heard_from_node(&batch.from.node, Instant::now());
                 Reply::Merged(self.merge(&batch))
@@ -147,22 +112,12 @@ impl ReplicatorState {
                 self.peers.heard_from_node(&examination.from.node, Instant::now());
                 Reply::Examined(self.replication.examine(examination))
             }
-            Request::Read { name, .. } => {
-                let mine = self.keyspace.count(name.as_bytes()).await?;
-                self.replication.counted(mine.map(|count| (name.clone(), count)));
-                Reply::Entries(self.replication.entries(&name))
-            }
+            Request::Read { name, .. } => return self.answer_read(myself, name, reply).await,
             Request::Flush { from } => {
-                self.collect().await?;
-                let peer = self.replication.peers().find(|(_, replica)| **replica == from);
-                if let Some((peer, _)) = peer {
-                    let complete = self.when_complete(peer);
-                    self.questions.spawn(async move {
-                        if complete.await.is_ok() {
-                            let _ = reply.send(encode(&Reply::Flushed));
-                        }
-                    });
-                }
+                return self.when_counted(myself, move |state, _| state.answer_flush(&from, reply)).await;
+            }
+            Request::Commit { .. } => {
+                self.answer_commit(reply);
                 return Ok(());
             }
         };
@@ -170,14 +125,71 @@ impl ReplicatorState {
         Ok(())
     }
 
+    async fn answer_read(
+        &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
+        name: CounterName,
+        reply: RpcReplyPort<Vec<u8>>,
+    ) -> Result<(), ActorProcessingErr> {
+        let entries =
+            |state: &Self, name: &CounterName| encode(&Reply::Entries(state.replication.entries(name)));
+        if self.store.is_some() {
+            let answer = move |state: &mut Self, _: &_| _ = reply.send(entries(state, &name));
+            return self.when_counted(myself, answer).await;
+        }
+        let mine = self.keyspace.count(name.as_bytes()).await?;
+        self.replication.counted(mine.map(|count| (name.clone(), count)));
+        let _ = reply.send(entries(self, &name));
+        Ok(())
+    }
+
+    /// Replies when a peer has everything.
+    fn answer_flush(&mut self, from: &ReplicaId, reply: RpcReplyPort<Vec<u8>>) {
+        let peer = self.replication.peers().find(|(_, replica)| *replica == from);
+        if let Some((peer, _)) = peer {
+            let complete = self.when_complete(peer);
+            self.questions.spawn(async move {
+                if complete.await.is_ok() {
+                    let _ = reply.send(encode(&Reply::Flushed));
+                }
+            });
+        }
+    }
+
+    /// Replies when all that was merged before is durable, or at once without a store.
+    fn answer_commit(&mut self, reply: RpcReplyPort<Vec<u8>>) {
+        let commits = self.commits();
+        self.questions.spawn(async move {
+            let durable = match commits {
+                Some(commits) => commits.wait().await,
+                None => Ok(()),
+            };
+            if durable.is_ok() {
+                let _ = reply.send(encode(&Reply::Committed));
+            }
+        });
+    }
+
     /// Merges a batch, and returns corrections of entries of this node.
     pub(super) fn merge(&mut self, batch: &Batch) -> Vec<Entry> {
         let refused = self.replication.refused();
         let corrections = self.replication.merge(batch);
+        for replica in self.replication.take_new_forks() {
+            tracing::warn!(%replica, "two lives have counted as one replica: the greater value counts");
+        }
+        self.raise_alarm_if_overtaken();
         if refused == 0 && self.replication.refused() > 0 {
             tracing::warn!(from = %batch.from, "no room for another replica: its entries are refused, here and from now on");
         }
         corrections
+    }
+
+    fn raise_alarm_if_overtaken(&self) {
+        let Some(store) = self.store.as_ref().filter(|_| self.replication.is_overtaken()) else { return };
+        let is_new = |alarm: &mut Option<Alarm>| alarm.is_none() && alarm.replace(Alarm::Overtaken).is_none();
+        if store.alarm.send_if_modified(is_new) {
+            tracing::error!("{}", Alarm::Overtaken);
+        }
     }
 
     /// Asks all peers for their entries, and replies when all have answered or the deadline is over.

@@ -1,13 +1,17 @@
 //! Nodes that come and go.
 
+use counter_store::{DurabilityError, Member};
 use ractor::{ActorCell, ActorId, ActorRef, pg};
 use tokio::time::Instant;
 
+use super::actor::COMPARE_EVERY;
 use super::message::ReplicatorMessage;
 use super::state::ReplicatorState;
+use super::store::Admission;
+use crate::alarm::Alarm;
 use crate::replica::ReplicaId;
 use crate::rpc::{GROUP, Unanswered};
-use crate::wire::{Reply, Request};
+use crate::wire::{Identity, Reply, Request, StoreIdentity};
 
 impl ReplicatorState {
     /// Asks all gateways that are not among the peers yet for their replicas.
@@ -18,56 +22,145 @@ impl ReplicatorState {
     /// Asks a gateway that has appeared for its replica.
     pub(super) fn joined(&mut self, myself: &ActorRef<ReplicatorMessage>, cell: ActorCell) {
         let id = cell.get_id();
-        if id.is_local() {
+        if id.is_local() || self.is_alone {
             return;
         }
         let Some(peer) = self.peers.add(id, cell.into()) else { return };
-        let identify = Request::Identify { from: self.replication.me().clone() };
+        self.identify(myself, peer, move |identity| ReplicatorMessage::Identified(id, identity));
+    }
+
+    /// Asks a gateway who it is.
+    fn identify(
+        &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
+        peer: u64,
+        message: impl FnOnce(Result<Identity, Unanswered>) -> ReplicatorMessage + Send + 'static,
+    ) {
+        let store = self.store.as_ref().map(|store| store.id.0);
+        let identify = Request::Identify { from: self.replication.me().clone(), store };
         self.question(myself, peer, identify, move |answer| {
-            let replica = match answer {
-                Ok(Reply::Identity(replica)) => Ok(replica),
-                Ok(
-                    Reply::Merged(_)
-                    | Reply::Differing(_)
-                    | Reply::Examined(_)
-                    | Reply::Entries(_)
-                    | Reply::Flushed,
-                )
-                | Err(_) => Err(Unanswered),
-            };
-            ReplicatorMessage::Identified(id, replica)
+            message(match answer {
+                Ok(Reply::Identity(identity)) => Ok(identity),
+                Ok(_) | Err(_) => Err(Unanswered),
+            })
         });
     }
 
-    /// Begins to replicate to a gateway that has answered with its replica.
+    /// Records the store of a gateway that has answered with its replica, and makes durable what is to be sent to it.
     pub(super) fn identified(
         &mut self,
         myself: &ActorRef<ReplicatorMessage>,
         id: ActorId,
-        replica: Result<ReplicaId, Unanswered>,
+        identity: Result<Identity, Unanswered>,
     ) {
         // It may have left meanwhile.
-        let Some(peer) = self.peers.index_of(id) else { return };
+        if self.peers.index_of(id).is_none() {
+            return;
+        }
         let verified = self.tickets.peer_of(id);
-        let Some(replica) =
-            replica.ok().filter(|replica| verified.is_some_and(|verified| verified.name == replica.node))
-        else {
+        let identity = identity.ok();
+        let identity = identity
+            .filter(|identity| verified.is_some_and(|verified| verified.name == identity.replica.node));
+        let Some(Identity { replica, store: theirs }) = identity else {
             tracing::warn!("a node does not say who it is, or not its own name; it is asked again soon");
             self.peers.leave(id);
             return;
         };
+        let Some(store) = &self.store else { return self.admitted(myself, id, replica, Ok(None)) };
+        let admission = theirs.map_or(Admission::Known, |theirs| store.admit(&replica.node, theirs));
+        let member = match admission {
+            Admission::Known => None,
+            Admission::Record(member) => Some(member),
+            Admission::RolledBack => {
+                let alarm = Alarm::RolledBack { node: replica.node };
+                store.alarm.send_if_modified(|raised| raised.replace(alarm.clone()).is_none());
+                self.peers.leave(id);
+                return;
+            }
+            Admission::PeerRolledBack => {
+                let node = replica.node;
+                tracing::error!(%node, "store of this node has been rolled back; nothing is sent to it");
+                self.peers.leave(id);
+                return;
+            }
+        };
+        let (commits, myself) = (store.commits.clone(), myself.clone());
+        self.questions.spawn(async move {
+            let recorded = match member.clone() {
+                Some(member) => commits.record_member(member).await,
+                None => commits.wait().await,
+            };
+            let _ = myself.cast(ReplicatorMessage::Admitted(id, replica, recorded.map(|()| member)));
+        });
+    }
+
+    /// Begins to replicate to a gateway whose store is recorded.
+    pub(super) fn admitted(
+        &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
+        id: ActorId,
+        replica: ReplicaId,
+        member: Result<Option<Member>, DurabilityError>,
+    ) {
+        let Some(peer) = self.peers.index_of(id) else { return };
+        let Ok(member) = member else {
+            // The disk has failed. It is asked again soon.
+            self.peers.leave(id);
+            return;
+        };
+        self.recorded(myself, id, member);
         tracing::info!(%replica, "a node is there");
         self.replication.joined(peer, replica.clone());
         self.ever_connected.send_if_modified(|nodes| nodes.insert(replica.node.clone()));
+        self.publish_connected();
         self.peers.identify(peer, replica, Instant::now());
         self.compare_next(myself, peer);
+    }
+
+    /// Notes that a store has been recorded. If it has not recorded this one yet, it is asked again soon.
+    fn recorded(&self, myself: &ActorRef<ReplicatorMessage>, id: ActorId, member: Option<Member>) {
+        let (Some(store), Some(member)) = (&self.store, member) else { return };
+        if !member.is_mutual {
+            myself.send_after(COMPARE_EVERY, move || ReplicatorMessage::IdentifyAgain(id));
+        }
+        store.recorded(member);
+    }
+
+    pub(super) fn identify_again(&mut self, myself: &ActorRef<ReplicatorMessage>, id: ActorId) {
+        if let Some(peer) = self.peers.index_of(id) {
+            self.identify(myself, peer, move |identity| ReplicatorMessage::IdentifiedAgain(id, identity));
+        }
+    }
+
+    /// Records that a store has recorded this one.
+    pub(super) fn identified_again(
+        &mut self,
+        myself: &ActorRef<ReplicatorMessage>,
+        id: ActorId,
+        identity: Result<Identity, Unanswered>,
+    ) {
+        let is_mutual = |theirs: &StoreIdentity| theirs.lists_asker;
+        let identity = identity.ok().and_then(|identity| Some((identity.replica, identity.store?)));
+        let (Some(store), Some((replica, theirs))) = (&self.store, identity) else { return };
+        if !is_mutual(&theirs) {
+            myself.send_after(COMPARE_EVERY, move || ReplicatorMessage::IdentifyAgain(id));
+        } else if let Admission::Record(member) = store.admit(&replica.node, theirs) {
+            let store = store.clone();
+            self.questions.spawn(async move {
+                if store.commits.record_member(member.clone()).await.is_ok() {
+                    store.recorded(member);
+                }
+            });
+        }
     }
 
     /// Ends the replication to a gateway that is gone.
     pub(super) fn left(&mut self, id: ActorId) {
         let Some((peer, replica)) = self.peers.leave(id) else { return };
+        let node = replica.map(|replica| replica.node.clone());
         self.replication.left(peer);
-        if let Some(ReplicaId { node, .. }) = replica {
+        self.publish_connected();
+        if let Some(node) = node {
             tracing::info!(%node, "a node is gone");
         }
     }

@@ -2,15 +2,17 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use counter_protocol::CounterName;
+use counter_store::{DurabilityError, Member};
 use ractor::{ActorId, Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
 use ractor_transport::NodeName;
 
+use super::columns::ColumnsRequest;
 use crate::ledger::{PartDigests, Total};
 use crate::replica::ReplicaId;
 use crate::rpc::Unanswered;
 use crate::status::{ClusterStatus, PeerStatus};
-use crate::wire::{Batch, Differing, Entry, Request};
+use crate::wire::{Batch, Differing, Entry, Identity, Request};
 
 /// Contents of the replicator's outboxes: none, because it is only asked questions.
 pub(crate) type NoItems = Fifo<Infallible>;
@@ -26,8 +28,25 @@ pub(crate) enum ReplicatorMessage {
     Compare,
     /// A request of another node, whose name the transport has verified.
     Asked(NodeName, Request, RpcReplyPort<Vec<u8>>),
-    /// A gateway has answered with its replica.
-    Identified(ActorId, Result<ReplicaId, Unanswered>),
+    /// A gateway has answered with its replica and its store.
+    Identified(ActorId, Result<Identity, Unanswered>),
+    /// The store of a gateway is durably recorded, or could not be.
+    Admitted(ActorId, ReplicaId, Result<Option<Member>, DurabilityError>),
+    /// Asks a gateway again whether its store has recorded this one.
+    IdentifyAgain(ActorId),
+    /// A gateway has answered that.
+    IdentifiedAgain(ActorId, Result<Identity, Unanswered>),
+    /// What was taken from the shards is durable.
+    Committed,
+    /// Replies with the number of other nodes that have committed all that was counted here before, once it is this
+    /// one, or at a deadline.
+    GetCopies(usize, RpcReplyPort<usize>),
+    /// A round of these has ended.
+    Copied,
+    /// A question of the node's store.
+    Columns(ColumnsRequest),
+    /// Returns the node whose incarnation this is, if it is known.
+    GetNode(u64, RpcReplyPort<Option<NodeName>>),
     /// A peer has acknowledged a batch, with corrections of its own entries; or it has not.
     Sent { peer: u64, batch: u64, corrections: Result<Vec<Entry>, Unanswered> },
     /// A peer has answered with its digests where they differ.

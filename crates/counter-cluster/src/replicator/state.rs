@@ -8,8 +8,12 @@ use ractor_transport::NodeName;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::acknowledging::Acknowledging;
+use super::actor::Replicator;
 use super::message::ReplicatorMessage;
+use super::own::OwnChanges;
 use super::peers::{Latest, Peers};
+use super::store::NodeStore;
 use crate::ledger::Total;
 use crate::link::{Checkpoint, Progress};
 use crate::replication::Replication;
@@ -29,6 +33,14 @@ pub(crate) struct ReplicatorState {
     pub(super) peers: Peers<ActorRef<GatewayMessage>>,
     /// Nodes that were ever connected, to any incarnation of this actor.
     pub(super) ever_connected: watch::Sender<BTreeSet<NodeName>>,
+    /// The node's store, if it has one and replicates.
+    pub(super) store: Option<NodeStore>,
+    /// True if the node replicates with nobody.
+    pub(super) is_alone: bool,
+    /// Number of nodes that are connected.
+    connected: watch::Sender<usize>,
+    pub(super) own: OwnChanges,
+    pub(super) acknowledging: Acknowledging,
     waiters: Vec<Waiter>,
     /// Questions to other nodes, each with a deadline. They end with this actor.
     pub(super) questions: JoinSet<()>,
@@ -44,12 +56,9 @@ struct Waiter {
 
 impl ReplicatorState {
     /// Makes the state of a replicator that has no peers yet.
-    pub(super) fn new(
-        replication: Lease<Replication>,
-        keyspace: KeyspaceHandle,
-        tickets: ractor_transport::Peers,
-        ever_connected: watch::Sender<BTreeSet<NodeName>>,
-    ) -> Self {
+    pub(super) fn new(replication: Lease<Replication>, replicator: Replicator) -> Self {
+        let Replicator { keyspace, tickets, ever_connected, connected, store, is_alone } = replicator;
+        connected.send_replace(0);
         Self {
             replication,
             feed: keyspace.follow(),
@@ -57,6 +66,11 @@ impl ReplicatorState {
             tickets,
             peers: Peers::default(),
             ever_connected,
+            store,
+            is_alone,
+            connected,
+            own: OwnChanges::default(),
+            acknowledging: Acknowledging::default(),
             waiters: Vec::new(),
             questions: JoinSet::new(),
         }
@@ -130,7 +144,22 @@ impl ReplicatorState {
         let ledger = self.replication.ledger();
         let replicas = ledger.replicas().map(|(id, totals)| (id.clone(), totals)).collect();
         let refused = self.replication.refused();
-        ClusterStatus { names: ledger.names(), replicas, peers: self.peer_statuses(), refused }
+        let forks = ledger.forks().map(|(id, forks)| (id.clone(), forks)).collect();
+        let alarm = self.store.as_ref().and_then(|store| store.alarm.borrow().clone());
+        ClusterStatus { names: ledger.names(), replicas, peers: self.peer_statuses(), refused, forks, alarm }
+    }
+
+    /// Returns the node whose incarnation this is, if it is known.
+    pub(super) fn node_of(&self, incarnation: u64) -> Option<NodeName> {
+        let replicas = self.replication.ledger().replicas().map(|(id, _)| id);
+        let mut all = replicas.chain(self.replication.peers().map(|(_, id)| id));
+        all.find(|id| id.incarnation == incarnation).map(|id| id.node.clone())
+    }
+
+    /// Publishes the number of nodes that are connected.
+    pub(super) fn publish_connected(&self) {
+        let nodes: BTreeSet<_> = self.replication.peers().map(|(_, id)| &id.node).collect();
+        self.connected.send_replace(nodes.len());
     }
 
     /// Returns the status of each other node, in the order of names.

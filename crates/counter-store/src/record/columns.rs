@@ -18,10 +18,11 @@ impl Payload {
     }
 
     /// Appends a store that this one replicates with.
-    pub(crate) fn member(&mut self, Member { store, node }: &Member) {
+    pub(crate) fn member(&mut self, Member { store, node, is_mutual }: &Member) {
         self.record(0, MEMBER, |bytes| {
             bytes.extend_from_slice(&store.0);
             put_text(bytes, node);
+            bytes.push((*is_mutual).into());
         });
     }
 
@@ -81,23 +82,28 @@ fn take_text(body: &mut Reader<'_>) -> Result<Box<str>, Malformed> {
     Ok(std::str::from_utf8(body.take(len)?).map_err(|_| Malformed)?.into())
 }
 
+fn take_flag(body: &mut Reader<'_>) -> Result<bool, Malformed> {
+    match body.byte()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed),
+    }
+}
+
 pub(super) fn take_replica(body: &mut Reader<'_>) -> Result<ReplicaKey, Malformed> {
     Ok(ReplicaKey { node: take_text(body)?, incarnation: body.number()? })
 }
 
 pub(super) fn take_opened(body: &mut Reader<'_>) -> Result<Opened, Malformed> {
     let own = take_replica(body)?;
-    let sealed = match body.byte()? {
-        0 => None,
-        1 => Some(take_replica(body)?),
-        _ => return Err(Malformed),
-    };
+    let sealed = if take_flag(body)? { Some(take_replica(body)?) } else { None };
     body.end()?;
     Ok(Opened { own, sealed })
 }
 
 pub(super) fn take_member(body: &mut Reader<'_>) -> Result<Member, Malformed> {
-    let member = Member { store: StoreId(body.array()?), node: take_text(body)? };
+    let (store, node) = (StoreId(body.array()?), take_text(body)?);
+    let member = Member { store, node, is_mutual: take_flag(body)? };
     body.end()?;
     Ok(member)
 }

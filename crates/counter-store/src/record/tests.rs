@@ -145,7 +145,7 @@ fn a_counter_that_counts_by_one_takes_two_bytes_beside_its_name() {
 #[test]
 fn what_concerns_replicas_survives_and_is_told_from_what_concerns_shards() {
     let replica = |n: u64| ReplicaKey { node: "nö".into(), incarnation: u64::MAX - n };
-    let member = Member { store: StoreId([7; 16]), node: "b".into() };
+    let member = Member { store: StoreId([7; 16]), node: "b".into(), is_mutual: true };
     let totals = ColumnTotals { names: 300, value: i128::MIN, operations: u128::MAX };
     let mut page = EntryPage::default();
     for n in 0..100 {

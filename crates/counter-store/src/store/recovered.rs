@@ -3,11 +3,11 @@
 use std::fmt::Debug;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use counter_keyspace::{Keyspace, KeyspaceHandle, ShardBuilder};
+use counter_keyspace::{Keyspace, ShardBuilder};
 use tokio::runtime;
 use tokio::sync::watch;
 
@@ -22,7 +22,7 @@ use crate::sessions::SessionIssuer;
 use crate::source::FeedSource;
 
 use super::open::Opened;
-use super::{Store, StoreOptions};
+use super::{Sessions, Store, StoreOptions};
 
 /// Time between two steps of a snapshot, each of which writes or reads a few hundred kilobytes.
 const STEP_INTERVAL: Duration = Duration::from_millis(2);
@@ -109,7 +109,7 @@ impl Recovered {
         }
         let needs_complete = self.opened.needs_complete;
         let incarnation = self.opened.writers.log.header().incarnation;
-        let (store, keyspace) = launch(self, incarnation, None, |_| NoColumns).await?;
+        let (store, keyspace) = launch(self, incarnation, None, Box::new(NoColumns)).await?;
         if needs_complete {
             // What was missing is made good for, or what was distributed anew is so durably, before anybody counts.
             store.inbox.wait().await.map_err(|error| OpenError::Keyspace(error.into()))?;
@@ -118,7 +118,8 @@ impl Recovered {
     }
 
     /// Makes what the store holds a column, which is handed to `sink`, and gives the store a new replica of this node:
-    /// its incarnation is `fresh`, or one more than the last one if that is greater. All sessions end.
+    /// its incarnation is `fresh`, or one more than the last one if that is greater. All sessions end, and the keyspace
+    /// refuses operations that need one owner.
     ///
     /// This is durable with the first round. Nothing may be sent, accepted or acknowledged before.
     ///
@@ -147,6 +148,7 @@ impl Recovered {
             }
             shard.set_session_floor(own.first_session());
         }
+        self.options.keyspace.is_replicated = true;
         Ok(Sealed { recovered: self, record: OpenedRecord { own, sealed } })
     }
 }
@@ -158,26 +160,23 @@ impl Sealed {
         &self.record.own
     }
 
-    /// Starts the store and its keyspace, with what `columns` makes for it. Wait for [`Store::flush`] before anything
-    /// is sent or accepted.
+    /// Starts the store, which takes the columns of others from `columns`, and its keyspace. Wait for [`Store::flush`]
+    /// before anything is sent or accepted.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn start<C: Columns>(
-        self,
-        columns: impl FnOnce(&KeyspaceHandle) -> C,
-    ) -> Result<(Store, Keyspace), OpenError> {
+    pub async fn start(self, columns: impl Columns) -> Result<(Store, Keyspace), OpenError> {
         let incarnation = self.record.own.incarnation;
-        launch(self.recovered, incarnation, Some(self.record), columns).await
+        launch(self.recovered, incarnation, Some(self.record), Box::new(columns)).await
     }
 }
 
 /// Starts the keyspace and the committer.
-async fn launch<C: Columns>(
+async fn launch(
     Recovered { opened, options }: Recovered,
     incarnation: u64,
     record: Option<OpenedRecord>,
-    columns: impl FnOnce(&KeyspaceHandle) -> C,
+    columns: Box<dyn Columns>,
 ) -> Result<(Store, Keyspace), OpenError> {
     let Opened { disk, lock, writers, shards, ends, replicas, needs_complete, damage } = opened;
     let floor = match &record {
@@ -189,8 +188,7 @@ async fn launch<C: Columns>(
     let (keyspace, feed) = resumed.map_err(|error| OpenError::Keyspace(error.into()))?;
     let source = FeedSource::new(keyspace.handle(), feed, runtime::Handle::current());
     let Replicas { members, ends: column_ends, .. } = replicas;
-    let columns = columns(&keyspace.handle());
-    let replicas = ReplicaWriter::new(record, members, column_ends, Box::new(columns));
+    let replicas = ReplicaWriter::new(record, members, column_ends, columns);
     let mut committer = Committer::new(disk, writers, source, ends, replicas);
     if needs_complete {
         committer.require_complete();
@@ -199,10 +197,11 @@ async fn launch<C: Columns>(
     let inbox = Inbox::new(receiver);
     let timing = Timing { round_interval: options.round_interval, step_interval: STEP_INTERVAL };
     let thread = spawn(committer, timing, inbox.clone(), sender, lock)?;
+    let issuer = SessionIssuer::new(incarnation, floor, options.max_sessions);
     let store = Store {
+        sessions: Sessions::new(issuer, inbox.clone(), keyspace.handle()),
         inbox,
         keyspace: keyspace.handle(),
-        sessions: Mutex::new(SessionIssuer::new(incarnation, floor, options.max_sessions)),
         options,
         damage,
         thread: Some(thread),

@@ -89,7 +89,7 @@ async fn open(disk: &MemoryDisk, fresh: u64) -> Result<(Store, Keyspace, Replica
     let (recovered, mut held) = Store::recover_on(disk, options(), Held::default(), |_| {}).await?;
     let sealed = recovered.seal("a", fresh, &mut held)?;
     let own = sealed.own().clone();
-    let (store, keyspace) = sealed.start(|_| held.clone()).await?;
+    let (store, keyspace) = sealed.start(held.clone()).await?;
     store.flush().await.unwrap();
     Ok((store, keyspace, own, held))
 }
@@ -128,7 +128,7 @@ async fn a_store_that_had_peers_counts_from_zero_at_each_open_and_is_refused_wit
 async fn members_are_known_after_a_power_failure_and_sessions_are_over() {
     let disk = MemoryDisk::new(0);
     let (store, keyspace, own, _) = open(&disk, 70).await.unwrap();
-    let member = Member { store: StoreId([3; 16]), node: "b".into() };
+    let member = Member { store: StoreId([3; 16]), node: "b".into(), is_mutual: true };
     store.commits().record_member(member.clone()).await.unwrap();
     let session = store.open_session("client").unwrap();
     assert_eq!(session.incarnation, own.incarnation);
@@ -145,7 +145,7 @@ async fn members_are_known_after_a_power_failure_and_sessions_are_over() {
     let (recovered, mut held) = Store::recover_on(disk, options(), Held::default(), |_| {}).await.unwrap();
     assert_eq!((recovered.own(), recovered.members().collect::<Vec<_>>()), (Some(&own), vec![&member]));
     let sealed = recovered.seal("a", 0, &mut held).unwrap();
-    let (store, keyspace) = sealed.start(|_| held.clone()).await.unwrap();
+    let (store, keyspace) = sealed.start(held.clone()).await.unwrap();
     let retried = store.handle().apply_in_session_at(session, 1, add(), Durability::Fsync).await;
     assert_eq!(retried, Err(DurabilityError::Session(SessionError::Expired)));
     assert_eq!(held.operations(), [1]);

@@ -129,7 +129,11 @@ impl World {
             Step::UseSession(number) => self.source.use_session(number),
             Step::Column(name, operations) => self.columns.set(name, operations),
             Step::Member(n) => {
-                let member = Member { store: StoreId([n; 16]), node: format!("node-{n}").into() };
+                let member = Member {
+                    store: StoreId([n; 16]),
+                    node: format!("node-{n}").into(),
+                    is_mutual: n % 2 == 0,
+                };
                 self.members.insert(member.clone());
                 self.committer.replicas.add_members(vec![member]);
             }

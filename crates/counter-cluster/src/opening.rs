@@ -1,0 +1,125 @@
+//! A node's store: how it is opened, and what the node's parts need of it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use counter_keyspace::{Keyspace, KeyspaceOptions};
+use counter_store::{Member, OpenError, Recovered, Sealed, Store, StoreId, StoreOptions};
+use ractor_transport::NodeName;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::ledger::{Ledger, Recovering, Source};
+use crate::node::NodeError;
+use crate::replica::ReplicaId;
+use crate::replication::Replication;
+use crate::replicator::columns::StoreColumns;
+use crate::replicator::message::ReplicatorOutbox;
+use crate::replicator::store::NodeStore;
+
+/// Directory in which a node keeps what it and others have counted, and how.
+#[derive(Clone, Debug)]
+pub struct NodeStoreOptions {
+    /// Path of the directory, which is created if necessary.
+    pub dir: PathBuf,
+    /// Options of the store. Its keyspace has those of the node.
+    pub options: StoreOptions,
+    /// Goes on with a store that other nodes know a later state of.
+    pub accept_rollback: bool,
+}
+
+/// What a node starts with.
+pub(crate) struct Opening {
+    pub(crate) replication: Replication,
+    pub(crate) own: Own,
+}
+
+/// A node's own counters, and what makes them durable.
+pub(crate) enum Own {
+    InMemory(KeyspaceOptions),
+    /// A store that has never had a peer, and has none now.
+    Alone(Box<Recovered>),
+    Replicated(Box<Replicated>),
+}
+
+/// A store that replicates.
+pub(crate) struct Replicated {
+    sealed: Sealed,
+    id: StoreId,
+    members: BTreeSet<Member>,
+    accept_rollback: bool,
+}
+
+/// Parts of a node that count and store.
+pub(crate) struct Counting {
+    pub(crate) keyspace: Keyspace,
+    pub(crate) store: Option<Store>,
+    /// Part of the store that the replicator needs, if it replicates.
+    pub(crate) replicated: Option<NodeStore>,
+}
+
+impl Opening {
+    /// Creates a node that keeps nothing on disk.
+    pub(crate) fn in_memory(name: NodeName, key: [u64; 2], keyspace: KeyspaceOptions) -> Self {
+        let replication = Replication::new(ReplicaId::new(name, SystemTime::now()), key);
+        Self { replication, own: Own::InMemory(KeyspaceOptions { is_replicated: true, ..keyspace }) }
+    }
+
+    /// Recovers a node's store. Unless it has never had a peer and gets none, what it held becomes a column.
+    pub(crate) async fn recover(
+        name: NodeName,
+        key: [u64; 2],
+        keyspace: KeyspaceOptions,
+        NodeStoreOptions { dir, options, accept_rollback }: NodeStoreOptions,
+        has_peers: bool,
+    ) -> Result<Self, OpenError> {
+        let fresh = ReplicaId::new(name.clone(), SystemTime::now());
+        let options = StoreOptions { keyspace, ..options };
+        let sink = Recovering::new(Ledger::new(key));
+        let (recovered, mut sink) = Store::recover(&dir, options, sink).await?;
+        if recovered.own().is_none() && !has_peers {
+            let own = Own::Alone(Box::new(recovered));
+            return Ok(Self { replication: Replication::new(fresh, key), own });
+        }
+        let (id, members) = (recovered.id(), recovered.members().cloned().collect());
+        // Room for the column that is sealed, and for the node's own.
+        if !sink.ledger.has_room(Source::Relayed) {
+            return Err(OpenError::TooManyReplicas);
+        }
+        let sealed = recovered.seal(name.as_str(), fresh.incarnation, &mut sink)?;
+        let me = ReplicaId { node: name, incarnation: sealed.own().incarnation };
+        let replication = Replication::recovered(me, sink.ledger).ok_or(OpenError::TooManyReplicas)?;
+        let own = Own::Replicated(Box::new(Replicated { sealed, id, members, accept_rollback }));
+        Ok(Self { replication, own })
+    }
+}
+
+impl Own {
+    /// Returns true if the node replicates with nobody.
+    pub(crate) const fn is_alone(&self) -> bool {
+        matches!(self, Self::Alone(_))
+    }
+
+    /// Starts the keyspace, and the store if there is one. A store that replicates takes the columns of others from
+    /// `replicator`.
+    pub(crate) async fn start(self, replicator: ReplicatorOutbox) -> Result<Counting, NodeError> {
+        match self {
+            Self::InMemory(options) => {
+                Ok(Counting { keyspace: Keyspace::start(options).await?, store: None, replicated: None })
+            }
+            Self::Alone(recovered) => {
+                let (store, keyspace) = recovered.start().await?;
+                Ok(Counting { keyspace, store: Some(store), replicated: None })
+            }
+            Self::Replicated(replicated) => {
+                let Replicated { sealed, id, members, accept_rollback } = *replicated;
+                let columns = StoreColumns::new(replicator, Handle::current());
+                let (store, keyspace) = sealed.start(columns).await?;
+                let (members, alarm) = (watch::Sender::new(members), watch::Sender::default());
+                let replicated = NodeStore { id, commits: store.commits(), members, accept_rollback, alarm };
+                Ok(Counting { keyspace, store: Some(store), replicated: Some(replicated) })
+            }
+        }
+    }
+}
