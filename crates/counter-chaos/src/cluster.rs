@@ -28,6 +28,8 @@ pub struct ClusterOptions {
     pub nodes: usize,
     /// Encrypts their connections with TLS.
     pub tls: bool,
+    /// Gives each node a data directory, and lets it acknowledge at this level (`--durability`).
+    pub durability: Option<String>,
 }
 
 /// Cluster of `counter-node` processes, which are killed when it is dropped.
@@ -54,7 +56,8 @@ impl Cluster {
     ///
     /// # Errors
     /// If a process does not start, or the nodes do not find each other in time.
-    pub async fn start(ClusterOptions { program, nodes, tls }: ClusterOptions) -> anyhow::Result<Self> {
+    pub async fn start(options: ClusterOptions) -> anyhow::Result<Self> {
+        let ClusterOptions { program, nodes, tls, durability } = options;
         let directory = tempfile::tempdir().context("failed to create a directory for the cluster")?;
         let cookie = directory.path().join("cookie");
         Cookie::generate().write_new(&cookie)?;
@@ -74,13 +77,17 @@ impl Cluster {
                     Some(TcpProxy::start().await.context("failed to start a proxy")?)
                 });
             }
+            let data = durability.iter().flat_map(|level| {
+                let data = data_of(directory.path(), &name).display().to_string();
+                ["--data".to_owned(), data, "--durability".to_owned(), level.clone()]
+            });
             let launch = Launch {
                 program: program.clone(),
                 cookie: cookie.clone(),
                 tls: tls.as_ref().map(|tls| tls.join(name.as_str())),
                 peers: Vec::new(),
                 log: directory.path().join(format!("{name}.log")),
-                arguments: Vec::new(),
+                arguments: data.collect(),
                 name,
             };
             members.push(Member { launch, process: None, is_paused: false, proxies });
@@ -142,7 +149,18 @@ impl Cluster {
         &self.members[node].launch
     }
 
-    /// Starts a node again, with nothing counted.
+    /// Returns the launch of a node, to change how it starts the next time.
+    pub fn launch_mut(&mut self, node: usize) -> &mut Launch {
+        &mut self.members[node].launch
+    }
+
+    /// Returns the data directory of a node, if it has one.
+    #[must_use]
+    pub fn data(&self, node: usize) -> PathBuf {
+        data_of(self.directory(), self.name(node))
+    }
+
+    /// Starts a node again, with what is in its data directory or nothing.
     ///
     /// # Errors
     /// If it does not start.
@@ -233,6 +251,10 @@ impl Cluster {
     fn proxies(&self, a: usize, b: usize) -> impl Iterator<Item = &TcpProxy> {
         self.members[a].proxies[b].iter().chain(&self.members[b].proxies[a])
     }
+}
+
+fn data_of(directory: &Path, node: &NodeName) -> PathBuf {
+    directory.join(format!("{node}.data"))
 }
 
 impl Member {

@@ -60,7 +60,7 @@ pub async fn run(options: ChaosOptions, out: &mut (dyn Write + Send)) -> anyhow:
     let ChaosOptions { program, nodes, operations, names, seconds, faults, seed } = options;
     let out = &mut Output(out);
     let begun = Instant::now();
-    let mut cluster = Cluster::start(ClusterOptions { program, nodes, tls: false }).await?;
+    let mut cluster = Cluster::start(ClusterOptions { program, nodes, tls: false, durability: None }).await?;
     let all = list(cluster.names());
     out.line(&format!("{nodes} nodes on this machine: {all} (seed {seed})"))?;
     out.line(&format!("started and connected after {}", time(begun.elapsed())))?;

@@ -65,7 +65,15 @@ mod tests {
         let total = |operations| Total { value: 0, operations };
         let replicas =
             replicas.iter().map(|(id, operations)| ((*id).to_owned(), total(*operations))).collect();
-        Report { names: 0, total: total(0), replicas, peers: Vec::new(), unanswered: Vec::new() }
+        Report {
+            names: 0,
+            total: total(0),
+            replicas,
+            peers: Vec::new(),
+            unanswered: Vec::new(),
+            forks: Vec::new(),
+            alarm: None,
+        }
     }
 
     #[test]

@@ -15,6 +15,12 @@ pub struct Report {
     pub peers: Vec<Peer>,
     /// Nodes that did not answer when all were asked.
     pub unanswered: Vec<NodeName>,
+    /// Replicas as which two lives have counted, and the number of entries by which that was seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forks: Vec<(String, u64)>,
+    /// Why the node acknowledges nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<String>,
 }
 
 /// Status of another node.
@@ -42,10 +48,13 @@ impl Report {
     #[must_use]
     pub fn new(status: ClusterStatus, unanswered: Vec<NodeName>) -> Self {
         let total = status.total();
-        let ClusterStatus { names, replicas, peers, .. } = status;
+        let ClusterStatus { names, replicas, peers, forks, alarm, .. } = status;
         let replicas = replicas.into_iter().map(|(id, totals)| (id.to_string(), totals.total));
         let peers = peers.into_iter().map(Peer::from);
-        Self { names, total, replicas: replicas.collect(), peers: peers.collect(), unanswered }
+        let forks = forks.into_iter().map(|(id, forks)| (id.to_string(), forks)).collect();
+        let alarm = alarm.map(|alarm| alarm.to_string());
+        let (replicas, peers) = (replicas.collect(), peers.collect());
+        Self { names, total, replicas, peers, unanswered, forks, alarm }
     }
 
     /// Returns true if the node is connected to `node`.

@@ -46,7 +46,7 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// The operation will be counted.
+    /// The operation has been counted, or will be, as far as the node's durability says.
     Added,
     /// The load has been counted; its sum.
     Loaded(Total),

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::Context;
-use counter_cluster::NodeHandle;
+use counter_cluster::{AcknowledgeError, Durability, NodeHandle};
 use counter_keyspace::KeyspaceError;
 use counter_node_protocol::{Answer, Listening, Report, Request};
 use counter_protocol::CounterName;
@@ -22,12 +22,20 @@ pub(crate) const MAX_REQUEST_BYTES: usize = 8 * CounterName::MAX_BYTES;
 /// Maximum number of requests with a number that are carried out at once; then no further line is read.
 const REQUESTS_AT_ONCE: usize = 256;
 
+/// What requests are answered by.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) node: NodeHandle,
+    pub(crate) listening: Listening,
+    /// What an answer to an operation guarantees.
+    pub(crate) durability: Durability,
+}
+
 /// Answers requests until their end or until `stop` is ready.
 ///
 /// When this returns, no request is in progress: nothing is counted or acknowledged afterwards.
 pub(crate) async fn answer_all(
-    node: &NodeHandle,
-    listening: &Listening,
+    service: &Service,
     lines: mpsc::Receiver<io::Result<Line>>,
     answers: mpsc::Sender<String>,
     stop: impl Future<Output = ()>,
@@ -35,7 +43,7 @@ pub(crate) async fn answer_all(
     let mut in_progress = JoinSet::new();
     let outcome = tokio::select! {
         () = stop => Ok(()),
-        outcome = answer_to_the_end(node, listening, lines, answers, &mut in_progress) => outcome,
+        outcome = answer_to_the_end(service, lines, answers, &mut in_progress) => outcome,
     };
     // An aborted task runs on to its next await, and may count and acknowledge an operation until then.
     in_progress.shutdown().await;
@@ -44,8 +52,7 @@ pub(crate) async fn answer_all(
 
 /// Answers requests until their end. When the channel of answers is closed, the rest is skipped and not carried out.
 async fn answer_to_the_end(
-    node: &NodeHandle,
-    listening: &Listening,
+    service: &Service,
     mut lines: mpsc::Receiver<io::Result<Line>>,
     answers: mpsc::Sender<String>,
     in_progress: &mut JoinSet<anyhow::Result<()>>,
@@ -63,13 +70,13 @@ async fn answer_to_the_end(
         let Some(line) = line else { break };
         match request(&line.context("failed to read standard input")?) {
             Ok((Some(number), request)) => {
-                let (node, listening, answers) = (node.clone(), listening.clone(), answers.clone());
+                let (service, answers) = (service.clone(), answers.clone());
                 in_progress.spawn(async move {
-                    let answer = answer(&node, &listening, request).await;
+                    let answer = answer(&service, request).await;
                     send(&answers, &(number, answer)).await
                 });
             }
-            Ok((None, request)) => send(&answers, &answer(node, listening, request).await).await?,
+            Ok((None, request)) => send(&answers, &answer(service, request).await).await?,
             Err(reason) => send(&answers, &Answer::Failed(reason)).await?,
         }
     }
@@ -83,21 +90,20 @@ async fn answer_to_the_end(
 }
 
 /// Carries out a request.
-async fn answer(node: &NodeHandle, listening: &Listening, request: Request) -> Answer {
-    match try_answer(node, listening, request).await {
+async fn answer(service: &Service, request: Request) -> Answer {
+    match try_answer(service, request).await {
         Ok(answer) => answer,
         Err(error) => Answer::Failed(error.to_string()),
     }
 }
 
 async fn try_answer(
-    node: &NodeHandle,
-    listening: &Listening,
+    Service { node, listening, durability }: &Service,
     request: Request,
-) -> Result<Answer, KeyspaceError> {
+) -> Result<Answer, AcknowledgeError> {
     Ok(match request {
         Request::Add { name, amount } => {
-            node.keyspace().increment(name.as_bytes(), amount).await?;
+            node.increment_at(name.as_bytes(), amount, *durability).await?;
             Answer::Added
         }
         Request::Load(load) => Answer::Loaded(count_load(node, load).await?),
@@ -174,7 +180,8 @@ mod tests {
         requests.send(Ok(Line::Whole(serde_json::to_vec(&(1, endless)).unwrap()))).await.unwrap();
         let (answers, mut answered) = mpsc::channel(1);
         let stop = async { while handle.keyspace().stats().await.unwrap().total_operations == 0 {} };
-        answer_all(&handle, &listening, lines, answers, stop).await.unwrap();
+        let service = Service { node: handle.clone(), listening, durability: Durability::Memory };
+        answer_all(&service, lines, answers, stop).await.unwrap();
         // Each request in progress could send an answer.
         assert_eq!(answered.try_recv(), Err(TryRecvError::Disconnected));
         node.shutdown().await.unwrap();

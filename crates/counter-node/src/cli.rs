@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use counter_cli::LogArguments;
 use counter_cli::parse::{positive_duration, whole_number};
+use counter_cluster::Durability;
 use ractor_transport::{Limits, NodeName};
 
 /// Nodes of a counting cluster: each counts on its own, and all agree.
@@ -26,7 +27,7 @@ const EXIT_CODES: &str = "Exit codes:
   0    done; a node that SIGTERM or SIGINT has stopped has handed everything over:
        each --peer, and each other node that was ever connected, is up and has it
   1    the node failed, or could not hand everything over, because a peer was absent or too slow
-       (it is named on standard error)
+       (it is named on standard error); its data is damaged, or was rolled back
   2    bad arguments, or a file that cannot be used
   130  ended at once by a second signal, a SIGINT; 143 by a SIGTERM
 
@@ -81,6 +82,24 @@ pub(crate) struct NodeArguments {
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
 
+    /// Directory that keeps what this node and others have counted, which is created if necessary. Without it, a node
+    /// that starts again has what the others hold.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// What the answer to an operation on standard input guarantees: memory (it is counted), fsync (it is on this
+    /// node's disk) or replicated=N (it is on the disks of N other nodes, too).
+    #[arg(long, value_name = "LEVEL", default_value = "memory", value_parser = durability)]
+    pub(crate) durability: Durability,
+
+    /// Starts with what is provably consistent if something of the data is missing.
+    #[arg(long, requires = "data")]
+    pub(crate) accept_loss: bool,
+
+    /// Starts with data that other nodes know a later state of, such as a backup.
+    #[arg(long, requires = "data")]
+    pub(crate) accept_rollback: bool,
+
     /// Maximum number of connections that other nodes may open to this one.
     #[arg(long, value_name = "N", default_value_t = default_max_connections(), value_parser = whole_number(1..=u16::MAX))]
     pub(crate) max_connections: u16,
@@ -123,6 +142,16 @@ pub(crate) enum StdinFormat {
     Requests,
 }
 
+/// Parses a level of durability.
+fn durability(text: &str) -> Result<Durability, String> {
+    match (text, text.strip_prefix("replicated=")) {
+        ("memory", _) => Ok(Durability::Memory),
+        ("fsync", _) => Ok(Durability::Fsync),
+        (_, Some(nodes)) if let Ok(nodes) = nodes.parse() => Ok(Durability::Replicated(nodes)),
+        _ => Err("expected memory, fsync or replicated=N, with N from 1 on".to_owned()),
+    }
+}
+
 fn default_max_connections() -> u16 {
     u16::try_from(Limits::default().connections).unwrap_or(u16::MAX)
 }
@@ -132,6 +161,17 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn a_level_of_durability_is_a_word_or_a_number_of_nodes() {
+        assert_eq!(durability("memory"), Ok(Durability::Memory));
+        assert_eq!(durability("fsync"), Ok(Durability::Fsync));
+        let two = Durability::Replicated(2.try_into().unwrap());
+        assert_eq!(durability("replicated=2"), Ok(two));
+        for wrong in ["", "replicated", "replicated=0", "replicated=two", "fsync=1"] {
+            assert!(durability(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_definition_is_consistent() {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use clap::Parser;
 use counter_cli::{Completion, Failure, Program, Stop};
-use counter_cluster::{Node, NodeOptions};
+use counter_cluster::{Node, NodeOptions, NodeStoreOptions};
 use counter_node::{Input, ServeOptions, serve};
 use counter_node_protocol::Load;
+use counter_store::StoreOptions;
 use ractor_transport::{Cookie, Identity, Limits, Security, certificates};
 
 use crate::cli::{Cli, Command, NodeArguments, StdinFormat};
@@ -47,7 +48,13 @@ fn node_options(arguments: &NodeArguments) -> anyhow::Result<NodeOptions> {
         Some(dir) => Security::Tls(Arc::new(Identity::load(dir, &arguments.name)?)),
         None => Security::Plain,
     };
+    let store = arguments.data.clone().map(|dir| NodeStoreOptions {
+        dir,
+        options: StoreOptions { accept_loss: arguments.accept_loss, ..StoreOptions::default() },
+        accept_rollback: arguments.accept_rollback,
+    });
     Ok(NodeOptions {
+        store,
         listen: arguments.listen,
         peers: arguments.peers.clone(),
         security,
@@ -68,5 +75,6 @@ fn serve_options(arguments: &NodeArguments) -> ServeOptions {
         StdinFormat::Operations => Input::Operations,
         StdinFormat::Requests => Input::Requests,
     };
-    ServeOptions { input, load, report_every: arguments.report_every, json: arguments.json }
+    let NodeArguments { report_every, json, durability, .. } = *arguments;
+    ServeOptions { input, load, report_every, json, durability }
 }

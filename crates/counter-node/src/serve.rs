@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use counter_cluster::{Node, NodeHandle};
+use counter_cluster::{Durability, Node, NodeHandle};
 use counter_node_protocol::{Listening, Load, Report};
 use ractor_transport::NodeName;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::answering::{MAX_REQUEST_BYTES, answer_all};
+use crate::answering::{MAX_REQUEST_BYTES, Service, answer_all};
 use crate::lines::read_lines;
 use crate::load::count_load;
 use crate::operations::count_lines;
@@ -30,6 +30,8 @@ pub struct ServeOptions {
     pub report_every: Duration,
     /// Prints reports as JSON.
     pub json: bool,
+    /// What an answer to an operation guarantees.
+    pub durability: Durability,
 }
 
 /// Meaning of the standard input.
@@ -54,12 +56,15 @@ pub async fn serve(node: Node, options: ServeOptions, stop: impl Future<Output =
             let printer = Printer::of_all(lines);
             let listening = Listening { address: node.local_addr(), replica: node.replica().to_string() };
             let requests = read_lines(MAX_REQUEST_BYTES);
-            (answer_all(&handle, &listening, requests, answers, stop).await, printer)
+            let service = Service { node: handle, listening, durability: options.durability };
+            let answering = answer_all(&service, requests, answers, stop);
+            (unless_rolled_back(&node, answering).await, printer)
         }
         Input::Operations => {
             let (reports, lines) = watch::channel(String::new());
             let printer = Printer::of_latest(lines);
-            (work(&handle, node.name(), options, reports, stop).await, printer)
+            let working = work(&handle, node.name(), options, reports, stop);
+            (unless_rolled_back(&node, working).await, printer)
         }
     };
     // Nothing is counted any more: the hand-over might miss it.
@@ -67,6 +72,17 @@ pub async fn serve(node: Node, options: ServeOptions, stop: impl Future<Output =
     printer.finish().await;
     outcome?;
     Ok(handed_over?)
+}
+
+/// Goes on until the node has to stop because its store has been rolled back.
+async fn unless_rolled_back(
+    node: &Node,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        outcome = work => outcome,
+        alarm = node.rolled_back() => Err(alarm.into()),
+    }
 }
 
 async fn work(
@@ -111,7 +127,7 @@ async fn report(
 }
 
 /// Formats a report for people.
-fn line(name: &NodeName, Report { names, total, replicas, peers, .. }: &Report) -> String {
+fn line(name: &NodeName, Report { names, total, replicas, peers, forks, alarm, .. }: &Report) -> String {
     let mine = replicas.iter().filter(|(id, _)| id.split('#').next() == Some(name.as_str()));
     let mine: u128 = mine.map(|(_, total)| total.operations).sum();
     let mut line = format!(
@@ -125,6 +141,12 @@ fn line(name: &NodeName, Report { names, total, replicas, peers, .. }: &Report) 
             (false, _) => format!("down for {} s", peer.heard_ms / 1000),
         };
         line += &format!("; {} {status}", peer.node);
+    }
+    if !forks.is_empty() {
+        line += &format!("; {} replicas have forked", forks.len());
+    }
+    if let Some(alarm) = alarm {
+        line += &format!("; {alarm}");
     }
     line
 }

@@ -13,6 +13,8 @@ mod chaos;
 #[cfg(test)]
 mod command;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod history;

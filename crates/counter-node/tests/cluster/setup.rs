@@ -24,7 +24,14 @@ pub(crate) async fn shared() -> RwLockReadGuard<'static, ()> {
 /// Nodes that are connected.
 pub(crate) async fn cluster(nodes: usize, tls: bool) -> Cluster {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_counter-node"));
-    Cluster::start(ClusterOptions { program, nodes, tls }).await.expect("nodes start")
+    Cluster::start(ClusterOptions { program, nodes, tls, durability: None }).await.expect("nodes start")
+}
+
+/// Nodes that are connected, keep what they count, and acknowledge at this level.
+pub(crate) async fn durable_cluster(nodes: usize, durability: &str) -> Cluster {
+    let (program, tls) = (PathBuf::from(env!("CARGO_BIN_EXE_counter-node")), false);
+    let durability = Some(durability.to_owned());
+    Cluster::start(ClusterOptions { program, nodes, tls, durability }).await.expect("nodes start")
 }
 
 /// Operations for one node, as fast as it takes them.
