@@ -2,7 +2,7 @@
 
 use counter_keyspace::{Applied, KeyspaceError, Operation, SessionError, SessionId};
 use counter_protocol::CounterName;
-use counter_store::{Commits, Sessions};
+use counter_store::{Commits, DurabilityError, OnDiskFailure, Sessions};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -19,6 +19,7 @@ pub(crate) struct HandleStore {
     pub(crate) sessions: Sessions,
     /// Incarnation of the node, by which its sessions are known. `None` if it does not replicate.
     pub(crate) incarnation: Option<u64>,
+    pub(crate) on_disk_failure: OnDiskFailure,
     pub(crate) connected: watch::Receiver<usize>,
     pub(crate) alarm: watch::Receiver<Option<Alarm>>,
 }
@@ -123,6 +124,14 @@ impl NodeHandle {
 
     /// Checks that this guarantee can be given now.
     fn check(&self, durability: Durability) -> Result<(), AcknowledgeError> {
+        let stops = |store: &HandleStore| store.on_disk_failure == OnDiskFailure::Stop;
+        if self
+            .store
+            .as_ref()
+            .is_some_and(|store| stops(store) && store.commits.committed().borrow().is_failed)
+        {
+            return Err(DurabilityError::DiskFailed.into());
+        }
         if durability == Durability::Memory {
             return Ok(());
         }

@@ -169,6 +169,7 @@ impl Node {
         let handle_store = store.as_ref().map(|store| HandleStore {
             commits: store.commits(),
             sessions: store.sessions().clone(),
+            on_disk_failure: store.on_disk_failure(),
             incarnation: (!is_alone).then_some(replica.incarnation),
             connected: connected.subscribe(),
             alarm: alarm.subscribe(),

@@ -83,11 +83,10 @@ impl Opening {
             return Ok(Self { replication: Replication::new(fresh, key), own });
         }
         let (id, members) = (recovered.id(), recovered.members().cloned().collect());
-        // Room for the column that is sealed, and for the node's own.
+        let sealed = recovered.seal(name.as_str(), fresh.incarnation, &mut sink)?;
         if !sink.ledger.has_room(Source::Relayed) {
             return Err(OpenError::TooManyReplicas);
         }
-        let sealed = recovered.seal(name.as_str(), fresh.incarnation, &mut sink)?;
         let me = ReplicaId { node: name, incarnation: sealed.own().incarnation };
         let replication = Replication::recovered(me, sink.ledger).ok_or(OpenError::TooManyReplicas)?;
         let own = Own::Replicated(Box::new(Replicated { sealed, id, members, accept_rollback }));

@@ -26,8 +26,11 @@ pub(crate) enum Command {
         #[arg(long)]
         accept_loss: bool,
     },
-    /// Prints all counters, a JSON object a line.
+    /// Prints all counters, a JSON object a line. Those that other replicas have counted name their replica.
     Dump {
+        /// Adds up what the store and other replicas have counted. This can be loaded into a new store.
+        #[arg(long)]
+        sum: bool,
         /// Directory of the store.
         dir: PathBuf,
         /// Settles for what is provably consistent, and says what is missing.

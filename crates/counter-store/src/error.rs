@@ -41,7 +41,9 @@ pub enum OpenError {
         deadlines: u64,
     },
     /// The store has been opened so often that its cluster has no room for another incarnation.
-    #[error("store knows as many replicas as there may be; load a dump of its sums into a new store")]
+    #[error(
+        "store knows as many replicas as there may be; begin a new cluster with `counter-store dump --sum` of one node"
+    )]
     TooManyReplicas,
     /// A counter was loaded twice.
     #[error("several counters of the same name")]

@@ -48,3 +48,35 @@ impl Line {
         Entry { name: name.as_bytes(), count, deadline_ms: *deadline_ms }
     }
 }
+
+/// Sum of what several replicas have counted under one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    value: i128,
+    operations: u128,
+    deadline_ms: Option<u64>,
+}
+
+/// Error of a sum that no counter can hold.
+#[derive(Debug, thiserror::Error)]
+#[error("sum of counter {name} out of range")]
+pub(crate) struct SumOutOfRange {
+    name: CounterName,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, Entry { count, deadline_ms, .. }: Entry<'_>) {
+        self.value += i128::from(count.value);
+        self.operations += u128::from(count.operations);
+        self.deadline_ms = self.deadline_ms.or(deadline_ms);
+    }
+
+    pub(crate) fn line(self, name: &[u8]) -> Result<Line, SumOutOfRange> {
+        let Self { value, operations, deadline_ms } = self;
+        let name = CounterName::try_from(name).expect("names in a store are bounded");
+        match (value.try_into(), operations.try_into()) {
+            (Ok(value), Ok(operations)) => Ok(Line { name, value, operations, deadline_ms, replica: None }),
+            _ => Err(SumOutOfRange { name }),
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod cli;
 mod line;
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,10 +11,11 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use clap::Parser;
 use counter_cli::{Completion, Failure, Program, Stop};
-use counter_store::{OpenError, Report, Store, StoreOptions};
+use counter_keyspace::Entry;
+use counter_store::{OpenError, ReplicaKey, Report, Store, StoreOptions};
 
 use crate::cli::{Cli, Command};
-use crate::line::Line;
+use crate::line::{Line, Sum};
 
 fn main() -> ExitCode {
     let Cli { command, log } = Cli::parse();
@@ -25,7 +27,8 @@ async fn run(command: Command, mut stop: Stop) -> Result<Completion, Failure> {
     // On a task of its own: reading and writing block.
     let running = tokio::task::spawn_blocking(|| match command {
         Command::Check { dir, accept_loss } => check(&dir, accept_loss),
-        Command::Dump { dir, accept_loss } => dump(&dir, accept_loss),
+        Command::Dump { sum: false, dir, accept_loss } => dump(&dir, accept_loss),
+        Command::Dump { sum: true, dir, accept_loss } => dump_sums(&dir, accept_loss),
         Command::Load { dir } => load(&dir),
     });
     tokio::select! {
@@ -68,10 +71,30 @@ fn dump(dir: &Path, accept_loss: bool) -> Result<(), Failure> {
     });
     let report = report.map_err(failure)?;
     written.and_then(|()| out.flush()).map_err(Failure::output)?;
-    if let Some(damage) = report.damage {
+    warn_of_damage(&report);
+    Ok(())
+}
+
+/// Prints the sums over all replicas, in order of name.
+fn dump_sums(dir: &Path, accept_loss: bool) -> Result<(), Failure> {
+    let mut sums = BTreeMap::<Box<[u8]>, Sum>::new();
+    let add =
+        |_: Option<&ReplicaKey>, entry: Entry<'_>| sums.entry(entry.name.into()).or_default().add(entry);
+    let report = counter_store::read(dir, accept_loss, &mut |_| {}, add).map_err(failure)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    for (name, sum) in sums {
+        let line = sum.line(&name).map_err(|error| Failure::Other(error.into()))?;
+        line.write(&mut out).map_err(Failure::output)?;
+    }
+    out.flush().map_err(Failure::output)?;
+    warn_of_damage(&report);
+    Ok(())
+}
+
+fn warn_of_damage(report: &Report) {
+    if let Some(damage) = &report.damage {
         tracing::warn!("missing from the dump: {damage}");
     }
-    Ok(())
 }
 
 /// Creates a store beside the directory, and gives it its name when all of it is durable.
@@ -108,7 +131,7 @@ fn load_into(dir: &Path) -> Result<(), Failure> {
         }
         let line = Line::parse(&text).with_context(|| format!("line {number}")).map_err(Failure::Input)?;
         if line.is_of_replica() {
-            let text = format!("line {number}: entry of a replica; only a store without peers can be loaded");
+            let text = format!("line {number}: entry of a replica; load what `dump --sum` prints");
             return Err(Failure::input(anyhow!(text)));
         }
         loader.insert(line.entry()).with_context(|| format!("line {number}")).map_err(Failure::Input)?;

@@ -93,6 +93,12 @@ impl Store {
         self.inbox.committed()
     }
 
+    /// Returns what happens to counting while the disk fails. A [`StoreHandle`] sees to it.
+    #[must_use]
+    pub const fn on_disk_failure(&self) -> OnDiskFailure {
+        self.options.on_disk_failure
+    }
+
     /// Returns what was missing when the store was opened, if that was accepted.
     #[must_use]
     pub const fn damage(&self) -> Option<&Damage> {

@@ -7,7 +7,7 @@ use counter_store::StoreOptions;
 use super::tests::{ask, tell};
 use super::*;
 use crate::durability::{AcknowledgeError, Durability};
-use crate::ledger::Total;
+use crate::ledger::{MAX_REPLICAS, Total};
 use crate::wire::{Batch, Entry, Identity, Reply, Request, StoreIdentity};
 
 /// A peer that is never there.
@@ -205,4 +205,21 @@ async fn a_read_of_another_node_sees_what_is_durable() {
     assert!(versions.iter().any(|version| committed[version.shard] > 0));
     assert_eq!(node.handle().status().await.unwrap().total(), Total { value: 3, operations: 1 });
     stop(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_as_many_replicas_as_there_may_be_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start("bound", dir.path(), &[NOBODY]).await;
+    let replica = |incarnation| ReplicaId { node: "gone".parse().unwrap(), incarnation };
+    let entry = Entry { of: CounterName::from_static("a"), value: 1, operations: 1 };
+    let columns = (0..MAX_REPLICAS as u64).map(|n| (replica(n), vec![entry.clone()])).collect();
+    tell(&node, Batch { from: other(), columns }).await;
+    assert!(node.handle().status().await.unwrap().refused > 0);
+    node.handle().increment_at("a", 1, Durability::Fsync).await.unwrap();
+    stop(node).await;
+    let refused = Node::start(options("bound", dir.path(), &[NOBODY])).await.unwrap_err().to_string();
+    let line = "store knows as many replicas as there may be; \
+                begin a new cluster with `counter-store dump --sum` of one node";
+    assert_eq!(refused, line);
 }

@@ -71,3 +71,57 @@ impl NodeStore {
         self.members.send_modify(|members| _ = members.insert(member));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use counter_store::Store;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const THEIRS: [u8; 16] = [7; 16];
+
+    fn member(is_mutual: bool) -> Member {
+        Member { store: StoreId(THEIRS), node: "b".into(), is_mutual }
+    }
+
+    const fn theirs(lists_asker: bool, listed_by_asker: bool) -> StoreIdentity {
+        StoreIdentity { store: THEIRS, lists_asker, listed_by_asker }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_who_knows_that_it_was_recorded_accuses_the_other_of_a_rollback() {
+        let dir = TempDir::new().unwrap();
+        let (store, keyspace) =
+            Store::open(dir.path(), counter_store::StoreOptions::default()).await.unwrap();
+        let node = "b".parse().unwrap();
+        let mine = |members: &[Member], accept_rollback| NodeStore {
+            id: StoreId([1; 16]),
+            commits: store.commits(),
+            members: watch::Sender::new(members.iter().cloned().collect()),
+            accept_rollback,
+            alarm: watch::Sender::default(),
+        };
+        for (members, accepts, theirs, expected) in [
+            // At first, neither knows the other.
+            (&[][..], false, theirs(false, false), Admission::Record(member(false))),
+            // The other one has been first.
+            (&[], false, theirs(true, false), Admission::Record(member(true))),
+            (&[member(false)], false, theirs(false, false), Admission::Known),
+            (&[member(false)], false, theirs(true, false), Admission::Record(member(true))),
+            (&[member(false), member(true)], false, theirs(true, true), Admission::Known),
+            // What was recorded is not there any more.
+            (&[], false, theirs(true, true), Admission::RolledBack),
+            (&[], false, theirs(false, true), Admission::RolledBack),
+            (&[], true, theirs(true, true), Admission::Record(member(true))),
+            (&[member(true)], false, theirs(false, false), Admission::PeerRolledBack),
+            (&[member(true)], true, theirs(false, true), Admission::PeerRolledBack),
+        ] {
+            assert_eq!(mine(members, accepts).admit(&node, theirs), expected, "{members:?}, {theirs:?}");
+        }
+        let copy = StoreIdentity { store: [1; 16], ..theirs(false, true) };
+        assert_eq!(mine(&[], false).admit(&node, copy), Admission::Known);
+        store.shutdown().await.unwrap();
+        keyspace.shutdown().await;
+    }
+}

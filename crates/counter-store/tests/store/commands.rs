@@ -12,7 +12,7 @@ const DUMP: &str = r#"{"name":"a","value":3,"operations":3}
 {"name":[255,1],"value":-2,"operations":9}
 "#;
 
-fn run(arguments: &[&str], dir: &Path, input: &str) -> Output {
+pub(crate) fn run(arguments: &[&str], dir: &Path, input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_counter-store"));
     command.args(arguments).arg(dir).env_remove("RUST_LOG");
     let mut child =
@@ -29,7 +29,7 @@ fn sorted(text: &[u8]) -> Vec<String> {
 }
 
 /// Checks that a command has failed with this code and one line, and returns the line.
-fn refused(output: &Output, code: i32) -> String {
+pub(crate) fn refused(output: &Output, code: i32) -> String {
     let line = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(code), "{line}");
     assert_eq!(line.lines().count(), 1, "{line}");

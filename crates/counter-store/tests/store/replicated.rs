@@ -11,6 +11,9 @@ use counter_store::{
     ColumnEnds, ColumnPage, ColumnSink, ColumnTotals, Columns, Durability, DurabilityError, Member,
     OpenError, ReplicaKey, Store, StoreId, StoreOptions,
 };
+use tempfile::TempDir;
+
+use super::commands::{refused, run};
 
 /// Columns by replica and name, all of which each round holds.
 #[derive(Clone, Debug, Default)]
@@ -122,6 +125,34 @@ async fn a_store_that_had_peers_counts_from_zero_at_each_open_and_is_refused_wit
         let refused = open_plain(&disk).await.unwrap_err();
         assert_eq!(refused.to_string(), "store has, or ever had, peers; open it as a node of its cluster");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_columns_is_checked_and_dumped_and_its_sums_are_loaded() {
+    let outer = TempDir::new().unwrap();
+    let dir = outer.path().join("counts");
+    for (fresh, amount) in [(70, 3), (80, -5)] {
+        let (recovered, mut held) = Store::recover(&dir, options(), Held::default()).await.unwrap();
+        let sealed = recovered.seal("a", fresh, &mut held).unwrap();
+        let (store, keyspace) = sealed.start(held).await.unwrap();
+        store.handle().increment("hits", amount).await.unwrap();
+        close(store, keyspace).await;
+    }
+    let checked = run(&["check"], &dir, "");
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(text.contains("replica a#80, 0 members\n1 columns of others, value 3, 1 operations\n"), "{text}");
+    let dumped = run(&["dump"], &dir, "").stdout;
+    let lines = r#"{"name":"hits","value":-5,"operations":1}
+{"name":"hits","value":3,"operations":1,"replica":"a#70"}
+"#;
+    assert_eq!(String::from_utf8(dumped.clone()).unwrap(), lines);
+    let loaded = outer.path().join("loaded");
+    let line = refused(&run(&["load"], &loaded, lines), 2);
+    assert!(line.ends_with("line 2: entry of a replica; load what `dump --sum` prints\n"), "{line}");
+    let sums = String::from_utf8(run(&["dump", "--sum"], &dir, "").stdout).unwrap();
+    assert_eq!(sums, "{\"name\":\"hits\",\"value\":-2,\"operations\":2}\n");
+    assert!(run(&["load"], &loaded, &sums).status.success());
+    assert_eq!(String::from_utf8(run(&["dump"], &loaded, "").stdout).unwrap(), sums);
 }
 
 #[tokio::test(flavor = "multi_thread")]
