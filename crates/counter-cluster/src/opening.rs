@@ -74,16 +74,18 @@ impl Opening {
         NodeStoreOptions { dir, options, accept_rollback }: NodeStoreOptions,
         has_peers: bool,
     ) -> Result<Self, OpenError> {
-        let fresh = ReplicaId::new(name.clone(), SystemTime::now());
         let options = StoreOptions { keyspace, ..options };
         let sink = Recovering::new(Ledger::new(key));
         let (recovered, mut sink) = Store::recover(&dir, options, sink).await?;
         if recovered.own().is_none() && !has_peers {
             let own = Own::Alone(Box::new(recovered));
-            return Ok(Self { replication: Replication::new(fresh, key), own });
+            return Ok(Self {
+                replication: Replication::new(ReplicaId::new(name, SystemTime::now()), key),
+                own,
+            });
         }
         let (id, members) = (recovered.id(), recovered.members().cloned().collect());
-        let sealed = recovered.seal(name.as_str(), fresh.incarnation, &mut sink)?;
+        let sealed = recovered.seal(name.as_str(), SystemTime::now(), &mut sink)?;
         if !sink.ledger.has_room(Source::Relayed) {
             return Err(OpenError::TooManyReplicas);
         }

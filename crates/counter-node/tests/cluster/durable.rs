@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use counter_chaos::{Cluster, Launch, NodeProcess, Reports};
@@ -13,7 +14,7 @@ use counter_protocol::CounterName;
 use fastrand::Rng;
 use nix::sys::signal::Signal;
 use tcp_proxy::TcpProxy;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::setup::{NEVER, durable_cluster, shared};
 use super::writer::Writer;
@@ -90,6 +91,89 @@ async fn nothing_acknowledged_is_lost_when_all_nodes_are_killed_at_once() {
             assert_eq!(value, operations.cast_signed());
             (*least, *most) = (operations, operations);
         }
+    }
+}
+
+/// What happens to durable nodes, over and over.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Kill(usize),
+    KillAll,
+    /// Cut off from the others until the next fault.
+    Isolate(usize),
+    /// Killed when all agree, and restarted from the backup of an earlier kill.
+    Restore(usize),
+}
+
+/// Counts on all nodes while a fault happens, and adds what has to be held of each to the bounds.
+async fn count_through(cluster: &mut Cluster, fault: Fault, bounds: &mut [(u128, u128)], random: &mut Rng) {
+    cluster.heal_all();
+    if let Fault::Restore(_) = fault {
+        cluster.wait_until_converged(NEVER).await.unwrap();
+    }
+    let is_restore = matches!(fault, Fault::Restore(_));
+    let mut writers = Vec::new();
+    for node in (0..3).filter(|_| !is_restore) {
+        let mut writer = Writer::start(cluster.client(node).unwrap(), &format!("from-{node}"));
+        writer.acknowledged(random.usize(1..50)).await;
+        writers.push((node, writer));
+    }
+    let killed = match fault {
+        Fault::Kill(node) | Fault::Restore(node) => vec![node],
+        Fault::KillAll => vec![0, 1, 2],
+        Fault::Isolate(node) => {
+            cluster.isolate(node);
+            Vec::new()
+        }
+    };
+    for &node in &killed {
+        cluster.kill(node).await.unwrap();
+    }
+    for (node, writer) in writers {
+        let acknowledged = writer.finish().await.len() as u128;
+        bounds[node].0 += acknowledged;
+        // One more may have been under way.
+        bounds[node].1 += acknowledged + 1;
+    }
+    for &node in &killed {
+        let backup = cluster.directory().join(format!("{node}.backup"));
+        if is_restore && backup.exists() {
+            copy(&backup, &cluster.data(node));
+        } else {
+            copy(&cluster.data(node), &backup);
+        }
+        cluster.restart(node).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_kills_cuts_and_backups_lose_nothing_acknowledged_and_count_nothing_twice() {
+    let _machine = shared().await;
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = Rng::with_seed(seed);
+    let mut cluster = durable_cluster(3, "fsync").await;
+    let mut bounds = [(0, 0); 3];
+    for _ in 0..16 {
+        let node = random.usize(..3);
+        let faults = [Fault::Kill(node), Fault::KillAll, Fault::Isolate(node), Fault::Restore(node)];
+        let fault = random.choice(faults).unwrap();
+        println!("{fault:?}");
+        count_through(&mut cluster, fault, &mut bounds, &mut random).await;
+    }
+    cluster.heal_all();
+    cluster.wait_until_connected(NEVER).await.unwrap();
+    cluster.wait_until_converged(NEVER).await.unwrap();
+    for node in 0..3 {
+        let all = cluster.client(node).unwrap().everything().await.unwrap();
+        let held: BTreeMap<_, _> = all.into_iter().collect();
+        for (of, (least, most)) in bounds.iter().enumerate() {
+            let name = CounterName::new(&*format!("from-{of}")).unwrap();
+            let Total { value, operations } = held.get(&name).copied().unwrap_or_default();
+            assert!((*least..=*most).contains(&operations), "{name}: {operations} of {least} to {most}");
+            assert_eq!(value, operations.cast_signed(), "{name}");
+        }
+        assert_eq!(cluster.client(node).unwrap().report().await.unwrap().forks, []);
     }
 }
 
@@ -253,9 +337,8 @@ async fn a_store_that_has_forgotten_its_members_stops_with_a_choice() {
         wait_until_alone(&b).await;
     }
     copy(&path("backup"), &path("a.data"));
-    let mut a = NodeProcess::start(&launch("a", vec![b.address()])).await.unwrap();
-    proxy.set_target(a.address());
-    let status = a.ended(NEVER).await.unwrap();
+    let rolled_back = launch("a", vec![b.address()]);
+    let status = ended(&rolled_back).await;
     let log = fs::read_to_string(path("a.log")).unwrap();
     assert_eq!(status.code(), Some(1), "{log}");
     let line = "store has been rolled back: it does not know b, which it has replicated with; \
@@ -268,6 +351,20 @@ async fn a_store_that_has_forgotten_its_members_stops_with_a_choice() {
     a.client().add("hits", 1).await.unwrap();
     wait_for_hits(&a, 5).await;
     wait_for_hits(&b, 5).await;
+}
+
+/// Starts a node that ends by itself, perhaps before it listens.
+async fn ended(Launch { program, name, cookie, peers, log, arguments, .. }: &Launch) -> ExitStatus {
+    let mut command = tokio::process::Command::new(program);
+    command.args(["node", "--stdin", "requests", "--name", name.as_str()]).args(arguments);
+    command.arg("--cookie-file").arg(cookie);
+    peers.iter().for_each(|peer| _ = command.args(["--peer", &peer.to_string()]));
+    let log = fs::File::options().append(true).open(log).unwrap();
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    // The end of its input would end it, too.
+    let _input = child.stdin.take();
+    timeout(NEVER, child.wait()).await.expect("it ends").unwrap()
 }
 
 /// Kills a node, and waits until it has ended.

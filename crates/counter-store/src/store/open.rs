@@ -256,7 +256,8 @@ fn identity(store: [u8; 16], hash_seeds: [u64; 4], partitioner: &Partitioner) ->
     }
 }
 
-fn random<const N: usize>() -> io::Result<[u8; N]> {
+/// Returns random bytes of the system.
+pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes)

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use counter_keyspace::{Keyspace, ShardBuilder};
 use tokio::runtime;
@@ -21,7 +21,7 @@ use crate::replicas::{ColumnSink, Columns, Member, NoColumns, ReplicaKey, Replic
 use crate::sessions::SessionIssuer;
 use crate::source::FeedSource;
 
-use super::open::Opened;
+use super::open::{Opened, random};
 use super::{Sessions, Store, StoreOptions};
 
 /// Time between two steps of a snapshot, each of which writes or reads a few hundred kilobytes.
@@ -117,15 +117,23 @@ impl Recovered {
         Ok((store, keyspace))
     }
 
-    /// Makes what the store holds a column, which is handed to `sink`, and gives the store a new replica of this node:
-    /// its incarnation is `fresh`, or one more than the last one if that is greater. All sessions end, and the keyspace
-    /// refuses operations that need one owner.
+    /// Makes what the store holds a column, which is handed to `sink`, and gives the store a new replica of this node.
+    /// All sessions end, and the keyspace refuses operations that need one owner.
+    ///
+    /// The incarnation is greater than the last one and than the seconds since 1970 in its upper half, by a random
+    /// number of 32 bits: other copies of this store may be opened in the same second, or with a clock that was set
+    /// back, and are other replicas.
     ///
     /// This is durable with the first round. Nothing may be sent, accepted or acknowledged before.
     ///
     /// # Errors
     /// [`OpenError::Deadlines`] if counters expire.
-    pub fn seal(mut self, node: &str, fresh: u64, sink: &mut dyn ColumnSink) -> Result<Sealed, OpenError> {
+    pub fn seal(
+        mut self,
+        node: &str,
+        now: SystemTime,
+        sink: &mut dyn ColumnSink,
+    ) -> Result<Sealed, OpenError> {
         let deadlines = self.opened.shards.iter_mut().map(|shard| shard.totals().deadlines).sum();
         if deadlines > 0 {
             return Err(OpenError::Deadlines { deadlines });
@@ -136,8 +144,10 @@ impl Recovered {
             node: format!("store-{}", self.id()).into(),
             incarnation: self.opened.writers.log.durable().checksum,
         });
-        let incarnation = self.own().map_or(fresh, |own| fresh.max(own.incarnation + 1));
-        let own = ReplicaKey { node: node.into(), incarnation };
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let after = self.own().map_or(0, |own| own.incarnation).max(seconds << 32);
+        let random = random().map(u32::from_le_bytes).map_err(OpenError::disk("get random numbers"))?;
+        let own = ReplicaKey { node: node.into(), incarnation: after + 1 + u64::from(random) };
         let sealed = (names > 0).then_some(last);
         for shard in &mut self.opened.shards {
             let counters = shard.take_counters();

@@ -1,8 +1,9 @@
 //! A store that replicates, with columns that a test holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
 
 use counter_keyspace::{Entry, EntryPage, Keyspace, KeyspaceError, KeyspaceOptions, Operation, SessionError};
 use counter_protocol::Count;
@@ -87,10 +88,10 @@ fn options() -> StoreOptions {
     StoreOptions { keyspace, segment_bytes: 1 << 16, ..StoreOptions::default() }
 }
 
-async fn open(disk: &MemoryDisk, fresh: u64) -> Result<(Store, Keyspace, ReplicaKey, Held), OpenError> {
+async fn open(disk: &MemoryDisk) -> Result<(Store, Keyspace, ReplicaKey, Held), OpenError> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let (recovered, mut held) = Store::recover_on(disk, options(), Held::default(), |_| {}).await?;
-    let sealed = recovered.seal("a", fresh, &mut held)?;
+    let sealed = recovered.seal("a", UNIX_EPOCH, &mut held)?;
     let own = sealed.own().clone();
     let (store, keyspace) = sealed.start(held.clone()).await?;
     store.flush().await.unwrap();
@@ -113,13 +114,13 @@ async fn a_store_that_had_peers_counts_from_zero_at_each_open_and_is_refused_wit
     let (store, keyspace) = open_plain(&disk).await.unwrap();
     store.handle().increment("hits", 1).await.unwrap();
     close(store, keyspace).await;
-    for (fresh, incarnation) in [(70, 70), (70, 71), (9, 72)] {
-        let (store, keyspace, own, held) = open(&disk, fresh).await.unwrap();
-        assert_eq!(
-            (own.incarnation, store.handle().keyspace().value("hits").await.unwrap()),
-            (incarnation, None)
-        );
-        assert_eq!(held.operations(), vec![1; usize::try_from(incarnation - 69).unwrap()]);
+    let mut last = 0;
+    for life in 1..=3 {
+        let (store, keyspace, own, held) = open(&disk).await.unwrap();
+        assert!(own.incarnation > last);
+        last = own.incarnation;
+        assert_eq!(store.handle().keyspace().value("hits").await.unwrap(), None);
+        assert_eq!(held.operations(), vec![1; life]);
         store.handle().increment("hits", 1).await.unwrap();
         close(store, keyspace).await;
         let refused = open_plain(&disk).await.unwrap_err();
@@ -128,26 +129,43 @@ async fn a_store_that_had_peers_counts_from_zero_at_each_open_and_is_refused_wit
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn copies_that_are_opened_at_the_same_time_are_different_replicas() {
+    let disk = MemoryDisk::new(0);
+    let (store, keyspace, ..) = open(&disk).await.unwrap();
+    close(store, keyspace).await;
+    let mut incarnations = BTreeSet::new();
+    for copy in 0..5 {
+        let (store, keyspace, own, _) = open(&disk.copy(copy)).await.unwrap();
+        assert!(incarnations.insert(own.incarnation), "{own} is there twice");
+        close(store, keyspace).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_with_columns_is_checked_and_dumped_and_its_sums_are_loaded() {
     let outer = TempDir::new().unwrap();
     let dir = outer.path().join("counts");
-    for (fresh, amount) in [(70, 3), (80, -5)] {
+    let mut replicas = Vec::new();
+    for amount in [3, -5] {
         let (recovered, mut held) = Store::recover(&dir, options(), Held::default()).await.unwrap();
-        let sealed = recovered.seal("a", fresh, &mut held).unwrap();
+        let sealed = recovered.seal("a", UNIX_EPOCH, &mut held).unwrap();
+        replicas.push(sealed.own().to_string());
         let (store, keyspace) = sealed.start(held).await.unwrap();
         store.handle().increment("hits", amount).await.unwrap();
         close(store, keyspace).await;
     }
     let checked = run(&["check"], &dir, "");
     let text = String::from_utf8(checked.stdout).unwrap();
-    assert!(text.contains("replica a#80, 0 members\n1 columns of others, value 3, 1 operations\n"), "{text}");
+    let [sealed, own] = &replicas[..] else { panic!("two lives") };
+    let line = format!("replica {own}, 0 members\n1 columns of others, value 3, 1 operations\n");
+    assert!(text.contains(&line), "{text}");
     let dumped = run(&["dump"], &dir, "").stdout;
-    let lines = r#"{"name":"hits","value":-5,"operations":1}
-{"name":"hits","value":3,"operations":1,"replica":"a#70"}
-"#;
-    assert_eq!(String::from_utf8(dumped.clone()).unwrap(), lines);
+    let own = r#"{"name":"hits","value":-5,"operations":1}"#;
+    let lines =
+        format!("{own}\n{},\"replica\":\"{sealed}\"}}\n", r#"{"name":"hits","value":3,"operations":1"#);
+    assert_eq!(String::from_utf8(dumped).unwrap(), lines);
     let loaded = outer.path().join("loaded");
-    let line = refused(&run(&["load"], &loaded, lines), 2);
+    let line = refused(&run(&["load"], &loaded, &lines), 2);
     assert!(line.ends_with("line 2: entry of a replica; load what `dump --sum` prints\n"), "{line}");
     let sums = String::from_utf8(run(&["dump", "--sum"], &dir, "").stdout).unwrap();
     assert_eq!(sums, "{\"name\":\"hits\",\"value\":-2,\"operations\":2}\n");
@@ -158,7 +176,7 @@ async fn a_store_with_columns_is_checked_and_dumped_and_its_sums_are_loaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn members_are_known_after_a_power_failure_and_sessions_are_over() {
     let disk = MemoryDisk::new(0);
-    let (store, keyspace, own, _) = open(&disk, 70).await.unwrap();
+    let (store, keyspace, own, _) = open(&disk).await.unwrap();
     let member = Member { store: StoreId([3; 16]), node: "b".into(), is_mutual: true };
     store.commits().record_member(member.clone()).await.unwrap();
     let session = store.open_session("client").unwrap();
@@ -175,7 +193,7 @@ async fn members_are_known_after_a_power_failure_and_sessions_are_over() {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let (recovered, mut held) = Store::recover_on(disk, options(), Held::default(), |_| {}).await.unwrap();
     assert_eq!((recovered.own(), recovered.members().collect::<Vec<_>>()), (Some(&own), vec![&member]));
-    let sealed = recovered.seal("a", 0, &mut held).unwrap();
+    let sealed = recovered.seal("a", UNIX_EPOCH, &mut held).unwrap();
     let (store, keyspace) = sealed.start(held.clone()).await.unwrap();
     let retried = store.handle().apply_in_session_at(session, 1, add(), Durability::Fsync).await;
     assert_eq!(retried, Err(DurabilityError::Session(SessionError::Expired)));
@@ -190,7 +208,7 @@ async fn a_store_whose_counters_expire_is_refused_its_first_peer() {
     store.handle().increment("hits", 1).await.unwrap();
     keyspace.handle().expire("hits", u64::MAX).await.unwrap();
     close(store, keyspace).await;
-    let refused = open(&disk, 1).await.unwrap_err().to_string();
+    let refused = open(&disk).await.unwrap_err().to_string();
     assert!(refused.starts_with("store has counters that expire (1), which need one owner"), "{refused}");
     let (store, keyspace) = open_plain(&disk).await.unwrap();
     assert_eq!(store.handle().keyspace().value("hits").await.unwrap(), Some(1));
