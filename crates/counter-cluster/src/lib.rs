@@ -11,14 +11,14 @@
 //!   unacknowledged by a peer. An entry that changes while it waits is sent once.
 //! - When a connection begins, both ends compare digests, and each sends what the other lacks ([`Replication`]).
 //!   Nothing depends on what was sent before.
-//! - A node without a store that starts again is a new replica with nothing. The entries of the old one stay, count, and are sent to
-//!   the new one as to every node.
-//! - Without a store, a node that is killed loses what it had not sent yet: the counts of the last [`REPLICATE_EVERY`], or up to
-//!   [`REPLICATE_AT_LEAST_EVERY`] when tens of thousands of counters change, and those that were under way. A node that
-//!   is shut down hands over everything first.
-//! - A node may have a store ([`NodeOptions::store`]): a directory of `counter-store` that keeps its own counts and those
-//!   of others. Other nodes see only what is durable there. Each start is a new replica even so, and what was counted
-//!   before is one more column. [`Durability`] says what an acknowledgement guarantees.
+//! - A node without a store that starts again is a new replica with nothing. The entries of the old one stay, count,
+//!   and are sent to the new one as to every node.
+//! - Without a store, a node that is killed loses what it had not sent yet: the counts of the last [`REPLICATE_EVERY`],
+//!   or up to [`REPLICATE_AT_LEAST_EVERY`] when tens of thousands of counters change, and those that were under way. A
+//!   node that is shut down hands over everything first.
+//! - A node may have a store ([`NodeOptions::store`]): a directory of `counter-store` that keeps its own counts and
+//!   those of others. Other nodes see only what is durable there. Each start is a new replica even so, and what was
+//!   counted before is one more column. [`Durability`] says what an acknowledgement guarantees.
 //!
 //! [`Ledger`], [`Link`] and [`Replication`] are pure, and know nothing of actors or networks. Around them are two
 //! actors: the replicator, and the gateway, which is the one actor of a node that other nodes can send messages to.
@@ -26,9 +26,9 @@
 //!
 //! # Limitations
 //!
-//! It removes no names, and it does not discover peers. Every node holds every entry of
-//! every replica, in 17 bytes each beside the name where a replica has counted most names. It holds up to
-//! [`MAX_REPLICAS`] of them.
+//! It removes no names, and it does not discover peers. Every node holds every entry of every replica, in 17 bytes each
+//! beside the name where a replica has counted most names. It holds up to [`MAX_REPLICAS`] of them. A store that has
+//! been recorded as a member is never forgotten.
 //!
 //! Nodes of a cluster trust each other to count. Of a replica that is connected, only its own entries are taken.
 //! Relayed entries of others may be forged by whoever relays them, until the replica itself connects and corrects them.

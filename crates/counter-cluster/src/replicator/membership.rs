@@ -78,8 +78,9 @@ impl ReplicatorState {
                 return;
             }
             Admission::PeerRolledBack => {
-                let node = replica.node;
-                tracing::error!(%node, "store of this node has been rolled back; nothing is sent to it");
+                if self.rolled_back.insert(replica.clone()) {
+                    tracing::error!(%replica, "store of this node has been rolled back; nothing is sent to it");
+                }
                 self.peers.leave(id);
                 return;
             }

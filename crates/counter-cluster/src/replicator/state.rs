@@ -16,6 +16,7 @@ use super::peers::{Latest, Peers};
 use super::store::NodeStore;
 use crate::ledger::Total;
 use crate::link::{Checkpoint, Progress};
+use crate::replica::ReplicaId;
 use crate::replication::Replication;
 use crate::rpc::{ANSWER_DEADLINE, GatewayMessage, Unanswered, ask};
 use crate::status::{ClusterStatus, PeerStatus};
@@ -39,6 +40,8 @@ pub(crate) struct ReplicatorState {
     pub(super) is_alone: bool,
     /// Number of nodes that are connected.
     connected: watch::Sender<usize>,
+    /// Replicas whose stores have been rolled back, each of which is logged once.
+    pub(super) rolled_back: BTreeSet<ReplicaId>,
     pub(super) own: OwnChanges,
     pub(super) acknowledging: Acknowledging,
     waiters: Vec<Waiter>,
@@ -69,6 +72,7 @@ impl ReplicatorState {
             store,
             is_alone,
             connected,
+            rolled_back: BTreeSet::new(),
             own: OwnChanges::default(),
             acknowledging: Acknowledging::default(),
             waiters: Vec::new(),
