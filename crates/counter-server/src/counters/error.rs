@@ -1,0 +1,73 @@
+use counter_keyspace::{KeyspaceError, SessionError};
+use counter_protocol::NameTooLong;
+use counter_store::DurabilityError;
+
+/// Error of [`Counters`](super::Counters).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CountersError {
+    /// The counters are still being read from the disk. Nothing has been applied.
+    #[error("counters are being loaded")]
+    Loading,
+    /// The name is too long for a counter. Nothing has been applied.
+    #[error(transparent)]
+    NameTooLong(#[from] NameTooLong),
+    /// The operations would create more counters than the limit allows. Nothing has been applied.
+    #[error("too many counters; remove some, or raise the limit")]
+    TooManyNames,
+    /// Durability beyond memory was asked of a server that keeps its counters in memory. Nothing has been applied.
+    #[error("counters are kept in memory only")]
+    NotDurable,
+    /// The disk has failed, and the server is configured to stop counting then. Nothing has been applied.
+    #[error("counting has stopped because the disk failed")]
+    DiskFailed,
+    /// The operation may have been applied or not, or may not be durable.
+    #[error("unknown outcome: {0}")]
+    UnknownOutcome(&'static str),
+    /// The counters have stopped. Nothing has been applied.
+    #[error("counters have stopped")]
+    Stopped,
+    /// The session has ended. Whether the request was applied is unknown.
+    #[error("session has expired, outcome unknown")]
+    SessionExpired,
+    /// The session has sent a request with a greater sequence number. Whether this one was applied is unknown.
+    #[error("request is superseded by a later one of its session, outcome unknown")]
+    Superseded,
+    /// The session has sent another request with this sequence number. This one has not been applied.
+    #[error("sequence number of the session belongs to another request")]
+    OtherRequest,
+}
+
+impl From<KeyspaceError> for CountersError {
+    fn from(error: KeyspaceError) -> Self {
+        match error {
+            KeyspaceError::NameTooLong(error) => error.into(),
+            KeyspaceError::Stopped => Self::Stopped,
+            _ => Self::UnknownOutcome("a shard did not answer"),
+        }
+    }
+}
+
+impl From<SessionError> for CountersError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Keyspace(KeyspaceError::NameTooLong(error)) => error.into(),
+            SessionError::Expired => Self::SessionExpired,
+            SessionError::Superseded => Self::Superseded,
+            SessionError::OtherRequest => Self::OtherRequest,
+            _ => Self::UnknownOutcome("a shard did not answer"),
+        }
+    }
+}
+
+impl From<DurabilityError> for CountersError {
+    fn from(error: DurabilityError) -> Self {
+        match error {
+            DurabilityError::UnknownOutcome => Self::UnknownOutcome("the disk failed"),
+            DurabilityError::DiskFailed => Self::DiskFailed,
+            DurabilityError::Keyspace(error) => error.into(),
+            DurabilityError::Session(error) => error.into(),
+            _ => Self::UnknownOutcome("the store has stopped"),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Serves counters through protocols that clients already speak.
+//!
+//! [`Counters`] is everything that a front end may ask: operations in batches, with a durability, in sessions, and
+//! readings. Each front end is a module that knows only that: [`resp`] speaks the Redis protocol, [`http`] HTTP.
+//! Parsers are pure, and connections are thin. [`Server`] starts the front ends and the counters, and ends them in
+//! order.
+//!
+//! It counts nothing itself, and knows no disk and no other node: `counter-keyspace` and `counter-store` do.
+
+pub mod counters;
+pub mod http;
+mod limits;
+mod listener;
+pub mod resp;
+mod serve;
+mod service;
+pub mod telemetry;
+
+pub use counters::{Counters, CountersError};
+pub use limits::Limits;
+pub use serve::{ServeOptions, Server, Storage};
+pub use service::{Service, ServiceState};

@@ -1,0 +1,50 @@
+//! Serves counters from the command line.
+
+mod cli;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use counter_cli::{Completion, Failure, Program, Stop};
+use counter_keyspace::KeyspaceOptions;
+use counter_server::{Limits, ServeOptions, Server, Storage};
+use counter_store::StoreOptions;
+
+use crate::cli::Cli;
+
+/// Log filter by default: a person sees where the server listens.
+const DEFAULT_FILTER: &str = "warn,counter_server=info";
+
+/// Time for connections to end when the server stops.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let program = Program { name: "counter-server", default_filter: DEFAULT_FILTER, log: cli.log };
+    counter_cli::run(program, |stop| run(cli, stop))
+}
+
+async fn run(cli: Cli, mut stop: Stop) -> Result<Completion, Failure> {
+    let server = Server::start(options(&cli)).await?;
+    let stored = if cli.memory { "in memory".into() } else { format!("in {}", cli.data.display()) };
+    tracing::info!("RESP on {}, HTTP on {}, counters {stored}", cli.resp, cli.http);
+    stop.wait().await;
+    server.shutdown().await?;
+    Ok(Completion::Complete)
+}
+
+fn options(cli: &Cli) -> ServeOptions {
+    ServeOptions {
+        storage: if cli.memory {
+            Storage::Memory(KeyspaceOptions::default())
+        } else {
+            Storage::Directory(cli.data.clone(), StoreOptions::default())
+        },
+        durability: cli.durability.into(),
+        resp: Some(cli.resp),
+        http: Some(cli.http),
+        limits: Limits::default(),
+        drain_deadline: DRAIN_DEADLINE,
+    }
+}

@@ -1,0 +1,137 @@
+//! The server: its front ends, from the start to an orderly end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use counter_keyspace::{Keyspace, KeyspaceOptions};
+use counter_store::{Durability, Store, StoreOptions};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::counters::Counters;
+use crate::limits::Limits;
+use crate::service::{Service, ServiceState};
+use crate::{http, resp};
+
+/// Where counters are kept.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// In memory: they end with the server.
+    Memory(KeyspaceOptions),
+    /// In a directory.
+    Directory(PathBuf, StoreOptions),
+}
+
+/// Options of a server. A front end without an address is off.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Where counters are kept.
+    pub storage: Storage,
+    /// Guarantee of requests that do not ask for another.
+    pub durability: Durability,
+    /// Address of the RESP front end.
+    pub resp: Option<SocketAddr>,
+    /// Address of the HTTP front end.
+    pub http: Option<SocketAddr>,
+    /// Bounds of what clients may ask for.
+    pub limits: Limits,
+    /// Time for connections to end when the server stops.
+    pub drain_deadline: Duration,
+}
+
+/// Server whose front ends are listening. It may still be loading its counters.
+#[derive(Debug)]
+pub struct Server {
+    service: Service,
+    front_ends: JoinSet<()>,
+    keyspace: Keyspace,
+    resp: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    drain_deadline: Duration,
+}
+
+impl Server {
+    /// Starts the front ends, and then loads the counters.
+    ///
+    /// # Errors
+    /// If an address cannot be bound, or the store not be opened.
+    pub async fn start(options: ServeOptions) -> anyhow::Result<Self> {
+        let service = Service::new(options.limits);
+        let mut front_ends = JoinSet::new();
+        let (mut resp, mut http) = (None, None);
+        if let Some(address) = options.resp {
+            let front_end = resp::FrontEnd::bind(address, &service).await;
+            let front_end = front_end.with_context(|| format!("cannot listen on {address} for RESP"))?;
+            resp = Some(front_end.local_addr()?);
+            front_ends.spawn(front_end.run());
+        }
+        if let Some(address) = options.http {
+            let front_end = http::FrontEnd::bind(address, &service).await;
+            let front_end = front_end.with_context(|| format!("cannot listen on {address} for HTTP"))?;
+            http = Some(front_end.local_addr()?);
+            front_ends.spawn(front_end.run());
+        }
+        let (counters, keyspace) = open(options.storage, options.durability).await?;
+        service.set_ready(counters);
+        Ok(Self { service, front_ends, keyspace, resp, http, drain_deadline: options.drain_deadline })
+    }
+
+    /// Returns what the front ends share.
+    #[must_use]
+    pub const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Returns the address of the RESP front end.
+    #[must_use]
+    pub const fn resp_addr(&self) -> Option<SocketAddr> {
+        self.resp
+    }
+
+    /// Returns the address of the HTTP front end.
+    #[must_use]
+    pub const fn http_addr(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Stops accepting, answers what has arrived, closes the connections within the deadline, and then makes
+    /// everything durable.
+    ///
+    /// # Errors
+    /// If not everything could be made durable.
+    pub async fn shutdown(mut self) -> anyhow::Result<()> {
+        self.service.drain();
+        let ended = async { while self.front_ends.join_next().await.is_some() {} };
+        if timeout(self.drain_deadline, ended).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+            self.front_ends.shutdown().await;
+        }
+        let ended = match self.service.take_counters() {
+            Some(counters) => counters.shutdown().await.context("the last operations may not be durable"),
+            None => Ok(()),
+        };
+        self.keyspace.shutdown().await;
+        ended
+    }
+
+    /// Waits until the server is ready or beyond.
+    pub async fn ready(&self) {
+        self.service.reached(ServiceState::Ready).await;
+    }
+}
+
+async fn open(storage: Storage, durability: Durability) -> anyhow::Result<(Counters, Keyspace)> {
+    match storage {
+        Storage::Memory(options) => {
+            let keyspace = Keyspace::start(options).await?;
+            Ok((Counters::in_memory(&keyspace), keyspace))
+        }
+        Storage::Directory(dir, options) => {
+            let opened = Store::open(&dir, options).await;
+            let (store, keyspace) = opened.with_context(|| dir.display().to_string())?;
+            Ok((Counters::durable(store, durability), keyspace))
+        }
+    }
+}
