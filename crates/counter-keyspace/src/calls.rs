@@ -77,7 +77,9 @@ impl Default for Fingerprint {
 impl Fingerprint {
     /// Adds an operation.
     pub(crate) fn add(&mut self, name: &[u8], operation: Operation) {
-        let code = operation.code().into_iter().chain([name.len() as u64]).flat_map(u64::to_le_bytes);
+        let more = operation.more_code().into_iter().flatten();
+        let code = operation.code().into_iter().chain(more).chain([name.len() as u64]);
+        let code = code.flat_map(u64::to_le_bytes);
         for byte in code.chain(name.iter().copied()) {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }

@@ -134,7 +134,7 @@ mod tests {
                     _ => Outcome::Deadline(at.take()),
                 },
             },
-            Operation::AddWithin { .. } => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

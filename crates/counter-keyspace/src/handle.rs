@@ -81,6 +81,21 @@ pub struct PageToken {
     position: TablePosition,
 }
 
+impl PageToken {
+    /// Returns the position as a number, which is 0 only for the beginning.
+    #[must_use]
+    pub const fn to_cursor(self) -> u64 {
+        (self.shard as u64) << 40 | self.position.to_bits()
+    }
+
+    /// Returns the position of a number. One that is no position leads to an empty page or into the scan somewhere.
+    #[must_use]
+    pub const fn from_cursor(cursor: u64) -> Self {
+        let shard = (cursor >> 40) as usize;
+        Self { shard, position: TablePosition::from_bits(cursor) }
+    }
+}
+
 impl From<CallError> for KeyspaceError {
     fn from(error: CallError) -> Self {
         match error {
@@ -286,9 +301,23 @@ impl KeyspaceHandle {
     /// # Errors
     /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
     pub async fn scan(&self, token: PageToken) -> Result<(Page, Option<PageToken>), KeyspaceError> {
+        self.scan_up_to(token, PAGE).await
+    }
+
+    /// Returns a page of up to `max_counters` counters, at least one, like [`scan`](Self::scan).
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
+    pub async fn scan_up_to(
+        &self,
+        token: PageToken,
+        max_counters: usize,
+    ) -> Result<(Page, Option<PageToken>), KeyspaceError> {
         let PageToken { shard, position } = token;
         let Some(outbox) = self.shards.get(shard) else { return Ok((Page::new(), None)) };
-        let (counters, next) = outbox.call(|reply| ShardMessage::GetPage(position, PAGE, reply)).await?;
+        let max_counters = max_counters.min(PAGE);
+        let (counters, next) =
+            outbox.call(|reply| ShardMessage::GetPage(position, max_counters, reply)).await?;
         let next = match next {
             Some(position) => Some(PageToken { shard, position }),
             None => Some(PageToken { shard: shard + 1, position: TablePosition::default() }),

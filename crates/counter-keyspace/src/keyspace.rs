@@ -42,6 +42,10 @@ pub struct KeyspaceOptions {
     pub max_pending_name_bytes: usize,
     /// Rule for operations that take a value out of the range of `i64`.
     pub overflow: OverflowPolicy,
+    /// Number of counters at which no further one is created; operations that would are rejected, as
+    /// [`Outcome::Full`](crate::Outcome::Full) if they have outcomes. Approximate, because each shard has an equal
+    /// part of it, but never exceeded.
+    pub max_names: Option<NonZeroUsize>,
     /// Seeds of the hash that assigns names to shards; random ones if `None`. Keep them secret from whoever chooses
     /// names, who could otherwise choose them to collide.
     pub hash_seeds: Option<[u64; 4]>,
@@ -84,6 +88,7 @@ impl Default for KeyspaceOptions {
             max_pending_names: NonZeroUsize::new(1 << 14).expect("it is not zero"),
             max_pending_name_bytes: 4 << 20,
             overflow: OverflowPolicy::Reject,
+            max_names: None,
             hash_seeds: None,
             is_replicated: false,
             clock: Arc::new(SystemClock::default()),
@@ -211,10 +216,12 @@ impl Keyspace {
         A: Actor<Msg = ShardMessage, Arguments = Lease<ShardState>> + Clone,
     {
         let empty = || Deltas::bounded(options.max_pending_names, options.max_pending_name_bytes);
+        let max_names = options.max_names.map_or(usize::MAX, |max| max.get() / options.shards);
         let shards: Vec<_> = states
             .enumerate()
             .map(|(n, mut state)| {
                 state.set_clock(Arc::clone(&options.clock));
+                state.set_max_names(max_names);
                 shard(n, actor.clone(), state, empty(), reporting.clone())
             })
             .collect();

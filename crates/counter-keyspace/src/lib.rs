@@ -59,7 +59,7 @@ pub use handle::{KeyspaceError, KeyspaceHandle, Page, PageToken, SessionError};
 pub use key::{Key, OwnedKey};
 pub use keyspace::{Keyspace, KeyspaceOptions, Reporting, ResumeError};
 pub use name_map::NameMap;
-pub use operation::Operation;
+pub use operation::{DeadlineChange, DeadlineCondition, Operation, Presence};
 pub use partitioner::Partitioner;
 pub use ranking::{Block, Order, Ranking};
 pub use recovery::{RecoveredShard, RecoveryError, ShardBuilder};

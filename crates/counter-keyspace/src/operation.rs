@@ -1,3 +1,5 @@
+mod conditional;
+
 use std::ops::RangeInclusive;
 
 use counter_protocol::Count;
@@ -5,6 +7,8 @@ use counter_protocol::Count;
 use crate::key::Key;
 use crate::round::Outcome;
 use crate::table::Table;
+
+pub use conditional::{DeadlineChange, DeadlineCondition, Presence};
 
 /// Operation on one counter, with an [`Outcome`] of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,37 @@ pub enum Operation {
     Persist,
     /// Returns the time until the counter expires, or `Value(None)` if there is no counter.
     Ttl,
+    /// Sets the value if a condition holds, changes the deadline along with it, and returns the value before.
+    SetIf {
+        /// New value.
+        value: i64,
+        /// Condition, which the value before tells to have held or not.
+        presence: Presence,
+        /// Change of the deadline.
+        deadline: DeadlineChange,
+    },
+    /// Adds an amount within bounds, and changes the deadline along with it. Returns [`Outcome::Added`], or
+    /// [`Outcome::OutOfRange`] if nothing has changed.
+    AddWith {
+        /// Amount to add, which may be negative.
+        amount: i64,
+        /// Smallest new value.
+        min: i64,
+        /// Largest new value.
+        max: i64,
+        /// A new value beyond a bound becomes that bound.
+        saturates: bool,
+        /// Change of the deadline.
+        deadline: DeadlineChange,
+    },
+    /// Lets the counter expire like [`Expire`](Self::Expire) if a condition holds. Returns the deadline before, which
+    /// tells whether it has held.
+    ExpireIf {
+        /// New deadline, in milliseconds since the Unix epoch.
+        deadline_ms: u64,
+        /// Condition on the deadline before.
+        condition: DeadlineCondition,
+    },
 }
 
 impl Operation {
@@ -50,16 +85,33 @@ impl Operation {
     pub(crate) const fn needs_one_owner(self) -> Option<&'static str> {
         match self {
             Self::Get | Self::Add(_) | Self::Persist | Self::Ttl => None,
-            Self::AddWithin { .. } => Some("add within bounds"),
-            Self::Set(_) => Some("set"),
+            Self::AddWithin { .. } | Self::AddWith { .. } => Some("add within bounds"),
+            Self::Set(_) | Self::SetIf { .. } => Some("set"),
             Self::GetAndSet(_) => Some("get and set"),
             Self::RemoveAndGet => Some("remove"),
-            Self::Expire(_) => Some("expire"),
+            Self::Expire(_) | Self::ExpireIf { .. } => Some("expire"),
         }
     }
-}
 
-impl Operation {
+    /// Returns true if the operation creates the counter if there is none.
+    const fn creates(self) -> bool {
+        match self {
+            Self::Add(_)
+            | Self::AddWithin { .. }
+            | Self::AddWith { .. }
+            | Self::Set(_)
+            | Self::GetAndSet(_)
+            | Self::SetIf { presence: Presence::Any | Presence::Absent, .. } => true,
+            Self::Get
+            | Self::RemoveAndGet
+            | Self::Expire(_)
+            | Self::ExpireIf { .. }
+            | Self::Persist
+            | Self::Ttl
+            | Self::SetIf { presence: Presence::Present, .. } => false,
+        }
+    }
+
     /// Returns the operation as numbers, which stay the same in all versions.
     pub(crate) const fn code(self) -> [u64; 4] {
         match self {
@@ -74,6 +126,24 @@ impl Operation {
             Self::Expire(deadline_ms) => [6, deadline_ms, 0, 0],
             Self::Persist => [7, 0, 0, 0],
             Self::Ttl => [8, 0, 0, 0],
+            Self::SetIf { value, presence, deadline } => {
+                let [change, time_ms] = deadline.code();
+                [9, value.cast_unsigned(), presence.code() << 8 | change, time_ms]
+            }
+            // Its bounds are in `more_code`.
+            Self::AddWith { amount, saturates, deadline, .. } => {
+                let [change, time_ms] = deadline.code();
+                [10, amount.cast_unsigned(), (saturates as u64) << 8 | change, time_ms]
+            }
+            Self::ExpireIf { deadline_ms, condition } => [11, deadline_ms, condition.code(), 0],
+        }
+    }
+
+    /// Returns what [`code`](Self::code) has no room for.
+    pub(crate) const fn more_code(self) -> Option<[u64; 2]> {
+        match self {
+            Self::AddWith { min, max, .. } => Some([min.cast_unsigned(), max.cast_unsigned()]),
+            _ => None,
         }
     }
 }
@@ -86,21 +156,30 @@ impl Table {
         if !operation.is_question() {
             self.reclaim(key);
         }
+        if operation.creates() && self.is_full() && self.place_of(key).is_none() {
+            self.count_rejected(1);
+            return Outcome::Full;
+        }
         match operation {
             Operation::Get => Outcome::Value(self.value(key)),
             Operation::Add(amount) => self.add_within(key, amount, i64::MIN..=i64::MAX),
             Operation::AddWithin { amount, min, max } => self.add_within(key, amount, min..=max),
-            Operation::Set(value) => match self.set(key, value) {
+            Operation::Set(value) => match self.set(key, value, None) {
                 Ok(_) => Outcome::Value(Some(value)),
                 Err(rejected) => rejected,
             },
             Operation::GetAndSet(value) => {
-                self.set(key, value).map_or_else(|rejected| rejected, Outcome::Value)
+                self.set(key, value, None).map_or_else(|rejected| rejected, Outcome::Value)
             }
             Operation::RemoveAndGet => Outcome::Removed(self.remove(key)),
             Operation::Expire(deadline_ms) => self.set_deadline(key, Some(deadline_ms)),
             Operation::Persist => self.set_deadline(key, None),
             Operation::Ttl => self.ttl(key),
+            Operation::SetIf { value, presence, deadline } => self.set_if(key, value, presence, deadline),
+            Operation::AddWith { amount, min, max, saturates, deadline } => {
+                self.add_with(key, amount, [min, max], saturates, deadline)
+            }
+            Operation::ExpireIf { deadline_ms, condition } => self.expire_if(key, deadline_ms, condition),
         }
     }
 
@@ -117,10 +196,10 @@ impl Table {
     }
 
     /// Returns the value before.
-    fn set(&mut self, key: Key<'_>, value: i64) -> Result<Option<i64>, Outcome> {
+    fn set(&mut self, key: Key<'_>, value: i64, deadline_ms: Option<u64>) -> Result<Option<i64>, Outcome> {
         let (before, operations) = (self.value(key), self.get(key).map_or(0, |count| count.operations));
         let operations = operations.checked_add(1).ok_or_else(|| self.reject(key))?;
-        self.put(key, Count { value, operations }, None);
+        self.put(key, Count { value, operations }, deadline_ms);
         Ok(before)
     }
 
@@ -184,7 +263,7 @@ mod tests {
                 Outcome::Value(before.map(|count| count.value))
             }
             Operation::RemoveAndGet => Outcome::Removed(model.remove(&name)),
-            Operation::Expire(_) | Operation::Persist | Operation::Ttl => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

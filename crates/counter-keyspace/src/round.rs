@@ -159,4 +159,13 @@ pub enum Outcome {
     Ttl(Option<u64>),
     /// The operation has been applied, in a batch too large for its outcomes to be kept.
     Applied,
+    /// The counter has this value after an amount was added, which may be another one than was asked for.
+    Added {
+        /// New value.
+        value: i64,
+        /// Amount that was added.
+        amount: i64,
+    },
+    /// The operation would have created a counter beyond the limit, and has changed nothing.
+    Full,
 }

@@ -177,6 +177,10 @@ impl ShardState {
         };
     }
 
+    pub(crate) const fn set_max_names(&mut self, names: usize) {
+        self.table.set_max_names(names);
+    }
+
     pub(crate) const fn set_overflow(&mut self, overflow: OverflowPolicy) {
         self.table.set_overflow(overflow);
     }

@@ -51,6 +51,8 @@ pub struct Table {
     total_operations: u128,
     rejected_operations: u128,
     overflow: OverflowPolicy,
+    /// Number of counters at which no further one is created.
+    max_names: usize,
     /// Multiples of 2⁶⁴ to add to the values of these counters, none of them 0.
     carries: HashMap<CounterName, (OwnedKey, i128)>,
     deadlines: Deadlines,
@@ -75,6 +77,7 @@ impl Table {
             total_operations: 0,
             rejected_operations: 0,
             overflow,
+            max_names: usize::MAX,
             carries: HashMap::new(),
             deadlines: Deadlines::default(),
             clock_ms: 0,
@@ -91,6 +94,7 @@ impl Table {
         let segment = &mut self.segments[at as usize];
         let applied = match segment.index_of(key) {
             Some(index) => segment.value_mut(index).apply(delta).map(|()| index),
+            None if self.is_full() => return self.count_rejected(delta.operations.into()),
             None => {
                 let mut count = Count::default();
                 count.apply(delta).map(|()| self.create(at, key, count))
@@ -258,6 +262,16 @@ impl Table {
 
     pub(crate) const fn set_overflow(&mut self, overflow: OverflowPolicy) {
         self.overflow = overflow;
+    }
+
+    pub(crate) const fn set_max_names(&mut self, names: usize) {
+        self.max_names = names;
+    }
+
+    /// Returns true if there are so many counters that no further one is created.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.max_names != usize::MAX && self.len() >= self.max_names
     }
 
     pub(crate) const fn clock_ms(&self) -> u64 {

@@ -13,6 +13,28 @@ pub struct TablePosition {
     below: Option<u32>,
 }
 
+impl TablePosition {
+    /// Returns the position as a number of 40 bits, which is 0 only for the beginning.
+    pub(crate) const fn to_bits(self) -> u64 {
+        // Nothing is below index 0, so 0 is free for the beginning of a segment.
+        let below = match self.below {
+            Some(below) => below,
+            None => 0,
+        };
+        (self.segment as u64) << 32 | below as u64
+    }
+
+    /// Returns the position of the lowest 40 bits of a number.
+    #[expect(clippy::cast_possible_truncation, reason = "they are parts of the number")]
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        let below = match bits as u32 {
+            0 => None,
+            below => Some(below),
+        };
+        Self { segment: (bits >> 32) as u8 as u32, below }
+    }
+}
+
 impl Table {
     /// Visits up to `most` counters from a position on, or fewer if `visit` returns false. Returns the position of the
     /// next one.

@@ -12,6 +12,8 @@ const REMOVED: u8 = 2;
 const DEADLINE: u8 = 3;
 const TTL: u8 = 4;
 const APPLIED: u8 = 5;
+const ADDED: u8 = 6;
+const FULL: u8 = 7;
 
 /// Set in the kind if the outcome has what it may have.
 const SOME: u8 = 0x80;
@@ -60,6 +62,12 @@ fn put_outcome(into: &mut Vec<u8>, outcome: Outcome) {
             time_ms.into_iter().for_each(|time_ms| put(into, time_ms));
         }
         Outcome::Applied => into.push(APPLIED),
+        Outcome::Added { value, amount } => {
+            into.push(ADDED);
+            put_signed(into, value);
+            put_signed(into, amount);
+        }
+        Outcome::Full => into.push(FULL),
         _ => unreachable!("each outcome has its kind"),
     }
 }
@@ -78,6 +86,8 @@ fn take_outcome(items: &mut Reader<'_>) -> Result<Outcome, Malformed> {
         DEADLINE => Outcome::Deadline(if is_some { Some(items.number()?) } else { None }),
         TTL => Outcome::Ttl(if is_some { Some(items.number()?) } else { None }),
         APPLIED => Outcome::Applied,
+        ADDED => Outcome::Added { value: items.signed()?, amount: items.signed()? },
+        FULL => Outcome::Full,
         _ => return Err(Malformed),
     })
 }

@@ -32,6 +32,8 @@ fn outcomes() -> impl Strategy<Value = Vec<Outcome>> {
         any::<Option<u64>>().prop_map(Outcome::Deadline),
         any::<Option<u64>>().prop_map(Outcome::Ttl),
         Just(Outcome::Applied),
+        (any::<i64>(), any::<i64>()).prop_map(|(value, amount)| Outcome::Added { value, amount }),
+        Just(Outcome::Full),
     ];
     vec(outcome, 0..5)
 }
