@@ -1,6 +1,7 @@
 //! Arguments of the command line.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -30,6 +31,14 @@ pub(crate) struct Cli {
     /// Address of HTTP.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8380")]
     pub(crate) http: SocketAddr,
+
+    /// Number of counters at which no further one is created, approximately [default: no limit].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_names: Option<NonZeroUsize>,
+
+    /// Allows FLUSHALL.
+    #[arg(long)]
+    pub(crate) allow_flushall: bool,
 
     #[command(flatten)]
     pub(crate) log: LogArguments,

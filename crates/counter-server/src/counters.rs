@@ -1,14 +1,19 @@
 //! Everything that a front end may ask.
 
 mod error;
+mod sessions;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use counter_keyspace::{Keyspace, KeyspaceHandle, Operation, Outcome, Page, PageToken};
+use counter_keyspace::{Keyspace, KeyspaceHandle, Operation, Outcome, Page, PageToken, SessionId};
 use counter_protocol::{AggregatedStats, Count, CounterName};
-use counter_store::{Durability, Store, StoreHandle};
+use counter_store::{Durability, SessionIssuer, Store, StoreHandle};
 
 pub use error::CountersError;
+pub use sessions::{InvalidSession, SessionToken};
+
+/// Maximum number of sessions that a client of counters in memory has open.
+const MAX_SESSIONS: usize = 1024;
 
 /// Named counters, with outboxes of its own: clone it for each connection.
 ///
@@ -28,24 +33,44 @@ enum Handle {
 
 #[derive(Debug)]
 struct Backend {
-    store: Option<Store>,
+    kind: Kind,
     durability: Durability,
+    allows_removal_of_all: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Memory(Mutex<SessionIssuer>),
+    Store(Box<Store>),
 }
 
 impl Counters {
     /// Creates counters that end with the process.
     #[must_use]
     pub fn in_memory(keyspace: &Keyspace) -> Self {
-        let backend = Backend { store: None, durability: Durability::Memory };
-        Self { handle: Handle::Memory(keyspace.handle()), backend: Arc::new(backend) }
+        // Sessions end with the process, and so do their numbers.
+        let sessions = SessionIssuer::new(1, SessionId::default(), MAX_SESSIONS);
+        Self::new(Handle::Memory(keyspace.handle()), Kind::Memory(sessions.into()), Durability::Memory)
     }
 
     /// Creates counters that are durable.
     #[must_use]
     pub fn durable(store: Store, default_durability: Durability) -> Self {
-        let handle = Handle::Store(store.handle());
-        let backend = Backend { store: Some(store), durability: default_durability };
+        Self::new(Handle::Store(store.handle()), Kind::Store(store.into()), default_durability)
+    }
+
+    fn new(handle: Handle, kind: Kind, durability: Durability) -> Self {
+        let backend = Backend { kind, durability, allows_removal_of_all: false };
         Self { handle, backend: Arc::new(backend) }
+    }
+
+    /// Allows [`remove_all`](Self::remove_all) or not. Has an effect before the first clone.
+    #[must_use]
+    pub fn allowing_removal_of_all(mut self, allows: bool) -> Self {
+        if let Some(backend) = Arc::get_mut(&mut self.backend) {
+            backend.allows_removal_of_all = allows;
+        }
+        self
     }
 
     /// Applies operations with one message per shard, and returns their outcomes in order, with this guarantee.
@@ -74,6 +99,72 @@ impl Counters {
         Ok(self.keyspace().count(name).await?)
     }
 
+    /// Applies operations as the request of a session with this sequence number: once, however often it is sent.
+    ///
+    /// # Errors
+    /// [`CountersError`]. If the outcome is unknown, a retry will tell.
+    pub async fn apply_in_session<N: AsRef<[u8]>>(
+        &self,
+        session: SessionId,
+        sequence: u64,
+        operations: impl IntoIterator<Item = (N, Operation)>,
+        durability: Durability,
+    ) -> Result<Vec<Outcome>, CountersError> {
+        Ok(match &self.handle {
+            Handle::Memory(keyspace) => {
+                Self::check_durability(durability)?;
+                keyspace.apply_in_session(session, sequence, operations).await?.outcomes
+            }
+            Handle::Store(store) => {
+                store.apply_in_session_at(session, sequence, operations, durability).await?.outcomes
+            }
+        })
+    }
+
+    /// Opens a session for a client, which it identifies by any text.
+    ///
+    /// # Errors
+    /// [`CountersError::TooManySessions`] if the client has as many open as it may.
+    pub fn open_session(&self, client: &str) -> Result<SessionId, CountersError> {
+        Ok(match &self.backend.kind {
+            Kind::Memory(sessions) => sessions.lock().unwrap_or_else(PoisonError::into_inner).open(client)?,
+            Kind::Store(store) => store.open_session(client)?,
+        })
+    }
+
+    /// Closes a session.
+    ///
+    /// # Errors
+    /// [`CountersError`]: the session is closed, but its record may stay until the next one is closed.
+    pub async fn close_session(&self, id: SessionId) -> Result<(), CountersError> {
+        match &self.backend.kind {
+            Kind::Memory(sessions) => {
+                let floor = sessions.lock().unwrap_or_else(PoisonError::into_inner).close(id);
+                self.keyspace().set_session_floor(floor).await?;
+            }
+            Kind::Store(store) => store.close_session(id).await?,
+        }
+        Ok(())
+    }
+
+    /// Removes all counters, page by page: those that are created meanwhile may stay.
+    ///
+    /// # Errors
+    /// [`CountersError::RemovalForbidden`] unless that is allowed.
+    pub async fn remove_all(&self) -> Result<(), CountersError> {
+        if !self.backend.allows_removal_of_all {
+            return Err(CountersError::RemovalForbidden);
+        }
+        let mut next = Some(PageToken::default());
+        while let Some(token) = next {
+            let (page, following) = self.scan(token).await?;
+            let removals = page.iter().map(|(name, _)| (name.as_bytes(), Operation::RemoveAndGet));
+            self.apply(removals, Durability::Memory).await?;
+            next = following;
+        }
+        Ok(())
+    }
+
     /// Returns one page of all counters, and the position of the next. A counter that exists throughout a scan is in
     /// at least one page.
     ///
@@ -81,6 +172,18 @@ impl Counters {
     /// [`CountersError`].
     pub async fn scan(&self, token: PageToken) -> Result<(Page, Option<PageToken>), CountersError> {
         Ok(self.keyspace().scan(token).await?)
+    }
+
+    /// Returns one page of up to `max_counters` counters, at least one, like [`scan`](Self::scan).
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn scan_up_to(
+        &self,
+        token: PageToken,
+        max_counters: usize,
+    ) -> Result<(Page, Option<PageToken>), CountersError> {
+        Ok(self.keyspace().scan_up_to(token, max_counters).await?)
     }
 
     /// Returns the `n` counters with the largest values, those of equal value in order of name.
@@ -117,10 +220,10 @@ impl Counters {
         let Self { handle, backend } = self;
         drop(handle);
         match Arc::try_unwrap(backend) {
-            Ok(Backend { store: Some(store), .. }) => store.shutdown().await?,
-            Ok(Backend { store: None, .. }) => {}
+            Ok(Backend { kind: Kind::Store(store), .. }) => store.shutdown().await?,
+            Ok(Backend { kind: Kind::Memory(_), .. }) => {}
             Err(shared) => {
-                if let Some(store) = &shared.store {
+                if let Kind::Store(store) = &shared.kind {
                     store.flush().await?;
                 }
             }
@@ -137,7 +240,10 @@ impl Counters {
     /// Returns the store, if the counters are durable.
     #[must_use]
     pub fn store(&self) -> Option<&Store> {
-        self.backend.store.as_ref()
+        match &self.backend.kind {
+            Kind::Memory(_) => None,
+            Kind::Store(store) => Some(store),
+        }
     }
 
     fn check_durability(durability: Durability) -> Result<(), CountersError> {

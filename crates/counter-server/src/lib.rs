@@ -16,7 +16,7 @@ mod serve;
 mod service;
 pub mod telemetry;
 
-pub use counters::{Counters, CountersError};
+pub use counters::{Counters, CountersError, InvalidSession, SessionToken};
 pub use limits::Limits;
 pub use serve::{ServeOptions, Server, Storage};
 pub use service::{Service, ServiceState};

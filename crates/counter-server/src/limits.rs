@@ -1,5 +1,8 @@
 //! Bounds of what clients may ask for.
 
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
 /// Bounds of what clients may ask for, so that no client takes the memory of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -9,21 +12,21 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Maximum number of commands of a pipeline that are carried out together. Further ones wait in the socket.
     pub pipeline: usize,
-    /// Maximum number of counters, approximately: operations that would create more are refused.
-    pub names: Option<u64>,
-    /// Maximum size of answers that a client has not read yet, in bytes. At the bound, its requests wait.
-    pub unread_bytes: usize,
+    /// Number of counters at which no further one is created, approximately.
+    pub names: Option<NonZeroUsize>,
+    /// Time for a client to read a piece of its replies. Until then its requests wait; then it is disconnected.
+    pub unread_timeout: Duration,
 }
 
 impl Default for Limits {
-    /// 10,000 connections, requests of 1 MiB, pipelines of 1,024 commands, 1 MiB unread, and no limit of names.
+    /// 10,000 connections, requests of 1 MiB, pipelines of 1,024 commands, a minute to read replies, and no limit of names.
     fn default() -> Self {
         Self {
             connections: 10_000,
             request_bytes: 1 << 20,
             pipeline: 1024,
             names: None,
-            unread_bytes: 1 << 20,
+            unread_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -44,7 +44,8 @@ fn options(cli: &Cli) -> ServeOptions {
         durability: cli.durability.into(),
         resp: Some(cli.resp),
         http: Some(cli.http),
-        limits: Limits::default(),
+        limits: Limits { names: cli.max_names, ..Limits::default() },
+        allow_removal_of_all: cli.allow_flushall,
         drain_deadline: DRAIN_DEADLINE,
     }
 }

@@ -37,6 +37,8 @@ pub struct ServeOptions {
     pub http: Option<SocketAddr>,
     /// Bounds of what clients may ask for.
     pub limits: Limits,
+    /// Clients may remove all counters at once.
+    pub allow_removal_of_all: bool,
     /// Time for connections to end when the server stops.
     pub drain_deadline: Duration,
 }
@@ -73,8 +75,8 @@ impl Server {
             http = Some(front_end.local_addr()?);
             front_ends.spawn(front_end.run());
         }
-        let (counters, keyspace) = open(options.storage, options.durability).await?;
-        service.set_ready(counters);
+        let (counters, keyspace) = open(options.storage, options.durability, options.limits).await?;
+        service.set_ready(counters.allowing_removal_of_all(options.allow_removal_of_all));
         Ok(Self { service, front_ends, keyspace, resp, http, drain_deadline: options.drain_deadline })
     }
 
@@ -122,13 +124,19 @@ impl Server {
     }
 }
 
-async fn open(storage: Storage, durability: Durability) -> anyhow::Result<(Counters, Keyspace)> {
+async fn open(
+    storage: Storage,
+    durability: Durability,
+    limits: Limits,
+) -> anyhow::Result<(Counters, Keyspace)> {
     match storage {
-        Storage::Memory(options) => {
+        Storage::Memory(mut options) => {
+            options.max_names = limits.names;
             let keyspace = Keyspace::start(options).await?;
             Ok((Counters::in_memory(&keyspace), keyspace))
         }
-        Storage::Directory(dir, options) => {
+        Storage::Directory(dir, mut options) => {
+            options.keyspace.max_names = limits.names;
             let opened = Store::open(&dir, options).await;
             let (store, keyspace) = opened.with_context(|| dir.display().to_string())?;
             Ok((Counters::durable(store, durability), keyspace))

@@ -61,7 +61,7 @@ pub use handle::StoreHandle;
 pub use progress::Committed;
 pub use recovery::Progress;
 pub use replicas::{ColumnEnds, ColumnPage, ColumnSink, ColumnTotals, Columns, Member, ReplicaKey, StoreId};
-pub use sessions::TooManySessions;
+pub use sessions::{SessionIssuer, TooManySessions};
 pub use store::{
     Durability, Loader, OnDiskFailure, Recovered, Sealed, Sessions, Store, StoreOptions, rename_store,
 };

@@ -12,9 +12,9 @@ pub struct TooManySessions {
     pub limit: usize,
 }
 
-/// Sessions that are open in this incarnation of a store.
+/// Issues sessions. A [`Store`](crate::Store) has one; a keyspace without a store may be given one.
 #[derive(Debug)]
-pub(crate) struct SessionIssuer {
+pub struct SessionIssuer {
     incarnation: u64,
     /// Number of the next session.
     next: u64,
@@ -28,13 +28,19 @@ pub(crate) struct SessionIssuer {
 }
 
 impl SessionIssuer {
-    /// Creates the issuer of an incarnation that has recovered this floor.
-    pub(crate) fn new(incarnation: u64, floor: SessionId, limit: usize) -> Self {
+    /// Creates the issuer of an incarnation that has recovered this floor, and lets each client have `limit` sessions
+    /// open.
+    #[must_use]
+    pub fn new(incarnation: u64, floor: SessionId, limit: usize) -> Self {
         let earlier = Some(floor).filter(|floor| floor.incarnation < incarnation);
         Self { incarnation, next: 1, open: BTreeMap::new(), clients: HashMap::new(), limit, earlier }
     }
 
-    pub(crate) fn open(&mut self, client: &str) -> Result<SessionId, TooManySessions> {
+    /// Opens a session for a client.
+    ///
+    /// # Errors
+    /// [`TooManySessions`].
+    pub fn open(&mut self, client: &str) -> Result<SessionId, TooManySessions> {
         let open = self.clients.entry(client.into()).or_default();
         if *open >= self.limit {
             return Err(TooManySessions { limit: self.limit });
@@ -46,8 +52,8 @@ impl SessionIssuer {
         Ok(SessionId { incarnation: self.incarnation, number })
     }
 
-    /// Closes a session, if it is open, and returns the floor.
-    pub(crate) fn close(&mut self, SessionId { incarnation, number }: SessionId) -> SessionId {
+    /// Closes a session, if it is open, and returns the floor: all sessions below have ended.
+    pub fn close(&mut self, SessionId { incarnation, number }: SessionId) -> SessionId {
         if incarnation == self.incarnation
             && let Some(client) = self.open.remove(&number)
             && let Some(open) = self.clients.get_mut(&client)

@@ -1,6 +1,6 @@
 use counter_keyspace::{KeyspaceError, SessionError};
 use counter_protocol::NameTooLong;
-use counter_store::DurabilityError;
+use counter_store::{DurabilityError, TooManySessions};
 
 /// Error of [`Counters`](super::Counters).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,15 @@ pub enum CountersError {
     /// The counters have stopped. Nothing has been applied.
     #[error("counters have stopped")]
     Stopped,
+    /// The client has as many sessions open as it may.
+    #[error("{limit} sessions are open, which is the limit; close one")]
+    TooManySessions {
+        /// Maximum number of sessions that a client has open.
+        limit: usize,
+    },
+    /// Removing all counters is not allowed. Nothing has been removed.
+    #[error("removing all counters is not allowed by this server")]
+    RemovalForbidden,
     /// The session has ended. Whether the request was applied is unknown.
     #[error("session has expired, outcome unknown")]
     SessionExpired,
@@ -36,6 +45,12 @@ pub enum CountersError {
     /// The session has sent another request with this sequence number. This one has not been applied.
     #[error("sequence number of the session belongs to another request")]
     OtherRequest,
+}
+
+impl From<TooManySessions> for CountersError {
+    fn from(TooManySessions { limit }: TooManySessions) -> Self {
+        Self::TooManySessions { limit }
+    }
 }
 
 impl From<KeyspaceError> for CountersError {

@@ -18,6 +18,7 @@ pub(crate) async fn server() -> Server {
         resp: Some(any),
         http: Some(any),
         limits: Limits::default(),
+        allow_removal_of_all: true,
         drain_deadline: Duration::from_secs(5),
     };
     Server::start(options).await.expect("ports are free")
