@@ -12,9 +12,6 @@ use counter_store::{Durability, SessionIssuer, Store, StoreHandle};
 pub use error::CountersError;
 pub use sessions::{InvalidSession, SessionToken};
 
-/// Maximum number of sessions that a client of counters in memory has open.
-const MAX_SESSIONS: usize = 1024;
-
 /// Named counters, with outboxes of its own: clone it for each connection.
 ///
 /// Questions see everything that was sent through the same clone before.
@@ -45,11 +42,12 @@ enum Kind {
 }
 
 impl Counters {
-    /// Creates counters that end with the process.
+    /// Creates counters that end with the process, of which each client has up to `max_sessions` sessions open.
     #[must_use]
-    pub fn in_memory(keyspace: &Keyspace) -> Self {
+    pub fn in_memory(keyspace: &Keyspace, max_sessions: usize) -> Self {
         // Sessions end with the process, and so do their numbers.
-        let sessions = SessionIssuer::new(1, SessionId::default(), MAX_SESSIONS);
+        let first = SessionId { incarnation: 1, number: 0 };
+        let sessions = SessionIssuer::new(first.incarnation, first, max_sessions);
         Self::new(Handle::Memory(keyspace.handle()), Kind::Memory(sessions.into()), Durability::Memory)
     }
 

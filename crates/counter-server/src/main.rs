@@ -2,6 +2,7 @@
 
 mod cli;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -28,7 +29,9 @@ fn main() -> ExitCode {
 async fn run(cli: Cli, mut stop: Stop) -> Result<Completion, Failure> {
     let server = Server::start(options(&cli)).await?;
     let stored = if cli.memory { "in memory".into() } else { format!("in {}", cli.data.display()) };
-    tracing::info!("RESP on {}, HTTP on {}, counters {stored}", cli.resp, cli.http);
+    let address = |address: Option<SocketAddr>| address.map_or_else(|| "none".to_owned(), |a| a.to_string());
+    let (resp, http) = (address(server.resp_addr()), address(server.http_addr()));
+    tracing::info!("RESP on {resp}, HTTP on {http}, counters {stored}");
     stop.wait().await;
     server.shutdown().await?;
     Ok(Completion::Complete)

@@ -133,10 +133,11 @@ async fn open(
         Storage::Memory(mut options) => {
             options.max_names = limits.names;
             let keyspace = Keyspace::start(options).await?;
-            Ok((Counters::in_memory(&keyspace), keyspace))
+            Ok((Counters::in_memory(&keyspace, limits.sessions), keyspace))
         }
         Storage::Directory(dir, mut options) => {
             options.keyspace.max_names = limits.names;
+            options.max_sessions = limits.sessions;
             let opened = Store::open(&dir, options).await;
             let (store, keyspace) = opened.with_context(|| dir.display().to_string())?;
             Ok((Counters::durable(store, durability), keyspace))

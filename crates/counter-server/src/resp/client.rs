@@ -225,7 +225,7 @@ impl Client {
                 Reply::OK
             }
             ConnectionCommand::Hello { version, auth, name } => self.hello(version, auth, name),
-            ConnectionCommand::Auth(user, password) => authenticate(&user, &password),
+            ConnectionCommand::Auth { user, password } => authenticate(user.as_deref(), &password),
             ConnectionCommand::Id => Reply::Integer(self.id),
             ConnectionCommand::Name if self.identity.name.is_empty() => Reply::Null,
             ConnectionCommand::Name => Reply::bulk(self.identity.name.clone()),
@@ -277,7 +277,7 @@ impl Client {
             Some(_) => return Reply::error("NOPROTO unsupported protocol version"),
         };
         if let Some((user, password)) = auth
-            && let refused @ Reply::Error(_) = authenticate(&user, &password)
+            && let refused @ Reply::Error(_) = authenticate(Some(&user), &password)
         {
             return refused;
         }
@@ -329,14 +329,15 @@ impl Client {
 }
 
 impl Queue {
-    /// Queues a command, or aborts the transaction.
+    /// Queues a command, or aborts the transaction. Wrong arguments are an error of the command alone, as in Redis.
     fn push(&mut self, spec: &Spec, request: &Request<'_>, moment: Moment) -> Result<(), Reply> {
         let operations = self.batch.len();
-        let command = self.room_for(request).and_then(|()| {
-            let command = parse::parse(spec, request, moment.now_ms, &mut self.batch)?;
-            Self::check(command)
+        let command = parse::parse(spec, request, moment.now_ms, &mut self.batch);
+        let command = command.unwrap_or_else(|refusal| {
+            self.batch.truncate(operations);
+            Command::Reply(refusal)
         });
-        match command {
+        match self.room_for(request).and_then(|()| Self::check(command)) {
             Ok(command) => {
                 self.commands.push(command);
                 Ok(())
@@ -375,11 +376,14 @@ fn not_in_transactions() -> Reply {
 }
 
 /// Checks a password. There are none yet, so only the default user exists, and has any.
-fn authenticate(user: &[u8], _password: &[u8]) -> Reply {
-    if user == b"default" {
-        Reply::OK
-    } else {
-        Reply::error("WRONGPASS invalid username-password pair or user is disabled.")
+fn authenticate(user: Option<&[u8]>, _password: &[u8]) -> Reply {
+    match user {
+        Some(b"default") => Reply::OK,
+        Some(_) => Reply::error("WRONGPASS invalid username-password pair or user is disabled."),
+        None => Reply::error(
+            "ERR AUTH <password> called without any password configured for the default user. \
+             Are you sure your configuration is correct?",
+        ),
     }
 }
 

@@ -151,6 +151,41 @@ pub(crate) static COMMANDS: [Spec; 50] = [
     spec(Kind::CountStats, "count.stats", 1, Read, 0, "Returns the totals of all counters"),
 ];
 
+/// Subcommands with the number of their arguments, both names included.
+static SUBCOMMANDS: [(Kind, &str, i64); 17] = [
+    (Kind::Client, "id", 2),
+    (Kind::Client, "getname", 2),
+    (Kind::Client, "setname", 3),
+    (Kind::Client, "setinfo", 4),
+    (Kind::Client, "list", -2),
+    (Kind::Client, "info", 2),
+    (Kind::Client, "reply", 3),
+    (Kind::Client, "tracking", -3),
+    (Kind::Client, "caching", 3),
+    (Kind::Config, "get", -3),
+    (Kind::Config, "set", -4),
+    (Kind::Config, "resetstat", 2),
+    (Kind::Config, "rewrite", 2),
+    (Kind::Command, "count", 2),
+    (Kind::Command, "info", -2),
+    (Kind::Command, "docs", -2),
+    (Kind::Function, "flush", -2),
+];
+
+/// Returns the name and the number of arguments of a subcommand, in capitals or not.
+pub(crate) fn find_subcommand(kind: Kind, name: &[u8]) -> Option<(&'static str, i64)> {
+    let is_it = |(of, subcommand, _): &&(Kind, &str, i64)| {
+        *of == kind && subcommand.as_bytes().eq_ignore_ascii_case(name)
+    };
+    SUBCOMMANDS.iter().find(is_it).map(|(_, subcommand, arity)| (*subcommand, *arity))
+}
+
+/// Returns true if a number of arguments is what is expected: at least so many if that is negative.
+pub(crate) fn accepts(arity: i64, arguments: usize) -> bool {
+    let arguments = i64::try_from(arguments).unwrap_or(i64::MAX);
+    if arity < 0 { arguments >= -arity } else { arguments == arity }
+}
+
 impl Spec {
     /// Returns the command of this name, in capitals or not.
     #[must_use]
@@ -158,11 +193,9 @@ impl Spec {
         COMMANDS.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(name))
     }
 
-    /// Returns true if the command takes this number of arguments, its name included.
-    #[must_use]
-    pub(crate) fn accepts(&self, arguments: usize) -> bool {
-        let arguments = i64::try_from(arguments).unwrap_or(i64::MAX);
-        if self.arity < 0 { arguments >= -self.arity } else { arguments == self.arity }
+    /// Returns true if the second argument is the name of a subcommand.
+    pub(crate) const fn has_subcommands(&self) -> bool {
+        matches!(self.kind, Kind::Client | Kind::Config | Kind::Command | Kind::Function)
     }
 
     /// Returns true if the command needs no counters, and so is carried out while they are being loaded.
@@ -256,7 +289,9 @@ mod tests {
         assert_eq!(Spec::find(b"iNcR").map(|spec| spec.kind), Some(Kind::Incr));
         assert!(Spec::find(b"incr ").is_none());
         let set = Spec::find(b"SET").unwrap();
-        assert_eq!((set.accepts(2), set.accepts(3), set.accepts(9)), (false, true, true));
+        assert_eq!([2, 3, 9].map(|arguments| accepts(set.arity, arguments)), [false, true, true]);
+        assert_eq!(find_subcommand(Kind::Client, b"ID"), Some(("id", 2)));
+        assert_eq!(find_subcommand(Kind::Config, b"id"), None);
         let mut names: Vec<_> = COMMANDS.iter().map(|spec| spec.name).collect();
         names.sort_unstable();
         names.dedup();

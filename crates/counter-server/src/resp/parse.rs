@@ -7,7 +7,7 @@ use counter_keyspace::{DeadlineChange, DeadlineCondition, Operation, Presence, S
 use counter_protocol::NameTooLong;
 
 use super::batch::Batch;
-use super::commands::{Kind, Spec};
+use super::commands::{self, Kind, Spec};
 use super::decode::{Request, integer};
 use super::encode::Reply;
 use super::query::{Query, ScanQuery};
@@ -15,6 +15,9 @@ use super::shape::Shape;
 use crate::counters::SessionToken;
 
 pub(crate) use connection::{ConnectionCommand, ReplyMode};
+
+/// Length of what an error shows of an unknown command, as in Redis.
+const SHOWN_BYTES: usize = 128;
 
 /// Parsed command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +42,25 @@ const fn fixed(text: &'static str) -> Reply {
     Reply::Error(std::borrow::Cow::Borrowed(text))
 }
 
-/// Finds the command of a request, and checks the number of its arguments.
+/// Finds the command of a request, and checks its subcommand and the number of its arguments.
 pub(crate) fn spec_of(request: &Request<'_>) -> Result<&'static Spec, Refusal> {
     let name = request.get(0).unwrap_or_default();
     let spec = Spec::find(name).ok_or_else(|| unknown(request))?;
-    if spec.accepts(request.len()) { Ok(spec) } else { Err(wrong_number(spec.name)) }
+    if !commands::accepts(spec.arity, request.len()) {
+        return Err(wrong_number(spec.name));
+    }
+    match request.get(1) {
+        Some(name) if spec.has_subcommands() => {
+            let (subcommand, arity) = commands::find_subcommand(spec.kind, name).ok_or_else(|| {
+                let shown = String::from_utf8_lossy(&name[..name.len().min(SHOWN_BYTES)]);
+                let command = spec.name.to_ascii_uppercase();
+                Reply::error(format!("ERR unknown subcommand '{shown}'. Try {command} HELP."))
+            })?;
+            let is_right = commands::accepts(arity, request.len());
+            if is_right { Ok(spec) } else { Err(wrong_number(&format!("{}|{subcommand}", spec.name))) }
+        }
+        _ => Ok(spec),
+    }
 }
 
 /// Parses a request, appending operations to the batch.
@@ -154,7 +171,11 @@ fn query(kind: Kind, request: &Request<'_>) -> Result<Query, Refusal> {
 }
 
 fn scan(request: &Request<'_>) -> Result<ScanQuery, Refusal> {
-    let cursor = request.get(1).and_then(|cursor| str::from_utf8(cursor).ok()?.parse().ok());
+    let cursor = match request.get(1) {
+        // As in Redis.
+        Some(b"") => Some(0),
+        cursor => cursor.and_then(|cursor| str::from_utf8(cursor).ok()?.parse().ok()),
+    };
     let mut query = ScanQuery { cursor: cursor.ok_or(fixed("ERR invalid cursor"))?, ..ScanQuery::default() };
     let mut options = request.arguments().skip(2);
     while let Some(option) = options.next() {
@@ -216,9 +237,11 @@ fn wrong_number(name: &str) -> Refusal {
 
 /// Returns the error of a command that does not exist, with as much of it as Redis shows.
 fn unknown(request: &Request<'_>) -> Refusal {
-    const SHOWN_BYTES: usize = 128;
-    let show =
-        |bytes: &[u8], most: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned();
+    let show = |bytes: &[u8], most: usize| {
+        // Redis prints text up to a zero.
+        let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(&text[..text.len().min(most)]).into_owned()
+    };
     let mut arguments = String::new();
     for argument in request.arguments().skip(1) {
         if arguments.len() >= SHOWN_BYTES {

@@ -148,15 +148,20 @@ impl Query {
 
 impl ScanQuery {
     async fn answer(&self, counters: &Counters) -> Result<Reply, CountersError> {
-        let from = PageToken::from_cursor(self.cursor);
-        let (page, next) = counters.scan_up_to(from, self.count.min(SCAN_COUNT)).await?;
         let matches = |name: &&[u8]| {
             !self.is_of_other_type && self.pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, name))
         };
-        let names = page.iter().map(|(name, _)| name.as_bytes()).filter(matches);
-        let names = names.map(Reply::bulk).collect();
-        let next = next.map_or(0, PageToken::to_cursor);
-        Ok(Reply::Array(vec![Reply::bulk(next.to_string()), Reply::Array(names)]))
+        let (mut left, mut next) = (self.count.min(SCAN_COUNT), Some(PageToken::from_cursor(self.cursor)));
+        let mut names = Vec::new();
+        // A page ends with its shard, so that a few counters on many shards would take many pages.
+        while let Some(token) = next.filter(|_| left > 0) {
+            let (page, following) = counters.scan_up_to(token, left).await?;
+            left -= page.len();
+            names.extend(page.iter().map(|(name, _)| name.as_bytes()).filter(matches).map(Reply::bulk));
+            next = following;
+        }
+        let cursor = next.map_or(0, PageToken::to_cursor).to_string();
+        Ok(Reply::Array(vec![Reply::bulk(cursor), Reply::Array(names)]))
     }
 }
 

@@ -11,13 +11,18 @@ use tokio::net::TcpStream;
 
 /// Starts a server in memory on free ports.
 pub(crate) async fn server() -> Server {
+    server_with(Limits::default()).await
+}
+
+/// Starts a server with other limits.
+pub(crate) async fn server_with(limits: Limits) -> Server {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let options = ServeOptions {
         storage: Storage::Memory(KeyspaceOptions::default()),
         durability: Durability::Memory,
         resp: Some(any),
         http: Some(any),
-        limits: Limits::default(),
+        limits,
         allow_removal_of_all: true,
         drain_deadline: Duration::from_secs(5),
     };

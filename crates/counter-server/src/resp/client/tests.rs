@@ -42,7 +42,15 @@ fn a_transaction_becomes_consecutive_operations_of_one_batch() {
 #[test]
 fn an_error_while_queueing_discards_the_transaction_and_its_operations() {
     let mut client = Client::new(1);
-    for error in ["GET", "NOSUCH", "SET a x", "COUNT.SESSION", "COUNT.ADD 1.1 1 a 1", "CLIENT REPLY OFF"] {
+    for error in [
+        "GET",
+        "NOSUCH",
+        "CLIENT FOO",
+        "CLIENT ID x",
+        "COUNT.SESSION",
+        "COUNT.ADD 1.1 1 a 1",
+        "CLIENT REPLY OFF",
+    ] {
         let plan = plan(&mut client, MOMENT, &format!("MULTI\nINCR a\n{error}\nEXEC\n"));
         let replies = replies(&plan);
         assert!(replies.starts_with("+OK +QUEUED -ERR "), "{replies}");
@@ -52,6 +60,10 @@ fn an_error_while_queueing_discards_the_transaction_and_its_operations() {
         );
         assert_eq!(plan.batch.len(), 0);
     }
+    assert_eq!(
+        ask(&mut client, "MULTI\nSET a x\nINCR b\nEXEC\n"),
+        "+OK +QUEUED +QUEUED *2 -ERR value is not an integer or out of range ? "
+    );
     assert_eq!(ask(&mut client, "EXEC\nDISCARD\n"), "-ERR EXEC without MULTI -ERR DISCARD without MULTI ");
     assert_eq!(
         ask(&mut client, "MULTI\nMULTI\nWATCH a\nDISCARD\nWATCH a\n"),

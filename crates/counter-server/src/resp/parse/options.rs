@@ -12,7 +12,7 @@ use super::{Refusal, SYNTAX, fixed, number};
 const SECOND_MS: i64 = 1000;
 
 /// Way to state a time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Time {
     unit_ms: i64,
     is_absolute: bool,
@@ -67,7 +67,10 @@ pub(super) fn set(request: &Request<'_>, now_ms: u64) -> Result<(Shape, Operatio
             b"get" => gets = true,
             b"keepttl" if time.is_none() => keeps = true,
             option => match (Time::of_option(option), options.next()) {
-                (Some(kind), Some(argument)) if time.is_none() && !keeps => time = Some((kind, argument)),
+                // The same option may come again, and the last one counts.
+                (Some(kind), Some(argument)) if !keeps && time.is_none_or(|(same, _)| same == kind) => {
+                    time = Some((kind, argument));
+                }
                 _ => return Err(SYNTAX),
             },
         }

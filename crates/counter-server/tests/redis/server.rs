@@ -1,0 +1,69 @@
+//! The two servers.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use counter_keyspace::KeyspaceOptions;
+use counter_server::{Limits, ServeOptions, Server, Storage};
+use counter_store::Durability;
+
+/// Process of Redis, which ends with this.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    process: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Redis {
+    /// Starts Redis, if it is installed.
+    #[expect(clippy::print_stdout, reason = "a skipped test says so")]
+    pub(crate) fn start() -> Option<Self> {
+        let address = free_address();
+        let port = address.port().to_string();
+        let options = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        let mut command = Command::new("redis-server");
+        let started = command.args(options).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut process = match started {
+            Ok(process) => process,
+            Err(error) => {
+                println!("SKIPPED: redis-server cannot be started: {error}");
+                return None;
+            }
+        };
+        let output = BufReader::new(process.stdout.take().expect("it is piped"));
+        let mut lines = output.lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("eady to accept connections")), "Redis does not start");
+        // Somebody has to read what it prints, or it blocks.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { process, address })
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts this server in memory.
+pub(crate) async fn own() -> Server {
+    let options = ServeOptions {
+        storage: Storage::Memory(KeyspaceOptions::default()),
+        durability: Durability::Memory,
+        resp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        http: None,
+        limits: Limits::default(),
+        allow_removal_of_all: true,
+        drain_deadline: Duration::from_secs(5),
+    };
+    Server::start(options).await.expect("ports are free")
+}
+
+/// Returns an address that is free now. Somebody else may take it first, but then Redis says so.
+fn free_address() -> SocketAddr {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("ports are free");
+    socket.local_addr().expect("it is bound")
+}
