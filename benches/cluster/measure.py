@@ -5,7 +5,7 @@
 
 Needs cargo and python3. Prints: operations a second with and without peers, in interleaved rounds; how long it takes until
 another node agrees, by how many entries have changed; bytes on the wire and memory for each entry; what nodes exchange
-that connect again; and how all this grows with the number of nodes.
+that connect again; how all this grows with the number of nodes; and what stores cost.
 """
 
 import argparse
@@ -34,10 +34,10 @@ def free_ports(count):
 class Node:
     """A node that answers requests."""
 
-    def __init__(self, name, port, peers, cookie):
+    def __init__(self, name, port, peers, cookie, arguments=()):
         peers = [argument for peer in peers for argument in ("--peer", f"127.0.0.1:{peer}")]
         command = [NODE, "node", "--name", name, "--listen", f"127.0.0.1:{port}", "--cookie-file", cookie,
-                   "--stdin", "requests", *peers]
+                   "--stdin", "requests", *peers, *arguments]
         env = {**os.environ, "RUST_LOG": "error"}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
 
@@ -47,12 +47,26 @@ class Node:
 
     def receive(self):
         answer = json.loads(self.process.stdout.readline())
-        assert "failed" not in answer, answer
+        assert "failed" not in (answer[1] if isinstance(answer, list) else answer), answer
         return answer
 
     def ask(self, **request):
         self.send(**request)
         return self.receive()
+
+    def add(self, operations, at_once):
+        """Adds to a few counters, with so many requests waiting for their answers; returns the seconds it took."""
+        begun = time.monotonic()
+        for n in range(operations):
+            request = [n, {"add": {"name": f"key-{n % 100}", "amount": 1}}]
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            if n >= at_once:
+                self.process.stdin.flush()
+                self.receive()
+        self.process.stdin.flush()
+        for _ in range(min(operations, at_once)):
+            self.receive()
+        return time.monotonic() - begun
 
     def operations(self):
         return self.ask(status={})["status"]["total"]["operations"]
@@ -122,9 +136,9 @@ class Wire:
 
 
 class Cluster:
-    """So many nodes, each connected with each or none with any."""
+    """So many nodes, each connected with each or none with any; with data directories if there is a durability."""
 
-    def __init__(self, count, connected=True, wired=False):
+    def __init__(self, count, connected=True, wired=False, durability=None):
         self.dir = tempfile.TemporaryDirectory()
         cookie = os.path.join(self.dir.name, "cookie")
         subprocess.run([NODE, "cookie", cookie], check=True)
@@ -138,7 +152,12 @@ class Cluster:
             self.wires.append(Wire(port))
             return self.wires[-1].port
 
-        self.nodes = [Node(f"n{n}", port, [way_to(p) for p in ports[:n]] if connected else [], cookie)
+        def arguments(n):
+            return ["--data", os.path.join(self.dir.name, f"n{n}"), "--durability", durability] if durability else []
+
+        # A store without peers stays alone, so the first node needs one as well.
+        first = ports[-1:] if durability else []
+        self.nodes = [Node(f"n{n}", port, [way_to(p) for p in ports[:n] or first] if connected else [], cookie, arguments(n))
                       for n, port in enumerate(ports)]
         while connected and any(node.peers_up() < count - 1 for node in self.nodes):
             time.sleep(0.05)
@@ -266,6 +285,31 @@ def memory_per_replica():
             last = each
 
 
+def acknowledged():
+    print("\nAcknowledged operations a second of one of 3 nodes with data directories, by requests that wait at once")
+    print("| level | 1 at once | 16 at once | 128 at once |\n|---|---|---|---|")
+    for level in ("memory", "fsync", "replicated=1", "replicated=2"):
+        with Cluster(3, durability=level) as cluster:
+            node, rates = cluster.nodes[0], []
+            for at_once, operations in ((1, 1_000), (16, 10_000), (128, 50_000)):
+                rates.append(operations / node.add(operations, at_once))
+            print(f"| {level} | " + " | ".join(f"{rate:,.0f}" for rate in rates) + " |", flush=True)
+
+
+def stored(rounds, operations):
+    print("\nOperations a second of each of 3 connected nodes that are loaded at once, in millions, without and with stores")
+    print("| names | in memory | with stores | ratio |\n|---|---|---|---|")
+    for names in (1_000, 100_000):
+        taken = {None: [], "memory": []}
+        for _ in range(rounds):
+            for durability in taken:
+                with Cluster(3, durability=durability) as cluster:
+                    taken[durability].append(cluster.load(operations, names))
+        rates = {d: operations / statistics.median(t) / 1e6 for d, t in taken.items()}
+        ratio = statistics.median(off / on for off, on in zip(taken[None], taken["memory"]))
+        print(f"| {names:,} | {rates[None]:.2f} | {rates['memory']:.2f} | {ratio:.2f} |", flush=True)
+
+
 def growth(operations):
     print("\nWith more nodes, all loaded at once on 1,000 names; everything on this machine's cores")
     print("| nodes | operations a second, all | processor ns an operation | bytes an operation | until all agree, s |")
@@ -295,6 +339,8 @@ def main():
     reconnecting()
     memory_per_replica()
     growth(options.operations)
+    stored(options.rounds, options.operations)
+    acknowledged()
 
 
 if __name__ == "__main__":

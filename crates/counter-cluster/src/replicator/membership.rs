@@ -22,7 +22,15 @@ impl ReplicatorState {
     /// Asks a gateway that has appeared for its replica.
     pub(super) fn joined(&mut self, myself: &ActorRef<ReplicatorMessage>, cell: ActorCell) {
         let id = cell.get_id();
-        if id.is_local() || self.is_alone {
+        if id.is_local() {
+            return;
+        }
+        if self.is_alone {
+            if !std::mem::replace(&mut self.has_refused, true) {
+                tracing::warn!(
+                    "a node is refused: this one has a store that has never had a peer; give it one to begin"
+                );
+            }
             return;
         }
         let Some(peer) = self.peers.add(id, cell.into()) else { return };

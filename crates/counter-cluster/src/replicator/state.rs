@@ -38,6 +38,8 @@ pub(crate) struct ReplicatorState {
     pub(super) store: Option<NodeStore>,
     /// True if the node replicates with nobody.
     pub(super) is_alone: bool,
+    /// True once a node has been refused for that, which is logged once.
+    pub(super) has_refused: bool,
     /// Number of nodes that are connected.
     connected: watch::Sender<usize>,
     /// Replicas whose stores have been rolled back, each of which is logged once.
@@ -71,6 +73,7 @@ impl ReplicatorState {
             ever_connected,
             store,
             is_alone,
+            has_refused: false,
             connected,
             rolled_back: BTreeSet::new(),
             own: OwnChanges::default(),

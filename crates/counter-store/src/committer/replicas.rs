@@ -45,17 +45,27 @@ impl ReplicaWriter {
 
     /// Writes what comes before the shards: until it is committed, what the store counts as, and new members; in a
     /// round that holds the whole state, all of it.
-    pub(super) fn begin_round(&self, payload: &mut Payload, is_complete: bool) {
+    pub(super) fn begin_round<E>(
+        &self,
+        is_complete: bool,
+        payload: &mut Payload,
+        full: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         match &self.opened {
             // The columns of a complete round include the one that has been sealed.
             Some(Opened { own, .. }) if is_complete => {
                 payload.opened(&Opened { own: own.clone(), sealed: None })
             }
-            Some(opened) if !self.is_opened => payload.opened(opened),
+            Some(opened) if !self.is_opened => {
+                payload.opened(opened);
+                let end = opened.sealed.as_ref().and_then(|sealed| self.ends.get_key_value(sealed));
+                end.map_or(Ok(()), |(sealed, totals)| payload.column_end(sealed, *totals, full))?;
+            }
             _ => {}
         }
         let old = self.members.iter().filter(|_| is_complete);
         old.chain(&self.new_members).for_each(|member| payload.member(member));
+        Ok(())
     }
 
     /// Writes the beginning of a snapshot, in front of which everything is durable.

@@ -47,7 +47,7 @@ impl<S: Source> Committer<S> {
     fn collect(&mut self) -> Result<(), RoundError> {
         let mut writer = RoundWriter { log: &mut self.log, payload: &mut self.payload, has_begun: false };
         let mut taken = vec![Taken::default(); self.ends.len()];
-        self.replicas.begin_round(writer.payload, self.needs_complete);
+        writer.write(|payload, full| self.replicas.begin_round(self.needs_complete, payload, full))?;
         // As many as were left at first: what changes meanwhile comes last, or in the next round.
         let mut left = usize::MAX;
         while left > 0 {

@@ -37,6 +37,8 @@ pub(crate) struct Rebuilt<R: Rebuild> {
     pub(crate) end: ShardEnd,
     /// Counters that have become columns.
     sealed: Vec<(ReplicaKey, R::Counters)>,
+    /// Whether they have added up.
+    adds_up: bool,
 }
 
 /// Records of one shard, or of the columns, in one frame.
@@ -163,7 +165,7 @@ impl Dispatch {
 
 /// Builds one shard. Returns whether it adds up, too.
 fn build<R: Rebuild>(shard: R, batches: &Receiver<Batch>) -> Result<(Rebuilt<R>, bool), Malformed> {
-    let mut rebuilt = Rebuilt { shard, end: ShardEnd::default(), sealed: Vec::new() };
+    let mut rebuilt = Rebuilt { shard, end: ShardEnd::default(), sealed: Vec::new(), adds_up: true };
     let mut floor = SessionId::default();
     for Batch { payload, records } in batches {
         for range in records {
@@ -173,7 +175,7 @@ fn build<R: Rebuild>(shard: R, batches: &Receiver<Batch>) -> Result<(Rebuilt<R>,
             }
         }
     }
-    let adds_up = rebuilt.shard.totals() == rebuilt.end.totals;
+    let adds_up = rebuilt.adds_up && rebuilt.shard.totals() == rebuilt.end.totals;
     // The floor is durable before the shards forget what is below it, so their totals may include that.
     rebuilt.shard.set_session_floor(floor);
     rebuilt.end.session_floor = rebuilt.end.session_floor.max(floor);
@@ -242,10 +244,11 @@ impl<R: Rebuild> Rebuilt<R> {
                 self.end = end;
             }
             Record::Opened(Opened { own, sealed }) => {
-                shard.set_session_floor(own.first_session());
                 if let Some(sealed) = sealed {
+                    self.adds_up &= shard.totals() == self.end.totals;
                     self.sealed.push((sealed, shard.take_counters()));
                 }
+                shard.set_session_floor(own.first_session());
             }
             Record::Floor(_) | Record::Member(_) | Record::Column(..) | Record::ColumnEnd(..) => {
                 return Err(Malformed);

@@ -158,6 +158,8 @@ impl Recovered {
             }
             shard.set_session_floor(own.first_session());
         }
+        let end = sealed.iter().map(|sealed| (sealed.clone(), sink.totals(sealed)));
+        self.opened.replicas.ends.extend(end);
         self.options.keyspace.is_replicated = true;
         Ok(Sealed { recovered: self, record: OpenedRecord { own, sealed } })
     }

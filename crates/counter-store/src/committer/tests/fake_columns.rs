@@ -43,6 +43,11 @@ impl FakeColumns {
         state.dirty.insert((replica, name));
     }
 
+    /// Forgets all entries, and tells nobody.
+    pub(super) fn forget(&self) {
+        self.state().columns = SortedColumns::default();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }

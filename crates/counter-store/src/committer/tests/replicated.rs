@@ -145,3 +145,20 @@ fn columns_that_do_not_add_up_are_refused() {
     disk.restart_process();
     assert!(matches!(recovered(&disk).unwrap_err(), OpenError::Lost(Damage::ColumnTotals { .. })));
 }
+
+#[test]
+fn what_has_been_sealed_has_to_add_up_also_in_a_snapshot() {
+    let disk = MemoryDisk::new(0);
+    let mut world = opened(&disk, "open");
+    (0..5).for_each(|name| world.take(Step::Add(name)));
+    world.round();
+    disk.restart_process();
+    let mut world = opened(&disk, "open again");
+    world.round();
+    assert_eq!(read(&disk).unwrap().columns.0.len(), 1);
+    // The column is forgotten, but not its totals.
+    world.columns.forget();
+    world.snapshot();
+    disk.restart_process();
+    assert!(matches!(recovered(&disk).unwrap_err(), OpenError::Lost(Damage::ColumnTotals { .. })));
+}

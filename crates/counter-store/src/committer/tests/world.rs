@@ -91,7 +91,7 @@ impl World {
                 (writers.map_err(&failed)?, shards, ends, replicas, inspected.damage)
             }
         };
-        let Replicas { mut own, members, ends: column_ends } = replicas;
+        let Replicas { mut own, members, ends: mut column_ends } = replicas;
         let (found, before) = (shards.clone(), own.clone());
         let mut written =
             State { shards: found, columns: sink.clone(), own: before, members: members.clone() };
@@ -99,7 +99,9 @@ impl World {
             let last = own.take().unwrap_or_else(|| ReplicaKey { node: "store".into(), incarnation: 7 });
             let new = ReplicaKey { node: node.into(), incarnation: last.incarnation + 1 };
             own = Some(new.clone());
-            Opened { own: new, sealed: seal(&mut shards, &last, &mut sink) }
+            let sealed = seal(&mut shards, &last, &mut sink);
+            column_ends.extend(sealed.clone().map(|sealed| (sealed, sink.totals(&last))));
+            Opened { own: new, sealed }
         });
         let (source, columns) = (FakeSource::new(shards), FakeColumns::new(sink));
         let writer = ReplicaWriter::new(opened, members.clone(), column_ends, Box::new(columns.clone()));
