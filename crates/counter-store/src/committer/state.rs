@@ -203,6 +203,21 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_takes_its_steps_at_intervals_however_long_they_take() {
+        let (mut state, requests) = committed();
+        let work = Work { has_snapshot_step: true, ..IDLE };
+        let (step, mut now) = (TIMING.step_interval, Duration::ZERO);
+        for _ in 0..10 {
+            assert_eq!(state.next(now, requests, work), Action::SnapshotStep);
+            // The step itself takes three intervals.
+            now += 3 * step;
+            state.handle(now, Event::Stepped, false);
+            assert_eq!(state.next(now, requests, work), Action::Wait(now + step));
+            now += step;
+        }
+    }
+
+    #[test]
     fn nothing_but_a_rewrite_follows_a_failure() {
         let (mut state, mut requests) = committed();
         state.handle(Duration::ZERO, Event::DiskFailed, false);

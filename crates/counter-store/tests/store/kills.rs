@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use counter_keyspace::{KeyspaceHandle, Operation, SessionId};
-use counter_store::{Durability, Store, StoreHandle, StoreOptions};
+use counter_store::{Durability, DurabilityError, Store, StoreHandle, StoreOptions};
 
 /// Directory of the store of the process that is killed.
 const DIR: &str = "COUNTER_STORE_KILLED_DIR";
@@ -39,12 +40,16 @@ fn request(client: u64) -> [(String, Operation); 2] {
 async fn send(handle: StoreHandle, session: SessionId, client: u64) {
     for sequence in 1.. {
         let applied = handle.apply_in_session_at(session, sequence, request(client), Durability::Fsync);
-        if applied.await.is_err() {
-            // The power has failed, or the test will.
-            std::process::exit(1);
-        }
+        // The disk has failed, or the test will.
+        applied.await.unwrap_or_else(|error| fail(&error));
         writeln!(std::io::stdout(), "acknowledged {client} {sequence}").expect("somebody reads");
     }
+}
+
+/// Reports an error, and ends the process.
+fn fail<T>(error: &dyn Error) -> T {
+    writeln!(std::io::stdout(), "failed {error}").expect("somebody reads");
+    std::process::exit(1)
 }
 
 /// Increments many counters that nobody waits for, so that rounds are large.
@@ -59,7 +64,8 @@ fn a_process_that_counts_until_it_is_killed() {
     let Ok(dir) = env::var(DIR) else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let (store, keyspace) = Store::open(Path::new(&dir), options()).await.unwrap();
+        let (store, keyspace) =
+            Store::open(Path::new(&dir), options()).await.unwrap_or_else(|error| fail(&error));
         tokio::spawn(add_load(keyspace.handle()));
         for client in 0..CLIENTS {
             let session = store.open_session(&client.to_string()).unwrap();
@@ -78,17 +84,20 @@ struct Reported {
     sessions: BTreeMap<u64, SessionId>,
     /// Last sequence number that was acknowledged, by client.
     acknowledged: BTreeMap<u64, u64>,
+    /// What has gone wrong, in one line.
+    failure: Option<String>,
+}
+
+/// Returns the command that runs the process.
+fn process(dir: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", "kills::a_process_that_counts_until_it_is_killed", "--nocapture"]).env(DIR, dir);
+    command
 }
 
 /// Runs a process until it has reported this many requests, and has it ended.
-fn run(dir: &Path, requests: usize, end: impl Fn(&mut Child)) -> Reported {
-    let mut process: Child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "kills::a_process_that_counts_until_it_is_killed", "--nocapture"])
-        .env(DIR, dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+fn run(mut command: Command, requests: usize, end: impl Fn(&mut Child)) -> Reported {
+    let mut process: Child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut reported, mut read) = (Reported::default(), 0);
     // What it has written before it is killed can still be read behind it.
     for line in BufReader::new(process.stdout.take().unwrap()).lines() {
@@ -102,6 +111,7 @@ fn run(dir: &Path, requests: usize, end: impl Fn(&mut Child)) -> Reported {
                 reported.acknowledged.insert(client, sequence);
                 read += 1;
             }
+            (Some("failed"), _) => reported.failure = line.strip_prefix("failed ").map(str::to_owned),
             // From the test runner.
             _ => {}
         }
@@ -163,7 +173,7 @@ fn nothing_acknowledged_is_lost_and_nothing_retried_is_applied_twice_in_a_proces
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("store");
     end_again_and_again(number(KILLS, 20), &dir, |requests| {
-        run(&dir, requests, |process| process.kill().unwrap())
+        run(process(&dir), requests, |process| process.kill().unwrap())
     });
 }
 
@@ -227,11 +237,54 @@ fn nothing_acknowledged_is_lost_when_the_power_fails() {
     let Some(machine) = machine(outer.path()) else { return };
     let dir = machine.root.join("store");
     end_again_and_again(number(POWER_FAILURES, 5), &dir, |requests| {
-        let reported = run(&dir, requests, |process| {
+        let reported = run(process(&dir), requests, |process| {
             machine.fail();
             process.kill().unwrap();
         });
         machine.restart();
+        reported
+    });
+}
+
+/// Returns true if a process can be traced here, and says so if not.
+fn can_trace() -> bool {
+    let can = succeeds("strace", &["-o".as_ref(), "/dev/null".as_ref(), "true".as_ref()]);
+    if !can {
+        writeln!(std::io::stderr(), "SKIPPED: failing syncs need strace, and the right to trace").unwrap();
+    }
+    can
+}
+
+/// Returns a command that runs the process with all syncs failing from the one with this number on.
+fn with_failing_syncs(dir: &Path, number: usize) -> Command {
+    let process = process(dir);
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"])
+        .args(["-e", &format!("inject=fdatasync:error=EIO:when={number}+")])
+        .arg(process.get_program())
+        .args(process.get_args())
+        .env(DIR, dir);
+    command
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_syncs_fail() {
+    if !can_trace() {
+        return;
+    }
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("store");
+    end_again_and_again(5, &dir, |number| {
+        // The process ends with the first error: those who wait learn that the outcome is unknown, or the store, which
+        // syncs what it has read, refuses to open.
+        let reported = run(with_failing_syncs(&dir, 20 + number), 0, |_process| {});
+        let failure = reported.failure.clone().unwrap();
+        let messages = [
+            DurabilityError::UnknownOutcome.to_string(),
+            "failed to make the recovered log durable".to_owned(),
+        ];
+        assert!(messages.contains(&failure), "{failure}");
         reported
     });
 }
@@ -243,7 +296,7 @@ fn nothing_acknowledged_is_lost_when_the_disk_is_full() {
     let (dir, filler) = (machine.root.join("store"), machine.root.join("filler"));
     end_again_and_again(3, &dir, |requests| {
         // The process goes on until the space that it has reserved is used up.
-        let reported = run(&dir, requests, |_process| {
+        let reported = run(process(&dir), requests, |_process| {
             let mut file = std::fs::File::create(&filler).unwrap();
             while file.write_all(&[0; 4096]).is_ok() {}
         });

@@ -19,6 +19,8 @@ const PAGE_ENTRIES: usize = 3;
 #[derive(Clone, Debug)]
 pub(super) struct FakeSource {
     shards: Arc<Mutex<Vec<FakeShard>>>,
+    /// Shard that does not answer the next time.
+    unanswering: Arc<Mutex<Option<usize>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,7 +41,7 @@ impl FakeSource {
     /// Creates shards in this state, whose feed has it already.
     pub(super) fn new(states: Vec<SortedShard>) -> Self {
         let shards = states.into_iter().map(|state| FakeShard { state, ..FakeShard::default() });
-        Self { shards: Arc::new(Mutex::new(shards.collect())) }
+        Self { shards: Arc::new(Mutex::new(shards.collect())), unanswering: Arc::default() }
     }
 
     pub(super) fn state(&self) -> Vec<SortedShard> {
@@ -83,6 +85,11 @@ impl FakeSource {
     /// Makes counters change again as soon as a page with them has been handed out.
     pub(super) fn set_restless(&self) {
         self.shards().iter_mut().for_each(|shard| shard.is_restless = true);
+    }
+
+    /// Lets a shard give no answer once.
+    pub(super) fn leave_unanswered(&self, shard: usize) {
+        *self.unanswering.lock().unwrap() = Some(shard);
     }
 
     fn shards(&self) -> MutexGuard<'_, Vec<FakeShard>> {
@@ -132,6 +139,9 @@ impl Source for FakeSource {
     }
 
     fn finish(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
+        if self.unanswering.lock().unwrap().take_if(|unanswering| *unanswering == shard).is_some() {
+            return Err(KeyspaceError::Unanswered);
+        }
         let shard = &mut self.shards()[shard];
         let changed = shard.dirty.iter().filter(|name| shard.state.counters.contains_key(*name)).count();
         if shard.is_paged && changed > PAGE_ENTRIES && most < usize::MAX {

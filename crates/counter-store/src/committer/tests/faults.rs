@@ -1,8 +1,16 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use counter_keyspace::{Keyspace, KeyspaceError, KeyspaceOptions, SessionId, ShardBuilder};
 use fastrand::Rng;
 
 use super::super::RoundError;
-use super::world::{State, Step, World, recovered};
+use super::fake::SHARDS;
+use super::world::{State, Step, World, options, recovered};
 use crate::disk::{Fault, MemoryDisk};
+use crate::replicas::SortedColumns;
+use crate::store::StoreOptions;
+use crate::store::open::Opened;
 
 /// Steps that make everything happen that the store does: rounds of both kinds, new segments, a snapshot, removal.
 pub(super) fn short_history() -> Vec<Step> {
@@ -185,6 +193,19 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_all_is_written_anew() {
 }
 
 #[test]
+fn a_round_that_a_shard_does_not_answer_is_taken_again() {
+    let disk = MemoryDisk::new(0);
+    let (mut world, _) = World::open(&disk, false).unwrap();
+    (0..9).for_each(|name| world.take(Step::Add(name)));
+    // The first shard hands out its part.
+    world.source.leave_unanswered(SHARDS - 1);
+    assert!(matches!(world.committer.round(), Err(RoundError::Source(KeyspaceError::Unanswered))));
+    world.round();
+    disk.restart();
+    assert_eq!(recovered(&disk).unwrap(), world.state());
+}
+
+#[test]
 fn a_round_ends_though_counters_change_as_fast_as_they_are_taken() {
     let disk = MemoryDisk::new(0);
     let (mut world, _) = World::open(&disk, false).unwrap();
@@ -210,4 +231,28 @@ fn a_full_disk_takes_an_orderly_end_into_reserved_space() {
     disk.restart();
     disk.add_space();
     assert_eq!(recovered(&disk).unwrap(), state);
+}
+
+#[tokio::test]
+async fn sessions_end_and_counters_stay_if_the_hash_function_has_changed() {
+    let disk = MemoryDisk::new(0);
+    // Its test vector is none of any hash function.
+    let (mut world, _) = World::open(&disk, false).unwrap();
+    (0..30).for_each(|name| world.take(Step::Add(name)));
+    world.take(Step::UseSession(1));
+    world.round();
+    disk.restart_process();
+    let shards = NonZeroUsize::new(SHARDS).unwrap();
+    let options =
+        StoreOptions { keyspace: KeyspaceOptions { shards, ..KeyspaceOptions::default() }, ..options() };
+    let opened = Opened::open(Arc::new(disk), &options, &mut SortedColumns::default(), |_| {}).unwrap();
+    assert!(opened.needs_complete, "everything is written anew before anybody counts");
+    let earlier = SessionId { incarnation: 1, number: u64::MAX };
+    assert!(opened.ends.iter().all(|end| end.session_floor > earlier && end.totals.sessions == 0));
+    let shards = opened.shards.into_iter().map(ShardBuilder::build).collect();
+    let (keyspace, _feed) = Keyspace::resume_from(options.keyspace, shards).await.unwrap();
+    for (name, (count, _)) in world.source.state().iter().flat_map(|shard| &shard.counters) {
+        assert_eq!(keyspace.handle().count(name).await.unwrap(), Some(*count));
+    }
+    assert_eq!(keyspace.shutdown().await.num_counters, 30);
 }
