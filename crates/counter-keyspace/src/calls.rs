@@ -161,6 +161,16 @@ impl Call {
         self.session
     }
 
+    /// Returns the hashes of the names of up to `most` operations that are to be applied next.
+    pub(crate) fn upcoming(&self, most: usize) -> impl Iterator<Item = u64> {
+        self.operations.list[self.outcomes.len()..].iter().take(most).map(|named| named.hash)
+    }
+
+    /// Returns the number of operations that have been applied.
+    pub(crate) const fn applied(&self) -> usize {
+        self.outcomes.len()
+    }
+
     /// Returns the number of operations that are to be applied.
     pub(crate) const fn left(&self) -> usize {
         self.operations.len() - self.outcomes.len()

@@ -184,6 +184,11 @@ impl Table {
     }
 
     fn add_within(&mut self, key: Key<'_>, amount: i64, bounds: RangeInclusive<i64>) -> Outcome {
+        if self.carries_nothing()
+            && let Some(value) = self.add_to_existing(key, amount, &bounds)
+        {
+            return Outcome::Value(Some(value));
+        }
         let before = self.get(key).unwrap_or_default();
         let value = before.value.checked_add(amount).filter(|value| bounds.contains(value));
         match (value, before.operations.checked_add(1)) {

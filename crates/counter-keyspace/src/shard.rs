@@ -16,7 +16,7 @@ use crate::handle::Page;
 use crate::key::OwnedKey;
 use crate::round::{EntryPage, RoundPage, SessionId, SessionRecord};
 use crate::sessions::Sessions;
-use crate::table::{OverflowPolicy, Table, TablePosition};
+use crate::table::{OverflowPolicy, PREFETCH, Table, TablePosition};
 
 /// The actor around a [`Table`].
 #[derive(Clone, Copy, Debug)]
@@ -208,6 +208,9 @@ impl ShardState {
     /// A call stays in the batch until then, so that a crash between two operations repeats nothing.
     fn apply_one(&mut self, deltas: &mut Deltas) -> bool {
         let Some(call) = deltas.first_call() else { return false };
+        if call.applied().is_multiple_of(PREFETCH) && call.left() > 1 {
+            self.table.prefetch(call.upcoming(PREFETCH));
+        }
         let applied = match call.session() {
             None => {
                 call.apply_next(|key, operation| self.table.operate(key, operation));

@@ -4,6 +4,7 @@ mod walk;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::mem;
+use std::ops::RangeInclusive;
 
 use counter_protocol::{Count, CounterName, Delta, Overflow};
 
@@ -108,6 +109,28 @@ impl Table {
             }
             Err(Overflow) => self.overflow(key, delta),
         }
+    }
+
+    /// Adds an amount to a counter that exists and returns the new value, if it is within bounds. Otherwise nothing has
+    /// changed. This is what most operations come to, with one look at the table.
+    #[inline]
+    pub(crate) fn add_to_existing(
+        &mut self,
+        key: Key<'_>,
+        amount: i64,
+        bounds: &RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let at = segment_of(key.hash);
+        let segment = &mut self.segments[at as usize];
+        let index = segment.index_of(key)?;
+        let count = segment.value_mut(index);
+        let value = count.value.checked_add(amount).filter(|value| bounds.contains(value))?;
+        let operations = count.operations.checked_add(1)?;
+        *count = Count { value, operations };
+        self.changed((at, index));
+        self.total_value += i128::from(amount);
+        self.total_operations += 1;
+        Some(value)
     }
 
     /// Rejects a delta that does not fit, or carries what is beyond 64 bits.
@@ -384,15 +407,22 @@ impl Table {
         !self.carries.is_empty() && self.carries.contains_key(key.name())
     }
 
+    /// Returns true if no counter is carried beyond 64 bits.
+    pub(crate) fn carries_nothing(&self) -> bool {
+        self.carries.is_empty()
+    }
+
     /// Loads counters into the processor's cache, where [`apply`](Self::apply) will look for them. A large table does
     /// not fit in there, and waiting for many cache misses at once takes hardly longer than waiting for one.
     pub(crate) fn prefetch(&self, hashes: impl Iterator<Item = u64>) {
         let mut guesses = [(0, 0); PREFETCH];
+        let mut number = 0;
         for (guess, hash) in guesses.iter_mut().zip(hashes) {
             let segment = segment_of(hash);
             *guess = (segment, self.segments[segment as usize].guess(hash));
+            number += 1;
         }
-        for (segment, at) in guesses {
+        for &(segment, at) in &guesses[..number] {
             self.segments[segment as usize].prefetch(at);
         }
     }

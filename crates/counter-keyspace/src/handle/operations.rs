@@ -45,7 +45,6 @@ struct Parts {
     by_shard: Vec<Operations>,
     /// Shard of each operation, in their order.
     shards: Vec<usize>,
-    fingerprint: Fingerprint,
 }
 
 impl KeyspaceHandle {
@@ -128,7 +127,7 @@ impl KeyspaceHandle {
         &self,
         operations: impl IntoIterator<Item = (N, Operation)>,
     ) -> Result<Applied, KeyspaceError> {
-        let applied = self.apply_parts(self.by_shard(operations)?, None).await?;
+        let applied = self.apply_parts(self.by_shard(operations, |_, _| {})?, None).await?;
         applied.map_err(|_| KeyspaceError::Unanswered)
     }
 
@@ -147,8 +146,9 @@ impl KeyspaceHandle {
         sequence: u64,
         operations: impl IntoIterator<Item = (N, Operation)>,
     ) -> Result<Applied, SessionError> {
-        let parts = self.by_shard(operations)?;
-        let request = SessionRequest { id: session, sequence, fingerprint: parts.fingerprint.value() };
+        let mut fingerprint = Fingerprint::default();
+        let parts = self.by_shard(operations, |name, operation| fingerprint.add(name, operation))?;
+        let request = SessionRequest { id: session, sequence, fingerprint: fingerprint.value() };
         Ok(self.apply_parts(parts, Some(request)).await??)
     }
 
@@ -170,21 +170,18 @@ impl KeyspaceHandle {
         }
     }
 
-    /// Splits a request by shard.
+    /// Splits a request by shard, and shows each operation to `see`.
     fn by_shard<N: AsRef<[u8]>>(
         &self,
         operations: impl IntoIterator<Item = (N, Operation)>,
+        mut see: impl FnMut(&[u8], Operation),
     ) -> Result<Parts, KeyspaceError> {
-        let mut parts = Parts {
-            by_shard: vec![Operations::default(); self.shards()],
-            shards: Vec::new(),
-            fingerprint: Fingerprint::default(),
-        };
+        let mut parts = Parts { by_shard: vec![Operations::default(); self.shards()], shards: Vec::new() };
         for (name, operation) in operations {
             let key = self.key(name.as_ref())?;
             self.check(operation)?;
             let shard = self.shard_of(key);
-            parts.fingerprint.add(key.name, operation);
+            see(key.name, operation);
             parts.by_shard[shard].push(key, operation);
             parts.shards.push(shard);
         }
