@@ -1,5 +1,6 @@
 //! The server as its clients see it.
 
+mod durability;
 mod limits;
 mod setup;
 

@@ -1,11 +1,12 @@
 //! Servers and clients of tests.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceOptions;
 use counter_server::{Limits, ServeOptions, Server, Storage};
-use counter_store::Durability;
+use counter_store::{Durability, StoreOptions};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -16,10 +17,19 @@ pub(crate) async fn server() -> Server {
 
 /// Starts a server with other limits.
 pub(crate) async fn server_with(limits: Limits) -> Server {
+    start(Storage::Memory(KeyspaceOptions::default()), Durability::Memory, limits).await
+}
+
+/// Starts a server whose counters are kept in a directory, with this guarantee.
+pub(crate) async fn durable_server(dir: &Path, durability: Durability) -> Server {
+    start(Storage::Directory(dir.into(), StoreOptions::default()), durability, Limits::default()).await
+}
+
+async fn start(storage: Storage, durability: Durability, limits: Limits) -> Server {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let options = ServeOptions {
-        storage: Storage::Memory(KeyspaceOptions::default()),
-        durability: Durability::Memory,
+        storage,
+        durability,
         resp: Some(any),
         http: Some(any),
         limits,
