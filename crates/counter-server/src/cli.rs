@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use counter_cli::LogArguments;
 use counter_store::Durability;
 
-/// Counters behind the protocols that clients already speak: Redis and HTTP.
+/// Counters behind the protocols that clients already speak: Redis, HTTP and StatsD.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -31,6 +31,18 @@ pub(crate) struct Cli {
     /// Address of HTTP.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8380")]
     pub(crate) http: SocketAddr,
+
+    /// Address of StatsD over UDP.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8125")]
+    pub(crate) statsd: SocketAddr,
+
+    /// Address of StatsD over TCP, a line for each metric [default: off].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) statsd_tcp: Option<SocketAddr>,
+
+    /// Path of a Unix socket for StatsD in datagrams [default: off].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) statsd_socket: Option<PathBuf>,
 
     /// Number of counters at which no further one is created, approximately [default: no limit].
     #[arg(long, value_name = "N")]

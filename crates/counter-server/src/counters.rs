@@ -89,6 +89,19 @@ impl Counters {
         })
     }
 
+    /// Adds an amount, which may be negative, without an answer. Waits for room if too many names wait to be counted,
+    /// but not until the amount is applied or durable.
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn increment(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<(), CountersError> {
+        match &self.handle {
+            Handle::Memory(keyspace) => keyspace.increment(name, amount).await?,
+            Handle::Store(store) => store.increment_at(name, amount, Durability::Memory).await?,
+        }
+        Ok(())
+    }
+
     /// Returns the value and the number of operations of a counter as it stands, whether that is durable or not.
     ///
     /// # Errors

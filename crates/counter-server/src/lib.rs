@@ -1,7 +1,8 @@
 //! Serves counters through protocols that clients already speak.
 //!
 //! [`Counters`] is everything that a front end may ask: operations in batches, with a durability, in sessions, and
-//! readings. Each front end is a module that knows only that: [`resp`] speaks the Redis protocol, [`http`] HTTP.
+//! readings. Each front end is a module that knows only that: [`resp`] speaks the Redis protocol, [`http`] HTTP,
+//! and [`statsd`] counts what StatsD clients send.
 //! Parsers are pure, and connections are thin. [`Server`] starts the front ends and the counters, and ends them in
 //! order.
 //!
@@ -14,9 +15,11 @@ mod listener;
 pub mod resp;
 mod serve;
 mod service;
+pub mod statsd;
 pub mod telemetry;
 
 pub use counters::{Counters, CountersError, InvalidSession, SessionToken};
 pub use limits::Limits;
 pub use serve::{ServeOptions, Server, Storage};
 pub use service::{Service, ServiceState};
+pub use statsd::StatsdOptions;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use counter_cli::{Completion, Failure, Program, Stop};
 use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, ServeOptions, Server, Storage};
+use counter_server::{Limits, ServeOptions, Server, StatsdOptions, Storage};
 use counter_store::StoreOptions;
 
 use crate::cli::Cli;
@@ -31,7 +31,8 @@ async fn run(cli: Cli, mut stop: Stop) -> Result<Completion, Failure> {
     let stored = if cli.memory { "in memory".into() } else { format!("in {}", cli.data.display()) };
     let address = |address: Option<SocketAddr>| address.map_or_else(|| "none".to_owned(), |a| a.to_string());
     let (resp, http) = (address(server.resp_addr()), address(server.http_addr()));
-    tracing::info!("RESP on {resp}, HTTP on {http}, counters {stored}");
+    let statsd = address(server.statsd_udp_addr());
+    tracing::info!("RESP on {resp}, HTTP on {http}, StatsD on {statsd}, counters {stored}");
     stop.wait().await;
     server.shutdown().await?;
     Ok(Completion::Complete)
@@ -47,6 +48,7 @@ fn options(cli: &Cli) -> ServeOptions {
         durability: cli.durability.into(),
         resp: Some(cli.resp),
         http: Some(cli.http),
+        statsd: StatsdOptions { udp: Some(cli.statsd), tcp: cli.statsd_tcp, unix: cli.statsd_socket.clone() },
         limits: Limits { names: cli.max_names, ..Limits::default() },
         allow_removal_of_all: cli.allow_flushall,
         drain_deadline: DRAIN_DEADLINE,

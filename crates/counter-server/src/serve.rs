@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::counters::Counters;
 use crate::limits::Limits;
 use crate::service::{Service, ServiceState};
+use crate::statsd::{self, StatsdOptions};
 use crate::{http, resp};
 
 /// Where counters are kept.
@@ -35,6 +36,8 @@ pub struct ServeOptions {
     pub resp: Option<SocketAddr>,
     /// Address of the HTTP front end.
     pub http: Option<SocketAddr>,
+    /// Where StatsD is received.
+    pub statsd: StatsdOptions,
     /// Bounds of what clients may ask for.
     pub limits: Limits,
     /// Clients may remove all counters at once.
@@ -51,6 +54,7 @@ pub struct Server {
     keyspace: Keyspace,
     resp: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    statsd: statsd::Addresses,
     drain_deadline: Duration,
 }
 
@@ -75,9 +79,11 @@ impl Server {
             http = Some(front_end.local_addr()?);
             front_ends.spawn(front_end.run());
         }
+        let statsd = statsd::start(&options.statsd, &service, &mut front_ends).await?;
         let (counters, keyspace) = open(options.storage, options.durability, options.limits).await?;
         service.set_ready(counters.allowing_removal_of_all(options.allow_removal_of_all));
-        Ok(Self { service, front_ends, keyspace, resp, http, drain_deadline: options.drain_deadline })
+        let drain_deadline = options.drain_deadline;
+        Ok(Self { service, front_ends, keyspace, resp, http, statsd, drain_deadline })
     }
 
     /// Returns what the front ends share.
@@ -96,6 +102,18 @@ impl Server {
     #[must_use]
     pub const fn http_addr(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// Returns the address of StatsD over UDP.
+    #[must_use]
+    pub const fn statsd_udp_addr(&self) -> Option<SocketAddr> {
+        self.statsd.udp
+    }
+
+    /// Returns the address of StatsD over TCP.
+    #[must_use]
+    pub const fn statsd_tcp_addr(&self) -> Option<SocketAddr> {
+        self.statsd.tcp
     }
 
     /// Stops accepting, answers what has arrived, closes the connections within the deadline, and then makes

@@ -17,7 +17,9 @@ impl Process {
     pub(crate) fn start(data: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_counter-server"));
         command.arg("--data").arg(data).args(["--durability", "fsync"]);
-        command.args(["--resp", "127.0.0.1:0", "--http", "127.0.0.1:0"]).stderr(Stdio::piped());
+        command
+            .args(["--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--statsd", "127.0.0.1:0"])
+            .stderr(Stdio::piped());
         let mut process = command.spawn().expect("the program is there");
         let output = BufReader::new(process.stderr.take().expect("it is piped"));
         let mut lines = output.lines().map_while(Result::ok);

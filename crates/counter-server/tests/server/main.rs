@@ -3,6 +3,7 @@
 mod durability;
 mod limits;
 mod setup;
+mod statsd;
 
 use setup::{Client, server};
 

@@ -5,38 +5,45 @@ use std::path::Path;
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, ServeOptions, Server, Storage};
+use counter_server::{Limits, ServeOptions, Server, StatsdOptions, Storage};
 use counter_store::{Durability, StoreOptions};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+/// Returns options of a server in memory on free ports.
+pub(crate) fn options() -> ServeOptions {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    ServeOptions {
+        storage: Storage::Memory(KeyspaceOptions::default()),
+        durability: Durability::Memory,
+        resp: Some(any),
+        http: Some(any),
+        statsd: StatsdOptions { udp: Some(any), tcp: Some(any), unix: None },
+        limits: Limits::default(),
+        allow_removal_of_all: true,
+        drain_deadline: Duration::from_secs(5),
+    }
+}
+
 /// Starts a server in memory on free ports.
 pub(crate) async fn server() -> Server {
-    server_with(Limits::default()).await
+    Server::start(options()).await.expect("ports are free")
 }
 
 /// Starts a server with other limits.
 pub(crate) async fn server_with(limits: Limits) -> Server {
-    start(Storage::Memory(KeyspaceOptions::default()), Durability::Memory, limits).await
+    Server::start(ServeOptions { limits, ..options() }).await.expect("ports are free")
 }
 
 /// Starts a server whose counters are kept in a directory, with this guarantee.
 pub(crate) async fn durable_server(dir: &Path, durability: Durability) -> Server {
-    start(Storage::Directory(dir.into(), StoreOptions::default()), durability, Limits::default()).await
+    let durable = ServeOptions { storage: directory(dir), durability, ..options() };
+    Server::start(durable).await.expect("ports are free")
 }
 
-async fn start(storage: Storage, durability: Durability, limits: Limits) -> Server {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let options = ServeOptions {
-        storage,
-        durability,
-        resp: Some(any),
-        http: Some(any),
-        limits,
-        allow_removal_of_all: true,
-        drain_deadline: Duration::from_secs(5),
-    };
-    Server::start(options).await.expect("ports are free")
+/// Returns the storage of a server in a directory.
+pub(crate) fn directory(path: &Path) -> Storage {
+    Storage::Directory(path.to_owned(), StoreOptions::default())
 }
 
 /// RESP client.
