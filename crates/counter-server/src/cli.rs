@@ -1,66 +1,181 @@
 //! Arguments of the command line.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use counter_cli::LogArguments;
-use counter_store::Durability;
+use counter_cli::parse::positive_duration;
+use counter_keyspace::KeyspaceOptions;
+use counter_server::{Limits, ServeOptions, StatsdOptions, Storage};
+use counter_store::{Durability, StoreOptions};
 
 /// Counters behind the protocols that clients already speak: Redis, HTTP and StatsD.
+///
+/// Each setting is a flag, a variable such as COUNTER_MAX_NAMES, or a line of a TOML file such as max-names = 1000. Flags
+/// override variables, which override the file.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// Path of a TOML file with settings.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// Directory of the counters.
-    #[arg(long, value_name = "DIR", default_value = "counter-data")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "counter-data")]
     pub(crate) data: PathBuf,
 
     /// Keeps the counters in memory: they end with the server.
-    #[arg(long, conflicts_with_all = ["data", "durability"])]
+    #[arg(long, global = true, conflicts_with_all = ["data", "durability"])]
     pub(crate) memory: bool,
 
     /// Guarantee of an answer where a request does not ask for another.
-    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) durability: DurabilityLevel,
 
-    /// Address of the Redis protocol.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6380")]
-    pub(crate) resp: SocketAddr,
+    /// Address of the Redis protocol, or off.
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6380")]
+    pub(crate) resp: Endpoint,
 
-    /// Address of HTTP.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8380")]
-    pub(crate) http: SocketAddr,
+    /// Address of HTTP, or off.
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8380")]
+    pub(crate) http: Endpoint,
 
-    /// Address of StatsD over UDP.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8125")]
-    pub(crate) statsd: SocketAddr,
+    /// Address of StatsD over UDP, or off.
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8125")]
+    pub(crate) statsd: Endpoint,
 
-    /// Address of StatsD over TCP, a line for each metric [default: off].
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) statsd_tcp: Option<SocketAddr>,
+    /// Address of StatsD over TCP, a line for each metric, or off.
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = "off")]
+    pub(crate) statsd_tcp: Endpoint,
 
-    /// Path of a Unix socket for StatsD in datagrams [default: off].
-    #[arg(long, value_name = "PATH")]
+    /// Path of a Unix socket for StatsD in datagrams [default: none].
+    #[arg(long, global = true, value_name = "PATH")]
     pub(crate) statsd_socket: Option<PathBuf>,
 
+    /// Maximum number of connections of each front end over TCP.
+    #[arg(long, global = true, value_name = "N", default_value = "10000")]
+    pub(crate) max_connections: Count,
+
+    /// Maximum length of a request, in bytes.
+    #[arg(long, global = true, value_name = "BYTES", default_value = "1048576")]
+    pub(crate) max_request_bytes: Count,
+
+    /// Maximum number of commands of a pipeline that are carried out together.
+    #[arg(long, global = true, value_name = "N", default_value = "1024")]
+    pub(crate) max_pipeline: Count,
+
     /// Number of counters at which no further one is created, approximately [default: no limit].
-    #[arg(long, value_name = "N")]
-    pub(crate) max_names: Option<NonZeroUsize>,
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) max_names: Option<Count>,
+
+    /// Maximum number of sessions that clients of one address have open.
+    #[arg(long, global = true, value_name = "N", default_value = "4096")]
+    pub(crate) max_sessions: Count,
+
+    /// Time for a client to read a piece of its replies, before it is disconnected.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "1m", value_parser = positive_duration)]
+    pub(crate) unread_timeout: Duration,
+
+    /// Time for connections to end when the server stops.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
+    pub(crate) drain_deadline: Duration,
 
     /// Allows FLUSHALL.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) allow_flushall: bool,
 
     #[command(flatten)]
     pub(crate) log: LogArguments,
 }
 
+impl Cli {
+    /// Returns the options of the server.
+    pub(crate) fn options(&self) -> ServeOptions {
+        ServeOptions {
+            storage: if self.memory {
+                Storage::Memory(KeyspaceOptions::default())
+            } else {
+                Storage::Directory(self.data.clone(), StoreOptions::default())
+            },
+            durability: self.durability.into(),
+            resp: self.resp.address(),
+            http: self.http.address(),
+            statsd: StatsdOptions {
+                udp: self.statsd.address(),
+                tcp: self.statsd_tcp.address(),
+                unix: self.statsd_socket.clone(),
+            },
+            limits: Limits {
+                connections: self.max_connections.into(),
+                request_bytes: self.max_request_bytes.into(),
+                pipeline: self.max_pipeline.into(),
+                names: self.max_names,
+                sessions: self.max_sessions.into(),
+                unread_timeout: self.unread_timeout,
+            },
+            allow_removal_of_all: self.allow_flushall,
+            drain_deadline: self.drain_deadline,
+        }
+    }
+}
+
+/// Command instead of serving counters.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Checks the settings and prints them, with where each comes from.
+    CheckConfig,
+}
+
 const EXIT_CODES: &str = "Exit codes:
   0    stopped by SIGTERM or SIGINT, with everything on disk
   1    the server failed, or could not make everything durable
-  2    bad arguments
+  2    bad settings
   130  ended at once by a second signal, a SIGINT; 143 by a SIGTERM";
+
+/// Number above zero.
+pub(crate) type Count = NonZero<usize>;
+
+/// Address of a front end, if it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint(Option<SocketAddr>);
+
+impl Endpoint {
+    /// Returns the address.
+    pub(crate) const fn address(self) -> Option<SocketAddr> {
+        self.0
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self(None)),
+            _ => text
+                .parse()
+                .map(|address| Self(Some(address)))
+                .map_err(|_| "expected an address with a port, or `off`"),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
 
 /// Guarantee of an answer.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -86,6 +201,12 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn limits_are_those_of_the_library_by_default() {
+        let (limits, default) = (Cli::parse_from(["counter-server"]).options().limits, Limits::default());
+        assert_eq!(format!("{limits:?}"), format!("{default:?}"));
+    }
 
     #[test]
     fn the_definition_is_consistent() {

@@ -1,33 +1,48 @@
 //! Serves counters from the command line.
 
 mod cli;
+mod config;
 
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::Parser;
-use counter_cli::{Completion, Failure, Program, Stop};
-use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, ServeOptions, Server, StatsdOptions, Storage};
-use counter_store::StoreOptions;
+use counter_cli::{Completion, Failure, LogArguments, Program, Stop};
+use counter_server::Server;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
+use crate::config::{Config, ConfigError, Setting};
 
 /// Log filter by default: a person sees where the server listens.
 const DEFAULT_FILTER: &str = "warn,counter_server=info";
 
-/// Time for connections to end when the server stops.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let program = Program { name: "counter-server", default_filter: DEFAULT_FILTER, log: cli.log };
-    counter_cli::run(program, |stop| run(cli, stop))
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let config = match Config::read(arguments, |name| std::env::var_os(name)) {
+        Err(ConfigError::Flags(error)) => error.exit(),
+        config => config,
+    };
+    let log = config.as_ref().map_or_else(|_| LogArguments::default(), |config| config.cli.log);
+    let program = Program { name: "counter-server", default_filter: DEFAULT_FILTER, log };
+    counter_cli::run(program, |stop| run(config, stop))
 }
 
-async fn run(cli: Cli, mut stop: Stop) -> Result<Completion, Failure> {
-    let server = Server::start(options(&cli)).await?;
+async fn run(config: Result<Config, ConfigError>, stop: Stop) -> Result<Completion, Failure> {
+    let Config { cli, settings } = config.map_err(Failure::input)?;
+    match cli.command {
+        Some(Command::CheckConfig) => print(&settings).map_err(Failure::output)?,
+        None => serve(&cli, stop).await?,
+    }
+    Ok(Completion::Complete)
+}
+
+async fn serve(cli: &Cli, mut stop: Stop) -> Result<(), Failure> {
+    let server = tokio::select! {
+        server = Server::start(cli.options()) => server?,
+        // Counters that are being loaded are as they were.
+        _ = stop.wait() => return Ok(()),
+    };
     let stored = if cli.memory { "in memory".into() } else { format!("in {}", cli.data.display()) };
     let address = |address: Option<SocketAddr>| address.map_or_else(|| "none".to_owned(), |a| a.to_string());
     let (resp, http) = (address(server.resp_addr()), address(server.http_addr()));
@@ -35,22 +50,14 @@ async fn run(cli: Cli, mut stop: Stop) -> Result<Completion, Failure> {
     tracing::info!("RESP on {resp}, HTTP on {http}, StatsD on {statsd}, counters {stored}");
     stop.wait().await;
     server.shutdown().await?;
-    Ok(Completion::Complete)
+    Ok(())
 }
 
-fn options(cli: &Cli) -> ServeOptions {
-    ServeOptions {
-        storage: if cli.memory {
-            Storage::Memory(KeyspaceOptions::default())
-        } else {
-            Storage::Directory(cli.data.clone(), StoreOptions::default())
-        },
-        durability: cli.durability.into(),
-        resp: Some(cli.resp),
-        http: Some(cli.http),
-        statsd: StatsdOptions { udp: Some(cli.statsd), tcp: cli.statsd_tcp, unix: cli.statsd_socket.clone() },
-        limits: Limits { names: cli.max_names, ..Limits::default() },
-        allow_removal_of_all: cli.allow_flushall,
-        drain_deadline: DRAIN_DEADLINE,
+/// Prints settings as lines of TOML, with their origins.
+fn print(settings: &[Setting]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for Setting { name, value, origin } in settings {
+        writeln!(stdout, "{name} = {value:?} # {origin}")?;
     }
+    stdout.flush()
 }
