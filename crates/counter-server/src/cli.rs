@@ -11,7 +11,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use counter_cli::LogArguments;
 use counter_cli::parse::positive_duration;
 use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, ServeOptions, StatsdOptions, Storage};
+use counter_server::telemetry::Protocol;
+use counter_server::{Limits, SecurityOptions, ServeOptions, StatsdOptions, Storage, TlsFiles};
 use counter_store::{Durability, StoreOptions};
 
 /// Counters behind the protocols that clients already speak: Redis, HTTP and StatsD.
@@ -60,6 +61,24 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) statsd_socket: Option<PathBuf>,
 
+    /// Path of a file with a role (read-only or read-write) and a token a line, for AUTH and HTTP bearer tokens. Without
+    /// it, every client may do everything. SIGHUP reads it again.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tokens_file: Option<PathBuf>,
+
+    /// Path of a certificate, followed by those of its issuers, as PEM, for TLS of all front ends over TCP. SIGHUP reads it
+    /// again.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Path of the private key of the certificate, as PEM.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Front ends that may listen beyond loopback without both TLS and tokens: anybody who reaches them counts.
+    #[arg(long, global = true, value_enum, value_name = "FRONT_END", value_delimiter = ',')]
+    pub(crate) insecure: Vec<FrontEnd>,
+
     /// Maximum number of connections of each front end over TCP.
     #[arg(long, global = true, value_name = "N", default_value = "10000")]
     pub(crate) max_connections: Count,
@@ -98,8 +117,17 @@ pub(crate) struct Cli {
 
 impl Cli {
     /// Returns the options of the server.
-    pub(crate) fn options(&self) -> ServeOptions {
-        ServeOptions {
+    ///
+    /// # Errors
+    /// If there is only one of a certificate and a key.
+    pub(crate) fn options(&self) -> anyhow::Result<ServeOptions> {
+        let tls = match (self.tls_cert.clone(), self.tls_key.clone()) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ => anyhow::bail!("TLS needs both --tls-cert and --tls-key"),
+        };
+        let insecure = self.insecure.iter().map(|front_end| Protocol::from(*front_end)).collect();
+        Ok(ServeOptions {
             storage: if self.memory {
                 Storage::Memory(KeyspaceOptions::default())
             } else {
@@ -122,8 +150,9 @@ impl Cli {
                 unread_timeout: self.unread_timeout,
             },
             allow_removal_of_all: self.allow_flushall,
+            security: SecurityOptions { tokens: self.tokens_file.clone(), tls, insecure },
             drain_deadline: self.drain_deadline,
-        }
+        })
     }
 }
 
@@ -177,6 +206,25 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Front end, as it is named in settings.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(crate) enum FrontEnd {
+    Resp,
+    Http,
+    StatsD,
+}
+
+impl From<FrontEnd> for Protocol {
+    fn from(front_end: FrontEnd) -> Self {
+        match front_end {
+            FrontEnd::Resp => Self::Resp,
+            FrontEnd::Http => Self::Http,
+            FrontEnd::StatsD => Self::StatsD,
+        }
+    }
+}
+
 /// Guarantee of an answer.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum DurabilityLevel {
@@ -204,7 +252,8 @@ mod tests {
 
     #[test]
     fn limits_are_those_of_the_library_by_default() {
-        let (limits, default) = (Cli::parse_from(["counter-server"]).options().limits, Limits::default());
+        let (limits, default) =
+            (Cli::parse_from(["counter-server"]).options().unwrap().limits, Limits::default());
         assert_eq!(format!("{limits:?}"), format!("{default:?}"));
     }
 

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use axum::{Router, serve};
+use axum::{Router, middleware, serve};
 
+use crate::auth::bearer;
 use crate::listener::{Listener, Stream};
 use crate::service::{Service, ServiceState};
 use crate::telemetry::Protocol;
@@ -64,6 +65,7 @@ fn router(service: Service) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .layer(middleware::from_fn_with_state(service.clone(), bearer::authorize))
         .with_state(service)
 }
 

@@ -8,18 +8,25 @@
 //!
 //! It counts nothing itself, and knows no disk and no other node: `counter-keyspace` and `counter-store` do.
 
+pub mod auth;
 pub mod counters;
 pub mod http;
 mod limits;
 mod listener;
+mod private_file;
 pub mod resp;
+mod security;
 mod serve;
 mod service;
 pub mod statsd;
 pub mod telemetry;
+mod tls;
+mod transport;
 
 pub use counters::{Counters, CountersError, InvalidSession, SessionToken};
 pub use limits::Limits;
+pub use security::{SecurityError, SecurityOptions};
 pub use serve::{ServeOptions, Server, Storage};
 pub use service::{Service, ServiceState};
 pub use statsd::StatsdOptions;
+pub use tls::{TlsError, TlsFiles};

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use crate::service::{Service, ServiceState};
 use crate::telemetry::{FrontEnd, Protocol};
+use crate::transport::Transport;
 
 /// Time to wait after a connection could not be accepted, as when there are no more file descriptors.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -33,7 +34,7 @@ pub(crate) struct Listener {
 /// Accepted connection, which takes up one of its front end's slots until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    io: TcpStream,
+    io: Transport,
     open: Gauge,
     _slot: OwnedSemaphorePermit,
 }
@@ -84,8 +85,10 @@ impl Listener {
         let telemetry = self.service.telemetry();
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             telemetry.turned_away.get_or_create(&self.front_end).inc();
-            // A new socket has room for a line, so turning a client away needs no waiting.
-            let _ = io.try_write(self.refusal);
+            // A new socket has room for a line, so turning a client away needs no waiting. In TLS it would be no line.
+            if self.service.tls().is_none() {
+                let _ = io.try_write(self.refusal);
+            }
             return None;
         };
         telemetry.accepted.get_or_create(&self.front_end).inc();
@@ -93,7 +96,7 @@ impl Listener {
         open.inc();
         // Answers are written in one piece, so nothing is gained by holding them back.
         let _ = io.set_nodelay(true);
-        Some(Stream { io, open, _slot: slot })
+        Some(Stream { io: Transport::new(io, self.service.tls()), open, _slot: slot })
     }
 }
 

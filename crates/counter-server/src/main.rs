@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use counter_cli::{Completion, Failure, LogArguments, Program, Stop};
 use counter_server::Server;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Cli, Command};
 use crate::config::{Config, ConfigError, Setting};
@@ -31,15 +32,22 @@ fn main() -> ExitCode {
 async fn run(config: Result<Config, ConfigError>, stop: Stop) -> Result<Completion, Failure> {
     let Config { cli, settings } = config.map_err(Failure::input)?;
     match cli.command {
-        Some(Command::CheckConfig) => print(&settings).map_err(Failure::output)?,
+        Some(Command::CheckConfig) => {
+            let options = cli.options().map_err(Failure::Input)?;
+            options.check().map_err(Failure::input)?;
+            print(&settings).map_err(Failure::output)?;
+        }
         None => serve(&cli, stop).await?,
     }
     Ok(Completion::Complete)
 }
 
 async fn serve(cli: &Cli, mut stop: Stop) -> Result<(), Failure> {
+    let options = cli.options().map_err(Failure::Input)?;
+    options.check().map_err(Failure::input)?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let server = tokio::select! {
-        server = Server::start(cli.options()) => server?,
+        server = Server::start(options) => server?,
         // Counters that are being loaded are as they were.
         _ = stop.wait() => return Ok(()),
     };
@@ -48,9 +56,23 @@ async fn serve(cli: &Cli, mut stop: Stop) -> Result<(), Failure> {
     let (resp, http) = (address(server.resp_addr()), address(server.http_addr()));
     let statsd = address(server.statsd_udp_addr());
     tracing::info!("RESP on {resp}, HTTP on {http}, StatsD on {statsd}, counters {stored}");
-    stop.wait().await;
+    loop {
+        tokio::select! {
+            _ = stop.wait() => break,
+            _ = hangup.recv() => reload(&server),
+        }
+    }
     server.shutdown().await?;
     Ok(())
+}
+
+fn reload(server: &Server) {
+    match server.reload() {
+        Ok(()) => tracing::info!("tokens and certificate are reloaded"),
+        Err(error) => {
+            tracing::error!(error = %anyhow::Error::new(error), "tokens and certificate stay as they were")
+        }
+    }
 }
 
 /// Prints settings as lines of TOML, with their origins.

@@ -12,8 +12,10 @@ use tokio::time::timeout;
 
 use crate::counters::Counters;
 use crate::limits::Limits;
+use crate::security::{Security, SecurityError, SecurityOptions};
 use crate::service::{Service, ServiceState};
 use crate::statsd::{self, StatsdOptions};
+use crate::telemetry::Protocol;
 use crate::{http, resp};
 
 /// Where counters are kept.
@@ -38,12 +40,38 @@ pub struct ServeOptions {
     pub http: Option<SocketAddr>,
     /// Where StatsD is received.
     pub statsd: StatsdOptions,
+    /// What the front ends demand of clients.
+    pub security: SecurityOptions,
     /// Bounds of what clients may ask for.
     pub limits: Limits,
     /// Clients may remove all counters at once.
     pub allow_removal_of_all: bool,
     /// Time for connections to end when the server stops.
     pub drain_deadline: Duration,
+}
+
+impl ServeOptions {
+    /// Checks what can be checked without starting: the files of tokens and TLS, and that others than this machine reach
+    /// no front end without them.
+    ///
+    /// # Errors
+    /// [`SecurityError`].
+    pub fn check(&self) -> Result<(), SecurityError> {
+        self.secure().map(drop)
+    }
+
+    fn secure(&self) -> Result<Security, SecurityError> {
+        let StatsdOptions { udp, tcp, .. } = self.statsd;
+        for (front_end, address) in [
+            (Protocol::Resp, self.resp),
+            (Protocol::Http, self.http),
+            (Protocol::StatsD, udp),
+            (Protocol::StatsD, tcp),
+        ] {
+            address.map_or(Ok(()), |address| self.security.check(front_end, address))?;
+        }
+        Security::load(self.security.clone())
+    }
 }
 
 /// Server whose front ends are listening. It may still be loading its counters.
@@ -62,9 +90,9 @@ impl Server {
     /// Starts the front ends, and then loads the counters.
     ///
     /// # Errors
-    /// If an address cannot be bound, or the store not be opened.
+    /// If the options are not [secure](ServeOptions::check), an address cannot be bound, or the store not be opened.
     pub async fn start(options: ServeOptions) -> anyhow::Result<Self> {
-        let service = Service::new(options.limits);
+        let service = Service::new(options.limits, options.secure()?);
         let mut front_ends = JoinSet::new();
         let (mut resp, mut http) = (None, None);
         if let Some(address) = options.resp {
@@ -114,6 +142,15 @@ impl Server {
     #[must_use]
     pub const fn statsd_tcp_addr(&self) -> Option<SocketAddr> {
         self.statsd.tcp
+    }
+
+    /// Reads tokens and the certificate again. Who has presented a token that is gone has no access any more; open
+    /// connections keep their TLS. What cannot be used leaves everything as it is.
+    ///
+    /// # Errors
+    /// [`SecurityError`].
+    pub fn reload(&self) -> Result<(), SecurityError> {
+        self.service.security().reload()
     }
 
     /// Stops accepting, answers what has arrived, closes the connections within the deadline, and then makes

@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::auth::Access;
 use crate::counters::{Counters, CountersError};
 use crate::limits::Limits;
+use crate::security::Security;
 use crate::telemetry::Telemetry;
+use crate::tls::Tls;
 
-/// Counters, state, limits and metrics of a server. Clones are the same.
+/// Counters, state, limits, security and metrics of a server. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<Shared>);
 
@@ -17,6 +20,7 @@ struct Shared {
     state: watch::Sender<ServiceState>,
     counters: Mutex<Option<Counters>>,
     limits: Limits,
+    security: Security,
     telemetry: Telemetry,
 }
 
@@ -32,11 +36,12 @@ pub enum ServiceState {
 }
 
 impl Service {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, security: Security) -> Self {
         Self(Arc::new(Shared {
             state: watch::Sender::new(ServiceState::Loading),
             counters: Mutex::default(),
             limits,
+            security,
             telemetry: Telemetry::new(),
         }))
     }
@@ -97,6 +102,20 @@ impl Service {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// Returns who has access.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        self.0.security.access()
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.0.security.tls()
+    }
+
+    pub(crate) fn security(&self) -> &Security {
+        &self.0.security
     }
 
     /// Returns the metrics.

@@ -1,13 +1,14 @@
 //! State of one client's connection, and what its requests come to. Pure: time is an argument.
 
 use super::batch::Batch;
-use super::commands::Spec;
+use super::commands::{Access, Spec};
 use super::decode::Request;
 use super::encode::{Reply, Version};
 use super::errors;
 use super::parse::{self, Command, ConnectionCommand, ReplyMode};
 use super::query::Query;
 use super::shape::Shape;
+use crate::auth::{Login, Role};
 
 /// Maximum number of commands that a transaction queues.
 const QUEUED_COMMANDS: usize = 16 * 1024;
@@ -23,6 +24,7 @@ pub(crate) struct Client {
     replies: Replies,
     queue: Option<Queue>,
     identity: Identity,
+    login: Login,
 }
 
 /// What a client says of itself.
@@ -116,9 +118,9 @@ impl Plan {
 
 impl Client {
     /// Creates the state of a new connection with this number.
-    pub(crate) fn new(id: i64) -> Self {
+    pub(crate) fn new(id: i64, login: Login) -> Self {
         let (version, replies) = (Version::Two, Replies::All);
-        Self { id, version, replies, queue: None, identity: Identity::default() }
+        Self { id, version, replies, queue: None, identity: Identity::default(), login }
     }
 
     /// Returns what the client has said of itself.
@@ -144,7 +146,7 @@ impl Client {
                 true
             }
         };
-        match parse::spec_of(request).and_then(|spec| Self::check(spec, moment).map(|()| spec)) {
+        match parse::spec_of(request).and_then(|spec| self.check(spec, moment).map(|()| spec)) {
             Ok(spec) if spec.is_never_queued() => self.carry_out_next(spec, request, moment, is_silent, plan),
             Ok(spec) => match &mut self.queue {
                 None => self.carry_out_next(spec, request, moment, is_silent, plan),
@@ -164,7 +166,14 @@ impl Client {
         }
     }
 
-    fn check(spec: &Spec, moment: Moment) -> Result<(), Reply> {
+    fn check(&mut self, spec: &Spec, moment: Moment) -> Result<(), Reply> {
+        match self.login.role() {
+            None if !spec.works_without_login() => return Err(errors::NO_LOGIN),
+            Some(Role::ReadOnly) if spec.access == Access::Write => {
+                return Err(errors::no_permission(spec.name));
+            }
+            _ => {}
+        }
         if moment.is_loading && !spec.works_while_loading() { Err(errors::LOADING) } else { Ok(()) }
     }
 
@@ -216,7 +225,9 @@ impl Client {
             }
             ConnectionCommand::Watch => Reply::error("ERR WATCH is not supported"),
             ConnectionCommand::Reset => {
-                *self = Self::new(self.id);
+                let mut login = std::mem::take(&mut self.login);
+                login.reset();
+                *self = Self::new(self.id, login);
                 // Also if replies were off.
                 return self.reply(Reply::Simple("RESET"), false, plan);
             }
@@ -225,7 +236,7 @@ impl Client {
                 Reply::OK
             }
             ConnectionCommand::Hello { version, auth, name } => self.hello(version, auth, name),
-            ConnectionCommand::Auth { user, password } => authenticate(user.as_deref(), &password),
+            ConnectionCommand::Auth { user, password } => self.authenticate(user.as_deref(), &password),
             ConnectionCommand::Id => Reply::Integer(self.id),
             ConnectionCommand::Name if self.identity.name.is_empty() => Reply::Null,
             ConnectionCommand::Name => Reply::bulk(self.identity.name.clone()),
@@ -277,9 +288,12 @@ impl Client {
             Some(_) => return Reply::error("NOPROTO unsupported protocol version"),
         };
         if let Some((user, password)) = auth
-            && let refused @ Reply::Error(_) = authenticate(Some(&user), &password)
+            && let refused @ Reply::Error(_) = self.authenticate(Some(&user), &password)
         {
             return refused;
+        }
+        if self.login.role().is_none() {
+            return errors::NO_LOGIN_FOR_HELLO;
         }
         self.version = version;
         if let Some(name) = name {
@@ -299,6 +313,18 @@ impl Client {
             pair("role", Reply::bulk("master")),
             pair("modules", Reply::Array(Vec::new())),
         ])
+    }
+
+    /// Presents a password, which is a token of the default user. Without tokens, that user has any password.
+    fn authenticate(&mut self, user: Option<&[u8]>, password: &[u8]) -> Reply {
+        match user {
+            None if self.login.is_open() => Reply::error(
+                "ERR AUTH <password> called without any password configured for the default user. \
+                 Are you sure your configuration is correct?",
+            ),
+            None | Some(b"default") if self.login.present(password) => Reply::OK,
+            _ => Reply::error("WRONGPASS invalid username-password pair or user is disabled."),
+        }
     }
 
     fn set_replies(&mut self, mode: ReplyMode, plan: &mut Plan) {
@@ -373,18 +399,6 @@ impl Queue {
 
 fn not_in_transactions() -> Reply {
     Reply::error("ERR Command not allowed inside a transaction")
-}
-
-/// Checks a password. There are none yet, so only the default user exists, and has any.
-fn authenticate(user: Option<&[u8]>, _password: &[u8]) -> Reply {
-    match user {
-        Some(b"default") => Reply::OK,
-        Some(_) => Reply::error("WRONGPASS invalid username-password pair or user is disabled."),
-        None => Reply::error(
-            "ERR AUTH <password> called without any password configured for the default user. \
-             Are you sure your configuration is correct?",
-        ),
-    }
 }
 
 #[cfg(test)]

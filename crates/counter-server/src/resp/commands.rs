@@ -220,6 +220,12 @@ impl Spec {
         )
     }
 
+    /// Returns true if the command needs no token.
+    #[must_use]
+    pub(crate) const fn works_without_login(&self) -> bool {
+        matches!(self.kind, Kind::Hello | Kind::Auth | Kind::Reset | Kind::Quit)
+    }
+
     /// Returns true if the command is carried out at once also while commands are being queued.
     #[must_use]
     pub(crate) const fn is_never_queued(&self) -> bool {

@@ -17,6 +17,7 @@ use super::clients::{Clients, Registered};
 use super::decode::Decoder;
 use super::encode::{self, Reply};
 use super::errors;
+use crate::auth::Login;
 use crate::counters::{Counters, CountersError};
 use crate::listener::Stream;
 use crate::service::{Service, ServiceState};
@@ -63,7 +64,7 @@ impl Connection {
         Self {
             stream,
             peer,
-            client: Client::new(registered.id()),
+            client: Client::new(registered.id(), Login::new(service.access().clone())),
             registered,
             counters: None,
             decoder: Decoder::new(service.limits().request_bytes),
@@ -83,6 +84,8 @@ impl Connection {
         if let Err(error) = self.answer_all().await {
             tracing::debug!(%peer, %error, "connection ended");
         }
+        // So that a client with TLS knows that nothing is missing.
+        let _ = timeout(self.service.limits().unread_timeout, self.stream.shutdown()).await;
     }
 
     async fn answer_all(&mut self) -> io::Result<()> {
@@ -249,8 +252,12 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(());
         }
-        let written =
-            timeout(self.service.limits().unread_timeout, self.stream.write_all(&self.output)).await;
+        let written = timeout(self.service.limits().unread_timeout, async {
+            self.stream.write_all(&self.output).await?;
+            // TLS may hold back what has been written.
+            self.stream.flush().await
+        })
+        .await;
         self.output.clear();
         written.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "replies are not read")))
     }

@@ -13,6 +13,20 @@ pub(crate) const TOO_MANY_NAMES: Reply =
 pub(crate) const LOADING: Reply =
     Reply::Error(Cow::Borrowed("LOADING Redis is loading the dataset in memory"));
 
+/// Reply to a client that has not presented a token.
+pub(crate) const NO_LOGIN: Reply = Reply::Error(Cow::Borrowed("NOAUTH Authentication required."));
+
+/// Reply to such a client that says `HELLO`.
+pub(crate) const NO_LOGIN_FOR_HELLO: Reply = Reply::Error(Cow::Borrowed(
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option \
+     can be used to authenticate the client and select the RESP protocol version at the same time",
+));
+
+/// Returns the reply to a command that the client's role does not allow.
+pub(crate) fn no_permission(command: &str) -> Reply {
+    Reply::error(format!("NOPERM this user has no permissions to run the '{command}' command"))
+}
+
 /// Returns the reply to commands that have failed.
 pub(crate) fn reply(error: &CountersError) -> Reply {
     let kind = match error {

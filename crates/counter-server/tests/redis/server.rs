@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, ServeOptions, Server, StatsdOptions, Storage};
+use counter_server::{Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
 use counter_store::Durability;
 
 /// Process of Redis, which ends with this.
@@ -56,6 +56,7 @@ pub(crate) async fn own() -> Server {
         resp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         http: None,
         statsd: StatsdOptions::default(),
+        security: SecurityOptions::default(),
         limits: Limits::default(),
         allow_removal_of_all: true,
         drain_deadline: Duration::from_secs(5),

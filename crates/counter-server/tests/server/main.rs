@@ -2,6 +2,7 @@
 
 mod durability;
 mod limits;
+mod security;
 mod setup;
 mod statsd;
 

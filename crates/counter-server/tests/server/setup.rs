@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, ServeOptions, Server, StatsdOptions, Storage};
+use counter_server::{Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
 use counter_store::{Durability, StoreOptions};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -19,6 +19,7 @@ pub(crate) fn options() -> ServeOptions {
         resp: Some(any),
         http: Some(any),
         statsd: StatsdOptions { udp: Some(any), tcp: Some(any), unix: None },
+        security: SecurityOptions::default(),
         limits: Limits::default(),
         allow_removal_of_all: true,
         drain_deadline: Duration::from_secs(5),

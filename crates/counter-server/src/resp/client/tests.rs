@@ -1,4 +1,5 @@
 use super::*;
+use crate::auth::{Access, Tokens};
 use crate::resp::decode::Decoder;
 
 const MOMENT: Moment = Moment { now_ms: 1_000_000, is_loading: false };
@@ -32,7 +33,7 @@ fn ask(client: &mut Client, lines: &str) -> String {
 
 #[test]
 fn a_transaction_becomes_consecutive_operations_of_one_batch() {
-    let mut client = Client::new(1);
+    let mut client = Client::new(1, Login::default());
     let plan = plan(&mut client, MOMENT, "INCR a\nMULTI\nINCR b\nGET a\nECHO x\nEXEC\nINCR c\n");
     assert_eq!(replies(&plan), "? +OK +QUEUED +QUEUED +QUEUED *3 ? ? $1 x ? ");
     let names: Vec<_> = plan.batch.range(0..plan.batch.len()).map(|(name, _)| name.to_vec()).collect();
@@ -41,7 +42,7 @@ fn a_transaction_becomes_consecutive_operations_of_one_batch() {
 
 #[test]
 fn an_error_while_queueing_discards_the_transaction_and_its_operations() {
-    let mut client = Client::new(1);
+    let mut client = Client::new(1, Login::default());
     for error in [
         "GET",
         "NOSUCH",
@@ -74,7 +75,7 @@ fn an_error_while_queueing_discards_the_transaction_and_its_operations() {
 
 #[test]
 fn each_reply_is_encoded_by_the_protocol_and_the_reply_mode_at_its_position() {
-    let mut client = Client::new(1);
+    let mut client = Client::new(1, Login::default());
     assert_eq!(
         ask(&mut client, "CLIENT GETNAME\nHELLO 3\nCLIENT GETNAME\nHELLO 2\nCLIENT GETNAME\n")
             .matches("$-1")
@@ -94,7 +95,7 @@ fn each_reply_is_encoded_by_the_protocol_and_the_reply_mode_at_its_position() {
 
 #[test]
 fn a_loading_server_refuses_what_needs_counters() {
-    let mut client = Client::new(1);
+    let mut client = Client::new(1, Login::default());
     let loading = Moment { is_loading: true, ..MOMENT };
     let lines = "INCR a\nDBSIZE\nPING\nHELLO 2\nMULTI\nINCR a\nEXEC\n";
     let replies = replies(&plan(&mut client, loading, lines));
@@ -104,7 +105,7 @@ fn a_loading_server_refuses_what_needs_counters() {
 
 #[test]
 fn a_transaction_is_bounded() {
-    let mut client = Client::new(1);
+    let mut client = Client::new(1, Login::default());
     let lines = format!("MULTI\n{}", "PING\n".repeat(QUEUED_COMMANDS + 1));
     assert!(ask(&mut client, &lines).ends_with("-ERR transaction is too long "));
     assert!(ask(&mut client, "EXEC\n").starts_with("-EXECABORT"));
@@ -116,7 +117,7 @@ fn a_transaction_is_bounded() {
 
 #[test]
 fn errors_are_those_of_redis() {
-    let mut client = Client::new(1);
+    let mut client = Client::new(1, Login::default());
     for (line, error) in [
         ("NOSUCH a b", "ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' "),
         ("get", "ERR wrong number of arguments for 'get' command"),
@@ -154,4 +155,33 @@ fn errors_are_those_of_redis() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn a_client_without_a_token_may_only_identify_itself() {
+    let tokens = Tokens::parse("read-only 0123456789abcdef\nread-write abcdef0123456789").unwrap();
+    let mut client = Client::new(1, Login::new(Access::by_token(tokens)));
+    for command in ["PING", "GET a", "INCR a", "MULTI", "CLIENT ID", "COUNT.STATS", "CONFIG GET a"] {
+        assert_eq!(
+            ask(&mut client, &format!("{command}\n")),
+            "-NOAUTH Authentication required. ",
+            "{command}"
+        );
+    }
+    assert!(ask(&mut client, "HELLO 3\n").starts_with("-NOAUTH HELLO must be called"));
+    for wrong in ["AUTH x", "AUTH default x", "AUTH other 0123456789abcdef", "HELLO 3 AUTH default x"] {
+        let refused = "-WRONGPASS invalid username-password pair or user is disabled. ";
+        assert_eq!(ask(&mut client, &format!("{wrong}\n")), refused, "{wrong}");
+    }
+    assert_eq!(ask(&mut client, "AUTH 0123456789abcdef\nGET a\nPING\n"), "+OK ? +PONG ");
+    for command in ["INCR a", "SET a 1", "FLUSHALL", "COUNT.SESSION"] {
+        let name = command.split(' ').next().unwrap().to_lowercase();
+        let refused = format!("-NOPERM this user has no permissions to run the '{name}' command ");
+        assert_eq!(ask(&mut client, &format!("{command}\n")), refused);
+    }
+    assert_eq!(
+        ask(&mut client, "AUTH default abcdef0123456789\nINCR a\nRESET\nGET a\n"),
+        "+OK ? +RESET -NOAUTH Authentication required. "
+    );
+    assert!(ask(&mut client, "HELLO 2 AUTH default 0123456789abcdef\nGET a\n").ends_with("modules *0 ? "));
 }
