@@ -164,7 +164,7 @@ mod tests {
                 model.retain(|_, (_, at)| at.is_none_or(|at| at > now_ms));
                 let counters: BTreeMap<_, _> =
                     model.iter().map(|(name, (count, _))| (CounterName::from(key(name)), *count)).collect();
-                let (page, _) = table.page(TablePosition::default(), 99);
+                let (page, _) = table.page(TablePosition::default(), 99, &[]);
                 prop_assert_eq!(page.into_iter().collect::<BTreeMap<_, _>>(), counters.clone());
                 prop_assert_eq!(table.top(99).into_iter().collect::<BTreeMap<_, _>>(), counters.clone());
                 let all = table.iter().map(|(key, count)| (key.into(), count));

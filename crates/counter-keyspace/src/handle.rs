@@ -313,11 +313,24 @@ impl KeyspaceHandle {
         token: PageToken,
         max_counters: usize,
     ) -> Result<(Page, Option<PageToken>), KeyspaceError> {
+        self.scan_prefix(token, max_counters, &[]).await
+    }
+
+    /// Returns a page of up to `max_counters` counters whose names begin with `prefix`, like [`scan`](Self::scan).
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
+    pub async fn scan_prefix(
+        &self,
+        token: PageToken,
+        max_counters: usize,
+        prefix: &[u8],
+    ) -> Result<(Page, Option<PageToken>), KeyspaceError> {
         let PageToken { shard, position } = token;
         let Some(outbox) = self.shards.get(shard) else { return Ok((Page::new(), None)) };
         let max_counters = max_counters.min(PAGE);
-        let (counters, next) =
-            outbox.call(|reply| ShardMessage::GetPage(position, max_counters, reply)).await?;
+        let question = |reply| ShardMessage::GetPage(position, max_counters, prefix.into(), reply);
+        let (counters, next) = outbox.call(question).await?;
         let next = match next {
             Some(position) => Some(PageToken { shard, position }),
             None => Some(PageToken { shard: shard + 1, position: TablePosition::default() }),

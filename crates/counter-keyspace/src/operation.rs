@@ -16,6 +16,8 @@ pub use conditional::{DeadlineChange, DeadlineCondition, Presence};
 pub enum Operation {
     /// Returns the value.
     Get,
+    /// Returns the value and the number of operations so far.
+    GetCount,
     /// Adds an amount, which may be negative, and returns the new value. Creates the counter if there is none.
     Add(i64),
     /// Adds an amount if the new value is within bounds, both included, and returns it. A counter that does not exist
@@ -77,7 +79,7 @@ pub enum Operation {
 impl Operation {
     /// Returns true if the operation changes nothing, whatever its outcome.
     pub(crate) const fn is_question(self) -> bool {
-        matches!(self, Self::Get | Self::Ttl)
+        matches!(self, Self::Get | Self::GetCount | Self::Ttl)
     }
 
     /// Returns what the operation is called if it is not cumulative: of two states of a counter that it led to, the
@@ -103,6 +105,7 @@ impl Operation {
             | Self::GetAndSet(_)
             | Self::SetIf { presence: Presence::Any | Presence::Absent, .. } => true,
             Self::Get
+            | Self::GetCount
             | Self::RemoveAndGet
             | Self::Expire(_)
             | Self::ExpireIf { .. }
@@ -136,6 +139,7 @@ impl Operation {
                 [10, amount.cast_unsigned(), (saturates as u64) << 8 | change, time_ms]
             }
             Self::ExpireIf { deadline_ms, condition } => [11, deadline_ms, condition.code(), 0],
+            Self::GetCount => [12, 0, 0, 0],
         }
     }
 
@@ -162,6 +166,7 @@ impl Table {
         }
         match operation {
             Operation::Get => Outcome::Value(self.value(key)),
+            Operation::GetCount => Outcome::Count(self.get(key)),
             Operation::Add(amount) => self.add_within(key, amount, i64::MIN..=i64::MAX),
             Operation::AddWithin { amount, min, max } => self.add_within(key, amount, min..=max),
             Operation::Set(value) => match self.set(key, value, None) {
@@ -227,6 +232,7 @@ mod tests {
         let value = || prop_oneof![-9..=9_i64, Just(i64::MIN), Just(i64::MAX)];
         prop_oneof![
             Just(Operation::Get),
+            Just(Operation::GetCount),
             value().prop_map(Operation::Add),
             (value(), -9..0_i64, 0..9_i64).prop_map(|(amount, min, max)| Operation::AddWithin {
                 amount,
@@ -245,6 +251,7 @@ mod tests {
         let mut set = |value| _ = model.insert(name, Count { value, operations: operations + 1 });
         match operation {
             Operation::Get => Outcome::Value(before.map(|count| count.value)),
+            Operation::GetCount => Outcome::Count(before),
             Operation::Add(_) | Operation::AddWithin { .. } => {
                 let (amount, min, max) = match operation {
                     Operation::AddWithin { amount, min, max } => (amount, min, max),

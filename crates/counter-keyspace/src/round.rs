@@ -168,4 +168,6 @@ pub enum Outcome {
     },
     /// The operation would have created a counter beyond the limit, and has changed nothing.
     Full,
+    /// The counter has this value and number of operations; `None` if it does not exist.
+    Count(Option<Count>),
 }

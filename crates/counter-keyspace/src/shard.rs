@@ -37,8 +37,8 @@ pub enum ShardMessage {
     GetStats(RpcReplyPort<AggregatedStats>),
     /// Asks for the counters with the largest values.
     GetTop(usize, RpcReplyPort<Vec<(CounterName, Count)>>),
-    /// Asks for up to this number of counters, from a position on.
-    GetPage(TablePosition, usize, RpcReplyPort<(Page, Option<TablePosition>)>),
+    /// Asks for up to this number of counters with a prefix, from a position on.
+    GetPage(TablePosition, usize, Box<[u8]>, RpcReplyPort<(Page, Option<TablePosition>)>),
     /// Hands out up to this number of changed counters to a feed.
     TakePage(FeedPosition, usize, RpcReplyPort<RoundPage>),
     /// Hands out the rest of a round to a feed, or up to this number of changed counters if there are more.
@@ -299,7 +299,9 @@ impl Actor for ShardActor {
             }
             ShardMessage::GetStats(reply) => _ = reply.send(state.stats()),
             ShardMessage::GetTop(n, reply) => _ = reply.send(table.top(n)),
-            ShardMessage::GetPage(from, most, reply) => _ = reply.send(table.page(from, most)),
+            ShardMessage::GetPage(from, most, prefix, reply) => {
+                let _ = reply.send(table.page(from, most, &prefix));
+            }
             ShardMessage::TakePage(FeedPosition { feed, position }, most, reply) => {
                 let _ = reply.send(table.take_page(&feed, position, most));
             }

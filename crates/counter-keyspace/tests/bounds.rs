@@ -61,3 +61,22 @@ async fn at_the_limit_of_names_only_what_exists_is_counted() {
     assert_eq!((stats.num_counters, stats.total_value, stats.rejected_operations), (2, 10, 2));
     keyspace.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_by_prefix_has_only_names_that_begin_with_it() {
+    let keyspace = Keyspace::start(KeyspaceOptions::default()).await.unwrap();
+    let handle = keyspace.handle();
+    for n in 0..20_000 {
+        handle.increment(format!("{n}"), 1).await.unwrap();
+    }
+    let (mut seen, mut next) = (BTreeSet::new(), Some(PageToken::default()));
+    while let Some(token) = next {
+        let (counters, following) = handle.scan_prefix(token, 3, b"1999").await.unwrap();
+        assert!(counters.len() <= 3);
+        seen.extend(counters.into_iter().map(|(name, _)| name.to_string()));
+        next = following;
+    }
+    let expected = (19_990..20_000).chain([1_999]).map(|n| n.to_string());
+    assert_eq!(seen, expected.collect());
+    keyspace.shutdown().await;
+}

@@ -5,6 +5,9 @@ use crate::handle::Page;
 use crate::key::Key;
 use crate::place_set::Place;
 
+/// Maximum number of counters that are visited for one page.
+const MAX_VISITS: usize = 4096;
+
 /// Position in a walk over a table. The default is its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TablePosition {
@@ -62,15 +65,21 @@ impl Table {
         None
     }
 
-    /// Returns up to `most` counters from a position on, and the position of the next.
-    pub(crate) fn page(&self, from: TablePosition, most: usize) -> (Page, Option<TablePosition>) {
+    /// Returns up to `most` counters from a position on whose names begin with `prefix`, and the position of the next.
+    /// Visits no more than `MAX_VISITS`, so that a rare prefix does not keep others waiting.
+    pub(crate) fn page(
+        &self,
+        from: TablePosition,
+        most: usize,
+        prefix: &[u8],
+    ) -> (Page, Option<TablePosition>) {
         let (mut counters, mut name_bytes) = (Page::new(), 0);
-        let next = self.walk(from, most, |place, key, count| {
-            if !self.is_expired(place) {
+        let next = self.walk(from, MAX_VISITS, |place, key, count| {
+            if key.name.starts_with(prefix) && !self.is_expired(place) {
                 name_bytes += key.name.len();
                 counters.push((key.into(), count));
             }
-            name_bytes < PAGE_NAME_BYTES
+            counters.len() < most && name_bytes < PAGE_NAME_BYTES
         });
         (counters, next)
     }

@@ -14,6 +14,7 @@ const TTL: u8 = 4;
 const APPLIED: u8 = 5;
 const ADDED: u8 = 6;
 const FULL: u8 = 7;
+const COUNT: u8 = 8;
 
 /// Set in the kind if the outcome has what it may have.
 const SOME: u8 = 0x80;
@@ -35,8 +36,12 @@ pub(super) fn take_record(items: &mut Reader<'_>) -> Result<(SessionId, SessionR
     Ok((id, SessionRecord { sequence, fingerprint, done, outcomes }))
 }
 
+/// Returns a kind with the flag for something that may be there.
+const fn kind(kind: u8, is_some: bool) -> u8 {
+    if is_some { kind | SOME } else { kind }
+}
+
 fn put_outcome(into: &mut Vec<u8>, outcome: Outcome) {
-    let kind = |kind, is_some| if is_some { kind | SOME } else { kind };
     match outcome {
         Outcome::Value(value) => {
             into.push(kind(VALUE, value.is_some()));
@@ -46,13 +51,8 @@ fn put_outcome(into: &mut Vec<u8>, outcome: Outcome) {
             into.push(OUT_OF_RANGE);
             put_signed(into, value);
         }
-        Outcome::Removed(count) => {
-            into.push(kind(REMOVED, count.is_some()));
-            if let Some(Count { value, operations }) = count {
-                put_signed(into, value);
-                put(into, operations);
-            }
-        }
+        Outcome::Removed(count) => put_count(into, REMOVED, count),
+        Outcome::Count(count) => put_count(into, COUNT, count),
         Outcome::Deadline(time_ms) => {
             into.push(kind(DEADLINE, time_ms.is_some()));
             time_ms.into_iter().for_each(|time_ms| put(into, time_ms));
@@ -72,6 +72,18 @@ fn put_outcome(into: &mut Vec<u8>, outcome: Outcome) {
     }
 }
 
+fn put_count(into: &mut Vec<u8>, of_kind: u8, count: Option<Count>) {
+    into.push(kind(of_kind, count.is_some()));
+    if let Some(Count { value, operations }) = count {
+        put_signed(into, value);
+        put(into, operations);
+    }
+}
+
+fn take_count(items: &mut Reader<'_>, is_some: bool) -> Result<Option<Count>, Malformed> {
+    Ok(if is_some { Some(Count { value: items.signed()?, operations: items.number()? }) } else { None })
+}
+
 fn take_outcome(items: &mut Reader<'_>) -> Result<Outcome, Malformed> {
     let kind = items.byte()?;
     let is_some = kind & SOME != 0;
@@ -79,10 +91,8 @@ fn take_outcome(items: &mut Reader<'_>) -> Result<Outcome, Malformed> {
         VALUE if is_some => Outcome::Value(Some(items.signed()?)),
         VALUE => Outcome::Value(None),
         OUT_OF_RANGE => Outcome::OutOfRange(items.signed()?),
-        REMOVED if is_some => {
-            Outcome::Removed(Some(Count { value: items.signed()?, operations: items.number()? }))
-        }
-        REMOVED => Outcome::Removed(None),
+        REMOVED => Outcome::Removed(take_count(items, is_some)?),
+        COUNT => Outcome::Count(take_count(items, is_some)?),
         DEADLINE => Outcome::Deadline(if is_some { Some(items.number()?) } else { None }),
         TTL => Outcome::Ttl(if is_some { Some(items.number()?) } else { None }),
         APPLIED => Outcome::Applied,

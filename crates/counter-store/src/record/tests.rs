@@ -34,6 +34,9 @@ fn outcomes() -> impl Strategy<Value = Vec<Outcome>> {
         Just(Outcome::Applied),
         (any::<i64>(), any::<i64>()).prop_map(|(value, amount)| Outcome::Added { value, amount }),
         Just(Outcome::Full),
+        any::<Option<(i64, u64)>>().prop_map(|count| {
+            Outcome::Count(count.map(|(value, operations)| Count { value, operations }))
+        }),
     ];
     vec(outcome, 0..5)
 }
