@@ -86,7 +86,7 @@ impl Operation {
     /// one with more operations need not be the newer. `None` if it is.
     pub(crate) const fn needs_one_owner(self) -> Option<&'static str> {
         match self {
-            Self::Get | Self::Add(_) | Self::Persist | Self::Ttl => None,
+            Self::Get | Self::GetCount | Self::Add(_) | Self::Persist | Self::Ttl => None,
             Self::AddWithin { .. } | Self::AddWith { .. } => Some("add within bounds"),
             Self::Set(_) | Self::SetIf { .. } => Some("set"),
             Self::GetAndSet(_) => Some("get and set"),

@@ -197,6 +197,19 @@ impl Counters {
         Ok(self.keyspace().scan_up_to(token, max_counters).await?)
     }
 
+    /// Returns one page of up to `max_counters` counters whose names begin with `prefix`, like [`scan`](Self::scan).
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn scan_prefix(
+        &self,
+        token: PageToken,
+        max_counters: usize,
+        prefix: &[u8],
+    ) -> Result<(Page, Option<PageToken>), CountersError> {
+        Ok(self.keyspace().scan_prefix(token, max_counters, prefix).await?)
+    }
+
     /// Returns the `n` counters with the largest values, those of equal value in order of name.
     ///
     /// # Errors

@@ -1,20 +1,40 @@
-//! The HTTP front end.
+//! The HTTP front end: counters as resources, and pages for operators.
+//!
+//! The interface is described by an OpenAPI document, which the server itself hands out at `/openapi.json`.
+
+mod batch;
+mod body;
+mod connection;
+mod counter;
+mod listing;
+mod preferences;
+mod problem;
+mod query;
+mod sessions;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Router, middleware, serve};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, post};
+use axum::{Extension, Router, middleware};
+use tokio::task::JoinSet;
 
 use crate::auth::bearer;
-use crate::listener::{Listener, Stream};
+use crate::listener::Listener;
 use crate::service::{Service, ServiceState};
 use crate::telemetry::Protocol;
 
+use connection::Connection;
+use problem::Problem;
+
 /// Answer to a client that is turned away.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Description of the interface.
+const OPENAPI: &str = include_str!("http/openapi.json");
 
 /// HTTP front end that is listening.
 #[derive(Debug)]
@@ -34,43 +54,35 @@ impl FrontEnd {
     }
 
     /// Serves until the server drains and the last connection has ended.
-    pub(crate) async fn run(self) {
-        let service = self.service.clone();
-        let drained = async move { service.reached(ServiceState::Draining).await };
-        let served = serve(self.listener, router(self.service)).with_graceful_shutdown(drained).await;
-        if let Err(error) = served {
-            tracing::error!(%error, "HTTP has ended");
+    pub(crate) async fn run(mut self) {
+        let (router, mut connections) = (router(self.service.clone()), JoinSet::new());
+        while let Some((stream, peer)) = self.listener.accept().await {
+            connections.spawn(connection::serve(stream, peer, self.service.clone(), router.clone()));
+            while connections.try_join_next().is_some() {}
         }
-    }
-}
-
-impl serve::Listener for Listener {
-    type Io = Stream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Stream, SocketAddr) {
-        match self.accept().await {
-            Some(accepted) => accepted,
-            // The server drains; the signal for that ends this future.
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.local_addr()
+        drop(self.listener);
+        while connections.join_next().await.is_some() {}
     }
 }
 
 fn router(service: Service) -> Router {
+    let counter = get(counter::get).post(counter::add).put(counter::set).delete(counter::remove);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .layer(middleware::from_fn_with_state(service.clone(), bearer::authorize))
-        .with_state(service)
+        .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }))
+        .route("/v1/counters", get(listing::list).post(batch::apply))
+        .route("/v1/counters/{name}", counter)
+        .route("/v1/top", get(listing::top))
+        .route("/v1/sessions", post(sessions::open))
+        .route("/v1/sessions/{session}", delete(sessions::close))
+        .fallback(|| async { Problem::no_such_resource() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(service, bearer::authorize))
 }
 
-async fn readyz(State(service): State<Service>) -> (StatusCode, &'static str) {
-    match service.state() {
+async fn readyz(Extension(connection): Extension<Arc<Connection>>) -> impl IntoResponse {
+    match connection.service().state() {
         ServiceState::Loading => (StatusCode::SERVICE_UNAVAILABLE, "loading\n"),
         ServiceState::Ready => (StatusCode::OK, "ready\n"),
         ServiceState::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),

@@ -1,0 +1,183 @@
+//! One counter as a resource.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use counter_keyspace::{Operation, Outcome};
+use counter_protocol::{Count, CounterName, NameTooLong};
+use counter_store::Durability;
+use serde::{Deserialize, Serialize};
+
+use super::body::read_json;
+use super::connection::Connection;
+use super::preferences::{PREFERENCE_APPLIED, Preferences, durability_name, prefers};
+use super::problem::Problem;
+use super::query::LastSegment;
+use crate::counters::CountersError;
+
+/// Body of a request that adds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Addition {
+    #[serde(default = "one")]
+    by: i64,
+}
+
+/// Body of a request that sets.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Assignment {
+    value: i64,
+}
+
+/// Counter as JSON.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CounterBody<'a> {
+    pub(crate) name: &'a CounterName,
+    #[serde(flatten)]
+    pub(crate) count: Count,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) durability: Option<&'static str>,
+}
+
+const fn one() -> i64 {
+    1
+}
+
+pub(crate) async fn get(
+    Extension(connection): Extension<Arc<Connection>>,
+    LastSegment(name): LastSegment,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let durability = Preferences::from_headers(&headers)?.durability;
+    let preferences = Preferences { durability, idempotency_key: None };
+    operate(&connection, name, Operation::GetCount, &headers, &preferences).await
+}
+
+pub(crate) async fn add(
+    Extension(connection): Extension<Arc<Connection>>,
+    LastSegment(name): LastSegment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let limit_bytes = connection.service().limits().request_bytes;
+    let addition = read_json(&headers, body, limit_bytes).await?;
+    let Addition { by } = addition.unwrap_or(Addition { by: 1 });
+    change(&connection, name, Operation::Add(by), &headers).await
+}
+
+pub(crate) async fn set(
+    Extension(connection): Extension<Arc<Connection>>,
+    LastSegment(name): LastSegment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let limit_bytes = connection.service().limits().request_bytes;
+    let assignment = read_json(&headers, body, limit_bytes).await?;
+    let missing = || Problem::invalid("the body is empty; it has to be {\"value\": NUMBER}");
+    let Assignment { value } = assignment.ok_or_else(missing)?;
+    change(&connection, name, Operation::Set(value), &headers).await
+}
+
+pub(crate) async fn remove(
+    Extension(connection): Extension<Arc<Connection>>,
+    LastSegment(name): LastSegment,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    change(&connection, name, Operation::RemoveAndGet, &headers).await
+}
+
+async fn change(
+    connection: &Connection,
+    name: Vec<u8>,
+    operation: Operation,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let preferences = Preferences::from_headers(headers)?;
+    operate(connection, name, operation, headers, &preferences).await
+}
+
+/// Applies an operation, and returns the counter as the headers ask for.
+async fn operate(
+    connection: &Connection,
+    name: Vec<u8>,
+    operation: Operation,
+    headers: &HeaderMap,
+    preferences: &Preferences,
+) -> Result<Response, Problem> {
+    let name = CounterName::new(name).map_err(|error: NameTooLong| CountersError::from(error))?;
+    let operations = with_count(operation).map(|operation| (name.as_bytes(), operation));
+    let (outcomes, durability) = connection.apply(preferences, operations).await?;
+    let (outcome, after) = take_outcome(operation, &mut outcomes.into_iter())?;
+    let count = count_of(outcome, after)?.ok_or_else(Problem::no_such_counter)?;
+    Ok(respond(&name, count, durability, headers, preferences))
+}
+
+fn respond(
+    name: &CounterName,
+    count: Count,
+    durability: Durability,
+    headers: &HeaderMap,
+    preferences: &Preferences,
+) -> Response {
+    let durability = durability_name(durability);
+    let mut response = if prefers(headers, "text/plain") {
+        let content_type = [(header::CONTENT_TYPE, "text/plain")];
+        (content_type, count.value.to_string()).into_response()
+    } else {
+        json(&CounterBody { name, count, durability: Some(durability) })
+    };
+    if preferences.durability.is_some()
+        && let Ok(applied) = HeaderValue::from_str(&format!("durability={durability}"))
+    {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    response
+}
+
+/// Returns a response of JSON.
+pub(crate) fn json(body: &impl Serialize) -> Response {
+    let content_type = [(header::CONTENT_TYPE, "application/json")];
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (content_type, bytes).into_response(),
+        Err(error) => Problem::invalid(error.to_string()).into_response(),
+    }
+}
+
+/// Returns an operation, followed by a question for the number of operations if its outcome does not tell it.
+pub(crate) fn with_count(operation: Operation) -> impl Iterator<Item = Operation> {
+    let question = needs_count(operation).then_some(Operation::GetCount);
+    [operation].into_iter().chain(question)
+}
+
+const fn needs_count(operation: Operation) -> bool {
+    !matches!(operation, Operation::GetCount | Operation::RemoveAndGet)
+}
+
+/// Takes the outcomes of one operation [`with_count`].
+pub(crate) fn take_outcome(
+    operation: Operation,
+    outcomes: &mut impl Iterator<Item = Outcome>,
+) -> Result<(Outcome, Option<Outcome>), Problem> {
+    let mut next = || outcomes.next().ok_or(CountersError::UnknownOutcome("an outcome is missing"));
+    let outcome = next()?;
+    Ok((outcome, if needs_count(operation) { Some(next()?) } else { None }))
+}
+
+/// Returns the counter after an operation, or before its removal. `None` if there is none, or if the outcome has not
+/// been kept.
+pub(crate) fn count_of(outcome: Outcome, after: Option<Outcome>) -> Result<Option<Count>, Problem> {
+    match (outcome, after) {
+        (Outcome::Value(Some(value)), Some(Outcome::Count(count))) => {
+            // Nothing comes in between unless the shard crashes, which may lead to a later number.
+            Ok(Some(Count { value, operations: count.map_or(1, |count| count.operations) }))
+        }
+        (Outcome::Count(count) | Outcome::Removed(count), _) => Ok(count),
+        (Outcome::OutOfRange(value), _) => Err(Problem::out_of_range(value)),
+        (Outcome::Full, _) => Err(CountersError::TooManyNames.into()),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,134 @@
+//! Errors as problem details (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::counters::CountersError;
+
+/// Seconds after which a client may try again while the server starts or ends.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Error of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    /// Name of the kind of problem, for programs.
+    kind: &'static str,
+    /// What all problems of this kind have in common, for people.
+    title: &'static str,
+    detail: String,
+}
+
+/// Problem as JSON.
+#[derive(Debug, Serialize)]
+struct ProblemBody<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, title, detail: detail.into() }
+    }
+
+    /// The request is not understood.
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid-request", "Invalid request", detail)
+    }
+
+    pub(crate) fn no_such_resource() -> Self {
+        let detail = "nothing is served at this path; see /openapi.json";
+        Self::new(StatusCode::NOT_FOUND, "no-such-resource", "No such resource", detail)
+    }
+
+    pub(crate) fn no_such_counter() -> Self {
+        let detail = "there is no counter of this name";
+        Self::new(StatusCode::NOT_FOUND, "no-such-counter", "No such counter", detail)
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let detail = "the methods of this resource are in the header Allow";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+    }
+
+    /// A page of another site asks a browser to change something.
+    pub(crate) fn other_site() -> Self {
+        let detail = "the request comes from a page of another site";
+        Self::new(StatusCode::FORBIDDEN, "other-site", "Forbidden", detail)
+    }
+
+    pub(crate) fn too_slow() -> Self {
+        let detail = "the body of the request did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "Too slow", detail)
+    }
+
+    pub(crate) fn too_large(limit_bytes: usize) -> Self {
+        let detail = format!("the body of the request is longer than {limit_bytes} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail)
+    }
+
+    pub(crate) fn unsupported_media_type(supported: &str) -> Self {
+        let detail = format!("the body of the request has to be {supported}");
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "Unsupported media type",
+            detail,
+        )
+    }
+
+    /// The value would leave the range of 64 bits.
+    pub(crate) fn out_of_range(value: i64) -> Self {
+        let detail = format!("the value would leave the range of 64 bits; it stays {value}");
+        Self::new(StatusCode::CONFLICT, "out-of-range", "Out of range", detail)
+    }
+
+    /// Returns the problem as JSON.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let Self { status, kind, title, detail } = self;
+        let r#type = format!("urn:problem-type:counter:{kind}");
+        serde_json::json!(ProblemBody { r#type, title, status: status.as_u16(), detail })
+    }
+}
+
+impl From<CountersError> for Problem {
+    fn from(error: CountersError) -> Self {
+        let (status, kind, title) = match error {
+            CountersError::Loading => (StatusCode::SERVICE_UNAVAILABLE, "loading", "Loading"),
+            CountersError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped", "Stopped"),
+            CountersError::DiskFailed => (StatusCode::SERVICE_UNAVAILABLE, "disk-failed", "Disk failed"),
+            CountersError::NameTooLong(_) => (StatusCode::BAD_REQUEST, "name-too-long", "Name too long"),
+            CountersError::TooManyNames => {
+                (StatusCode::INSUFFICIENT_STORAGE, "too-many-counters", "Too many counters")
+            }
+            CountersError::NotDurable => (StatusCode::UNPROCESSABLE_ENTITY, "not-durable", "Not durable"),
+            CountersError::UnknownOutcome(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "unknown-outcome", "Unknown outcome")
+            }
+            CountersError::TooManySessions { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-sessions", "Too many sessions")
+            }
+            CountersError::RemovalForbidden => (StatusCode::FORBIDDEN, "removal-forbidden", "Forbidden"),
+            CountersError::SessionExpired => (StatusCode::GONE, "session-expired", "Session expired"),
+            CountersError::Superseded => (StatusCode::CONFLICT, "superseded", "Superseded"),
+            CountersError::OtherRequest => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "other-request", "Idempotency key of another request")
+            }
+        };
+        Self::new(status, kind, title, error.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, content_type, self.to_json().to_string()).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}

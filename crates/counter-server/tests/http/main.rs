@@ -1,0 +1,10 @@
+//! HTTP as its clients see it.
+
+#[path = "../server/setup.rs"]
+#[expect(dead_code, reason = "it is for the tests of other front ends, too")]
+mod setup;
+
+mod client;
+mod counters;
+mod requests;
+mod sessions;
