@@ -278,7 +278,15 @@ impl KeyspaceHandle {
     /// # Errors
     /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
     pub async fn stats(&self) -> Result<AggregatedStats, KeyspaceError> {
-        Ok(self.ask_all(ShardMessage::GetStats).await?.into_iter().collect())
+        Ok(self.shard_stats().await?.into_iter().collect())
+    }
+
+    /// Returns the statistics of each shard.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::Stopped`], [`KeyspaceError::Unanswered`].
+    pub async fn shard_stats(&self) -> Result<Vec<AggregatedStats>, KeyspaceError> {
+        self.ask_all(ShardMessage::GetStats).await
     }
 
     /// Returns the `n` counters with the largest values, those of equal value in order of name. Exact, across all

@@ -1,14 +1,19 @@
 //! Everything that a front end may ask.
 
+mod changes;
 mod error;
 mod sessions;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use counter_keyspace::{Keyspace, KeyspaceHandle, Operation, Outcome, Page, PageToken, SessionId};
 use counter_protocol::{AggregatedStats, Count, CounterName};
 use counter_store::{Durability, SessionIssuer, Store, StoreHandle};
 
+use crate::on_demand::OnDemand;
+
+pub use changes::{Change, ChangedCounters, Subscription};
 pub use error::CountersError;
 pub use sessions::{InvalidSession, SessionToken};
 
@@ -33,7 +38,14 @@ struct Backend {
     kind: Kind,
     durability: Durability,
     allows_removal_of_all: bool,
+    changes: OnDemand<Change>,
+    /// Number of batches that have been sent and not been answered yet.
+    waiting: AtomicU64,
 }
+
+/// Batch that is counted as waiting while this lives.
+#[derive(Debug)]
+struct Waiting<'a>(&'a AtomicU64);
 
 #[derive(Debug)]
 enum Kind {
@@ -58,7 +70,8 @@ impl Counters {
     }
 
     fn new(handle: Handle, kind: Kind, durability: Durability) -> Self {
-        let backend = Backend { kind, durability, allows_removal_of_all: false };
+        let (changes, waiting) = (OnDemand::default(), AtomicU64::new(0));
+        let backend = Backend { kind, durability, allows_removal_of_all: false, changes, waiting };
         Self { handle, backend: Arc::new(backend) }
     }
 
@@ -80,6 +93,7 @@ impl Counters {
         operations: impl IntoIterator<Item = (N, Operation)>,
         durability: Durability,
     ) -> Result<Vec<Outcome>, CountersError> {
+        let _waiting = self.wait();
         Ok(match &self.handle {
             Handle::Memory(keyspace) => {
                 Self::check_durability(durability)?;
@@ -121,6 +135,7 @@ impl Counters {
         operations: impl IntoIterator<Item = (N, Operation)>,
         durability: Durability,
     ) -> Result<Vec<Outcome>, CountersError> {
+        let _waiting = self.wait();
         Ok(match &self.handle {
             Handle::Memory(keyspace) => {
                 Self::check_durability(durability)?;
@@ -226,6 +241,39 @@ impl Counters {
         Ok(self.keyspace().stats().await?)
     }
 
+    /// Returns the totals of each shard.
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn shard_stats(&self) -> Result<Vec<AggregatedStats>, CountersError> {
+        Ok(self.keyspace().shard_stats().await?)
+    }
+
+    /// Returns the version of each shard: the number of messages that may have changed it.
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn versions(&self) -> Result<Vec<u64>, CountersError> {
+        Ok(self.keyspace().versions().await?.into_iter().map(|version| version.version).collect())
+    }
+
+    /// Returns the changes from now on: with a store, once they are durable.
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn subscribe(&self) -> Result<Subscription, CountersError> {
+        let (feed, committed) = (self.keyspace().follow(), self.store().map(Store::committed));
+        let publish = |feed, publisher| changes::publish(feed, committed, publisher);
+        let prepare = changes::skip_present(feed);
+        Ok(Subscription(self.backend.changes.subscribe(changes::PAGES_BEHIND, prepare, publish).await?))
+    }
+
+    /// Returns the number of batches that have been sent through any clone and not been answered yet.
+    #[must_use]
+    pub fn batches_waiting(&self) -> u64 {
+        self.backend.waiting.load(Ordering::Relaxed)
+    }
+
     /// Waits until everything that was sent through this clone before has this guarantee.
     ///
     /// # Errors
@@ -277,10 +325,21 @@ impl Counters {
         }
     }
 
+    fn wait(&self) -> Waiting<'_> {
+        self.backend.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.backend.waiting)
+    }
+
     const fn keyspace(&self) -> &KeyspaceHandle {
         match &self.handle {
             Handle::Memory(keyspace) => keyspace,
             Handle::Store(store) => store.keyspace(),
         }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -6,7 +6,10 @@ mod batch;
 mod body;
 mod connection;
 mod counter;
+mod events;
+mod integer;
 mod listing;
+mod metrics;
 mod preferences;
 mod problem;
 mod query;
@@ -73,7 +76,11 @@ fn router(service: Service) -> Router {
         .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }))
         .route("/v1/counters", get(listing::list).post(batch::apply))
         .route("/v1/counters/{name}", counter)
+        .route("/v1/counters/metrics", get(metrics::of_counters))
         .route("/v1/top", get(listing::top))
+        .route("/v1/events", get(events::events))
+        .route("/v1/status", get(events::status))
+        .route("/metrics", get(metrics::of_server))
         .route("/v1/sessions", post(sessions::open))
         .route("/v1/sessions/{session}", delete(sessions::close))
         .fallback(|| async { Problem::no_such_resource() })

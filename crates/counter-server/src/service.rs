@@ -1,13 +1,17 @@
 //! What all front ends share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::auth::Access;
 use crate::counters::{Counters, CountersError};
 use crate::limits::Limits;
+use crate::on_demand::OnDemand;
 use crate::security::Security;
+use crate::status::Sample;
 use crate::telemetry::Telemetry;
 use crate::tls::Tls;
 
@@ -22,6 +26,8 @@ struct Shared {
     limits: Limits,
     security: Security,
     telemetry: Telemetry,
+    samples: OnDemand<Arc<Sample>>,
+    started: Instant,
 }
 
 /// Phase of a server's life. It only goes forward.
@@ -43,6 +49,8 @@ impl Service {
             limits,
             security,
             telemetry: Telemetry::new(),
+            samples: OnDemand::default(),
+            started: Instant::now(),
         }))
     }
 
@@ -102,6 +110,17 @@ impl Service {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// Returns the time since the server started.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// Returns the samples of its state.
+    pub(crate) fn samples(&self) -> &OnDemand<Arc<Sample>> {
+        &self.0.samples
     }
 
     /// Returns who has access.

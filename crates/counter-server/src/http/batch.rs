@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::body::read;
 use super::connection::Connection;
 use super::counter::{CounterBody, count_of, take_outcome, with_count};
+use super::integer::{Integer, present};
 use super::preferences::{NDJSON, Preferences, durability_name, has_media_type};
 use super::problem::Problem;
 
@@ -24,8 +25,10 @@ struct Line {
     name: CounterName,
     #[serde(default)]
     op: LineOperation,
-    by: Option<i64>,
-    value: Option<i64>,
+    #[serde(default, deserialize_with = "present")]
+    by: Option<Integer>,
+    #[serde(default, deserialize_with = "present")]
+    value: Option<Integer>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -78,8 +81,8 @@ fn parse(body: &[u8]) -> Result<Vec<(CounterName, Operation)>, Problem> {
             let line: Line = serde_json::from_slice(line).map_err(|error| invalid(error.to_string()))?;
             let Line { name, op, by, value } = line;
             let operation = match (op, by, value) {
-                (LineOperation::Add, by, None) => Operation::Add(by.unwrap_or(1)),
-                (LineOperation::Set, None, Some(value)) => Operation::Set(value),
+                (LineOperation::Add, by, None) => Operation::Add(by.map_or(1, |Integer(by)| by)),
+                (LineOperation::Set, None, Some(Integer(value))) => Operation::Set(value),
                 (LineOperation::Get, None, None) => Operation::GetCount,
                 (LineOperation::Delete, None, None) => Operation::RemoveAndGet,
                 _ => {
@@ -143,6 +146,7 @@ mod tests {
             "{\"name\":\"a\",\"value\":1}",
             "{\"name\":\"a\",\"op\":\"get\",\"by\":1}",
             "{\"name\":\"a\",\"op\":\"set\"}",
+            "{\"name\":\"a\",\"by\":null}",
             "{\"by\":1}",
             "{\"name\":\"a\",\"by\":1.5}",
             "{\"name\":\"a\",\"by\":9223372036854775808}",

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::read_json;
 use super::connection::Connection;
+use super::integer::Integer;
 use super::preferences::{PREFERENCE_APPLIED, Preferences, durability_name, prefers};
 use super::problem::Problem;
 use super::query::LastSegment;
@@ -23,14 +24,14 @@ use crate::counters::CountersError;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Addition {
     #[serde(default = "one")]
-    by: i64,
+    by: Integer,
 }
 
 /// Body of a request that sets.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Assignment {
-    value: i64,
+    value: Integer,
 }
 
 /// Counter as JSON.
@@ -43,8 +44,8 @@ pub(crate) struct CounterBody<'a> {
     pub(crate) durability: Option<&'static str>,
 }
 
-const fn one() -> i64 {
-    1
+const fn one() -> Integer {
+    Integer(1)
 }
 
 pub(crate) async fn get(
@@ -65,7 +66,7 @@ pub(crate) async fn add(
 ) -> Result<Response, Problem> {
     let limit_bytes = connection.service().limits().request_bytes;
     let addition = read_json(&headers, body, limit_bytes).await?;
-    let Addition { by } = addition.unwrap_or(Addition { by: 1 });
+    let Addition { by: Integer(by) } = addition.unwrap_or(Addition { by: one() });
     change(&connection, name, Operation::Add(by), &headers).await
 }
 
@@ -78,7 +79,7 @@ pub(crate) async fn set(
     let limit_bytes = connection.service().limits().request_bytes;
     let assignment = read_json(&headers, body, limit_bytes).await?;
     let missing = || Problem::invalid("the body is empty; it has to be {\"value\": NUMBER}");
-    let Assignment { value } = assignment.ok_or_else(missing)?;
+    let Assignment { value: Integer(value) } = assignment.ok_or_else(missing)?;
     change(&connection, name, Operation::Set(value), &headers).await
 }
 

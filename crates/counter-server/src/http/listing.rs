@@ -33,7 +33,7 @@ const PAGE_QUESTIONS: usize = 64;
 
 /// Page of counters as JSON.
 #[derive(Clone, Debug, Serialize)]
-struct ListBody<'a> {
+pub(crate) struct ListBody<'a> {
     counters: Vec<CounterBody<'a>>,
     /// Cursor of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ struct ListBody<'a> {
 }
 
 impl<'a> ListBody<'a> {
-    fn new(counters: &'a [(CounterName, Count)], next: Option<PageToken>) -> Self {
+    pub(crate) fn new(counters: &'a [(CounterName, Count)], next: Option<PageToken>) -> Self {
         let counters =
             counters.iter().map(|(name, count)| CounterBody { name, count: *count, durability: None });
         Self { counters: counters.collect(), next: next.map(|token| token.to_cursor().to_string()) }

@@ -6,5 +6,6 @@ mod setup;
 
 mod client;
 mod counters;
+mod observing;
 mod requests;
 mod sessions;

@@ -73,3 +73,21 @@ async fn an_idle_connection_is_closed_when_the_server_drains() {
     server.shutdown().await.unwrap();
     assert!(client.is_closed().await);
 }
+
+#[tokio::test]
+async fn every_operation_of_the_description_is_served() {
+    let server = server().await;
+    let mut client = Client::connect(&server).await;
+    let description = client.ask("GET /openapi.json", &[], "").await.json();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        let asked = path.replace("{name}", "a").replace("{session}", "1.1");
+        for method in ["get", "post", "put", "delete"] {
+            let request = format!("{} {asked}", method.to_uppercase());
+            let status = Client::connect(&server).await.open(&request, &[], "").await.status().as_u16();
+            let is_described = operations.get(method).is_some();
+            assert_eq!(status != 405, is_described, "{request}: {status}");
+            assert!(status != 404 || path.ends_with("{name}"), "{request}: {status}");
+        }
+    }
+    server.shutdown().await.unwrap();
+}

@@ -31,6 +31,7 @@ async fn udp(server: &Server) -> UdpSocket {
 
 /// Returns the value of a metric of the server.
 fn metric(server: &Server, name: &str) -> u64 {
+    let name = &format!("counter_server_{name}")[..];
     let text = server.service().telemetry().encode().expect("metrics are text");
     let line = text.lines().find(|line| line.starts_with(name) && line[name.len()..].starts_with(' '));
     line.map_or(0, |line| line[name.len() + 1..].parse().expect("it is a number"))
@@ -57,7 +58,7 @@ async fn what_is_not_a_count_is_rejected_and_counted_as_that() {
     assert_eq!(metric(&server, "statsd_lines_rejected_total{reason=\"OtherType\"}"), 2);
     assert_eq!(metric(&server, "statsd_lines_rejected_total{reason=\"Malformed\"}"), 1);
     assert_eq!(metric(&server, "statsd_lines_rejected_total{reason=\"OutOfRange\"}"), 1);
-    assert_eq!(metric(&server, "requests_rejected_total{front_end=\"StatsD\"}"), 4);
+    assert_eq!(metric(&server, "requests_rejected_total{front_end=\"statsd\"}"), 4);
     assert_eq!(counters.stats().await.unwrap().num_counters, 1);
     server.shutdown().await.unwrap();
 }
