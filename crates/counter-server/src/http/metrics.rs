@@ -43,10 +43,14 @@ pub(crate) async fn of_server(
     Extension(connection): Extension<Arc<Connection>>,
 ) -> Result<Response, Problem> {
     let service = connection.service();
-    let status = Status::take(service, connection.counters()?).await?;
+    // While counters are being loaded, there are only the metrics that need none.
+    let registry = match connection.counters() {
+        Ok(counters) => registry(&Status::take(service, counters).await?),
+        Err(_) => Registry::default(),
+    };
     respond(|text| {
         text.push_str(&service.telemetry().encode()?);
-        encode_registry(text, &registry(&status))
+        encode_registry(text, &registry)
     })
 }
 
