@@ -26,6 +26,7 @@ use axum::{Extension, Router, middleware};
 use tokio::task::JoinSet;
 
 use crate::auth::bearer;
+use crate::dashboard;
 use crate::listener::Listener;
 use crate::service::{Service, ServiceState};
 use crate::telemetry::Protocol;
@@ -83,6 +84,7 @@ fn router(service: Service) -> Router {
         .route("/metrics", get(metrics::of_server))
         .route("/v1/sessions", post(sessions::open))
         .route("/v1/sessions/{session}", delete(sessions::close))
+        .merge(dashboard::router())
         .fallback(|| async { Problem::no_such_resource() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn_with_state(service, bearer::authorize))

@@ -10,6 +10,7 @@
 
 pub mod auth;
 pub mod counters;
+mod dashboard;
 pub mod http;
 mod limits;
 mod listener;
