@@ -4,6 +4,7 @@
 mod acknowledging;
 pub(crate) mod actor;
 pub(crate) mod columns;
+mod comparing;
 mod exchange;
 mod membership;
 pub(crate) mod message;

@@ -113,23 +113,10 @@ impl Actor for Replicator {
             }
             ReplicatorMessage::Sent { peer, batch, corrections } => state.sent(peer, batch, corrections),
             ReplicatorMessage::Compared { peer, asked, differing } => {
-                if let Ok(differing) = differing {
-                    state.peers.heard_from(peer, Instant::now());
-                    state.replication.compared(peer, &asked, &differing);
-                    // Without progress, it is asked again with the others.
-                    if differing.examined > 0 {
-                        state.compare_next(&myself, peer);
-                    }
-                    state.examine_next(&myself, peer);
-                }
+                state.compared(&myself, peer, &asked, differing);
             }
             ReplicatorMessage::Examined { peer, salt, digests } => {
-                state.replication.examined(peer, salt, digests.as_deref().ok());
-                // Without an answer, it is asked again when it is next compared.
-                if digests.is_ok() {
-                    state.peers.heard_from(peer, Instant::now());
-                    state.examine_next(&myself, peer);
-                }
+                state.examined(&myself, peer, salt, digests);
             }
             ReplicatorMessage::Refresh { name, deadline, reply } => {
                 state.refresh(&myself, name, deadline, reply);

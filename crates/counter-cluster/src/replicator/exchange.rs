@@ -1,4 +1,4 @@
-//! Batches, comparisons and questions to other nodes, and answers to theirs.
+//! Batches and questions to other nodes, and answers to theirs.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::state::ReplicatorState;
 use crate::alarm::Alarm;
 use crate::replica::ReplicaId;
 use crate::rpc::{Unanswered, ask};
-use crate::wire::{Batch, Comparison, Entry, Identity, Reply, Request, encode};
+use crate::wire::{Batch, Entry, Identity, Reply, Request, encode};
 
 impl ReplicatorState {
     /// Sends a batch to every peer that lacks something and has room in its window.
@@ -38,47 +38,6 @@ impl ReplicatorState {
             self.peers.heard_from(peer, Instant::now());
             self.replication.corrected(peer, &corrections);
         }
-    }
-
-    /// Compares quiet replicas with all peers, and everything with those that have not answered that yet.
-    pub(super) fn compare_all(&mut self, myself: &ActorRef<ReplicatorMessage>) {
-        let quiet = self.replication.quiet();
-        for peer in self.indices() {
-            let comparison = self.replication.due_comparison(peer, &quiet);
-            self.compare(myself, peer, comparison);
-            self.examine_next(myself, peer);
-        }
-    }
-
-    /// Sends the next part of the first comparison to a peer, if there is one left.
-    pub(super) fn compare_next(&mut self, myself: &ActorRef<ReplicatorMessage>, peer: u64) {
-        if let Some(comparison) = self.replication.next_comparison(peer) {
-            self.compare(myself, peer, comparison);
-        }
-    }
-
-    fn compare(&mut self, myself: &ActorRef<ReplicatorMessage>, peer: u64, comparison: Comparison) {
-        let asked = comparison.roots.iter().map(|(id, _)| id.clone()).collect();
-        self.question(myself, peer, Request::Compare(comparison), move |answer| {
-            let differing = match answer {
-                Ok(Reply::Differing(differing)) => Ok(differing),
-                Ok(_) | Err(_) => Err(Unanswered),
-            };
-            ReplicatorMessage::Compared { peer, asked, differing }
-        });
-    }
-
-    /// Asks a peer for digests of the next parts that differ, if there are any and it is not being asked already.
-    pub(super) fn examine_next(&mut self, myself: &ActorRef<ReplicatorMessage>, peer: u64) {
-        let Some(examination) = self.replication.next_examination(peer) else { return };
-        let salt = examination.parts.salt;
-        self.question(myself, peer, Request::Examine(examination), move |answer| {
-            let digests = match answer {
-                Ok(Reply::Examined(digests)) => Ok(digests),
-                Ok(_) | Err(_) => Err(Unanswered),
-            };
-            ReplicatorMessage::Examined { peer, salt, digests }
-        });
     }
 
     /// Answers a request, or refuses it if it is in the name of another node than its sender.
