@@ -1,6 +1,6 @@
 //! Commands that the server knows, and what it says of them.
 
-use super::encode::Reply;
+use super::encode::{self, Reply, Version};
 
 /// Command, by its name in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(crate) enum Access {
 }
 
 /// Description of a command.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spec {
     /// The command.
     pub(crate) kind: Kind,
@@ -265,20 +265,41 @@ impl Spec {
     }
 }
 
-/// Returns what `COMMAND INFO` says of these commands, or of all if there are none.
-pub(crate) fn info<'a>(names: impl ExactSizeIterator<Item = &'a [u8]>) -> Reply {
-    if names.len() == 0 {
-        return Reply::Array(COMMANDS.iter().map(Spec::info).collect());
-    }
-    Reply::Array(names.map(|name| Spec::find(name).map_or(Reply::Null, Spec::info)).collect())
+/// What `COMMAND INFO` or `COMMAND DOCS` says of some commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Descriptions {
+    are_docs: bool,
+    /// The commands, `None` for those that do not exist.
+    commands: Vec<Option<&'static Spec>>,
 }
 
-/// Returns what `COMMAND DOCS` says of these commands, or of all if there are none.
-pub(crate) fn docs<'a>(names: impl ExactSizeIterator<Item = &'a [u8]>) -> Reply {
-    if names.len() == 0 {
-        return Reply::Map(COMMANDS.iter().map(Spec::docs).collect());
+impl Descriptions {
+    /// Creates the descriptions of the commands of these names, or of all if there are none.
+    pub(crate) fn new<'a>(are_docs: bool, names: impl ExactSizeIterator<Item = &'a [u8]>) -> Self {
+        let commands = if names.len() == 0 {
+            COMMANDS.iter().map(Some).collect()
+        } else {
+            names.map(Spec::find).collect()
+        };
+        Self { are_docs, commands }
     }
-    Reply::Map(names.filter_map(Spec::find).map(Spec::docs).collect())
+
+    /// Appends the descriptions.
+    pub(crate) fn encode(&self, version: Version, out: &mut Vec<u8>) {
+        let known = || self.commands.iter().flatten();
+        if self.are_docs {
+            encode::map(known().count(), version, out);
+            for (name, docs) in known().map(|spec| spec.docs()) {
+                name.encode(version, out);
+                docs.encode(version, out);
+            }
+        } else {
+            encode::array(self.commands.len(), out);
+            for command in &self.commands {
+                command.map_or(Reply::Null, Spec::info).encode(version, out);
+            }
+        }
+    }
 }
 
 /// Returns the number of commands.
@@ -289,6 +310,22 @@ pub(crate) const fn count() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_described_by_name_or_all() {
+        let describe = |are_docs, names: &[&str], version| {
+            let mut out = Vec::new();
+            Descriptions::new(are_docs, names.iter().map(|name| name.as_bytes())).encode(version, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        let info = describe(false, &["GET", "nosuch"], Version::Two);
+        assert_eq!(
+            info,
+            "*2\r\n*6\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n$-1\r\n"
+        );
+        assert!(describe(true, &["get", "nosuch"], Version::Three).starts_with("%1\r\n$3\r\nget\r\n%3\r\n"));
+        assert!(describe(true, &[], Version::Two).starts_with("*100\r\n$4\r\nincr\r\n*6\r\n"));
+    }
 
     #[test]
     fn a_command_is_found_in_capitals_or_not_and_its_arguments_are_counted() {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::commands::Descriptions;
+
 /// Version of the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -31,6 +33,8 @@ pub(crate) enum Reply {
     Array(Vec<Self>),
     /// Pairs; in RESP2 a list.
     Map(Vec<(Self, Self)>),
+    /// Descriptions of commands, which are much longer than the question, and so are made when they are encoded.
+    Commands(Descriptions),
 }
 
 impl Reply {
@@ -75,11 +79,9 @@ impl Reply {
                 array(items.len(), out);
                 items.iter().for_each(|item| item.encode(version, out));
             }
+            Self::Commands(descriptions) => descriptions.encode(version, out),
             Self::Map(pairs) => {
-                match version {
-                    Version::Two => array(pairs.len() * 2, out),
-                    Version::Three => length(b'%', pairs.len(), out),
-                }
+                map(pairs.len(), version, out);
                 for (key, value) in pairs {
                     key.encode(version, out);
                     value.encode(version, out);
@@ -104,6 +106,14 @@ pub(super) fn bulk(bytes: &[u8], out: &mut Vec<u8>) {
 /// Appends the beginning of a list.
 pub(super) fn array(len: usize, out: &mut Vec<u8>) {
     length(b'*', len, out);
+}
+
+/// Appends the beginning of a list of pairs.
+pub(super) fn map(len: usize, version: Version, out: &mut Vec<u8>) {
+    match version {
+        Version::Two => array(len * 2, out),
+        Version::Three => length(b'%', len, out),
+    }
 }
 
 /// Appends the absence of a value.

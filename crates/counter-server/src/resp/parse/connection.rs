@@ -1,6 +1,6 @@
 //! Commands about the connection and the server.
 
-use super::super::commands::{self, Kind, Spec};
+use super::super::commands::{self, Descriptions, Kind, Spec};
 use super::super::decode::{Request, integer};
 use super::super::encode::Reply;
 use super::super::glob;
@@ -183,7 +183,9 @@ fn command(request: &Request<'_>) -> Command {
     let subcommand = request.get(1).map(<[u8]>::to_ascii_lowercase);
     Command::Reply(match subcommand.as_deref() {
         Some(b"count") => Reply::Integer(commands::count()),
-        Some(b"docs") => commands::docs(names.into_iter()),
-        _ => commands::info(names.into_iter()),
+        subcommand => {
+            let are_docs = subcommand == Some(b"docs");
+            Reply::Commands(Descriptions::new(are_docs, names.into_iter()))
+        }
     })
 }
