@@ -48,7 +48,7 @@ pub(crate) enum ReplyMode {
     Skip,
 }
 
-/// Settings that clients ask for, with what is true here.
+/// Settings that clients ask for. The answers are fixed: they are about Redis, and say nothing of this server.
 const SETTINGS: [(&str, &str); 9] = [
     ("appendfsync", "everysec"),
     ("appendonly", "yes"),
