@@ -275,7 +275,7 @@ mod tests {
         let path = dir.path().join("tokens");
         assert!(matches!(Tokens::load(&path), Err(TokensError::Unreadable { .. })));
         fs::write(&path, TEXT).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o604)).unwrap();
         assert!(matches!(Tokens::load(&path), Err(TokensError::Exposed { .. })));
         fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
         assert_eq!(Tokens::load(&path).unwrap().0.len(), 2);

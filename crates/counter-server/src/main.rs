@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use counter_cli::{Completion, Failure, LogArguments, Program, Stop};
 use counter_server::Server;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{Cli, Command};
@@ -56,22 +57,36 @@ async fn serve(cli: &Cli, mut stop: Stop) -> Result<(), Failure> {
     let (resp, http) = (address(server.resp_addr()), address(server.http_addr()));
     let statsd = address(server.statsd_udp_addr());
     tracing::info!("RESP on {resp}, HTTP on {http}, StatsD on {statsd}, counters {stored}");
+    notify(&[NotifyState::Ready]);
     loop {
         tokio::select! {
             _ = stop.wait() => break,
             _ = hangup.recv() => reload(&server),
         }
     }
+    notify(&[NotifyState::Stopping]);
     server.shutdown().await?;
     Ok(())
 }
 
 fn reload(server: &Server) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the service manager does not learn of the reload"),
+    }
     match server.reload() {
         Ok(()) => tracing::info!("tokens and certificate are reloaded"),
         Err(error) => {
-            tracing::error!(error = %anyhow::Error::new(error), "tokens and certificate stay as they were")
+            tracing::error!("tokens and certificate stay as they were: {:#}", anyhow::Error::new(error));
         }
+    }
+    notify(&[NotifyState::Ready]);
+}
+
+/// Tells the service manager, if there is one.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "the service manager cannot be told of the server's state");
     }
 }
 

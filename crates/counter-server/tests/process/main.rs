@@ -1,6 +1,7 @@
-//! The server as a process that is killed.
+//! The server as a process that is killed, or operated.
 
 mod clients;
+mod operations;
 mod server;
 
 use std::collections::BTreeSet;

@@ -15,11 +15,17 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a server on free ports, and waits until it is ready.
     pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(data, |_| {})
+    }
+
+    /// Starts a server with other options, too.
+    pub(crate) fn start_with(data: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_counter-server"));
         command.arg("--data").arg(data).args(["--durability", "fsync"]);
         command
             .args(["--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--statsd", "127.0.0.1:0"])
             .stderr(Stdio::piped());
+        configure(&mut command);
         let mut process = command.spawn().expect("the program is there");
         let output = BufReader::new(process.stderr.take().expect("it is piped"));
         let mut lines = output.lines().map_while(Result::ok);
@@ -37,11 +43,21 @@ impl Process {
         self.process.wait().expect("it is a child");
     }
 
-    /// Stops the process with SIGTERM, which has to succeed.
-    pub(crate) fn stop(mut self) {
+    /// Sends a signal.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().is_ok_and(|status| status.success()));
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().is_ok_and(|status| status.success()));
+    }
+
+    /// Waits for the end of the process, which has to be a success.
+    pub(crate) fn wait(mut self) {
         assert_eq!(self.process.wait().expect("it is a child").code(), Some(0));
+    }
+
+    /// Stops the process with SIGTERM, which has to succeed.
+    pub(crate) fn stop(self) {
+        self.signal("TERM");
+        self.wait();
     }
 }
 
