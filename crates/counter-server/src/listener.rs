@@ -100,6 +100,13 @@ impl Listener {
     }
 }
 
+impl Stream {
+    /// Takes no more input than what has arrived, so that reading ends behind that.
+    pub(crate) fn stop_input(&self) {
+        self.io.stop_input();
+    }
+}
+
 impl Drop for Stream {
     fn drop(&mut self) {
         self.open.dec();

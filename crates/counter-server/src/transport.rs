@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use nix::sys::socket::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
@@ -47,6 +49,20 @@ impl Transport {
                 let accept = tls.acceptor().accept(stream);
                 Self::Handshake(Box::new(Handshake { accept, deadline: Box::pin(sleep(HANDSHAKE_DEADLINE)) }))
             }
+        }
+    }
+
+    /// Takes no more input than what has arrived: reading ends behind that. To ask for it without waiting would not do,
+    /// because the runtime may not have heard yet of what has arrived.
+    pub(crate) fn stop_input(&self) {
+        let socket = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            // What has arrived is no request.
+            Self::Handshake(_) | Self::Failed => return,
+        };
+        if let Err(error) = shutdown(socket.as_raw_fd(), Shutdown::Read) {
+            tracing::debug!(%error, "connection has ended already");
         }
     }
 

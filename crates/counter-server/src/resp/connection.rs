@@ -90,14 +90,17 @@ impl Connection {
 
     async fn answer_all(&mut self) -> io::Result<()> {
         let service = self.service.clone();
-        let mut draining = pin!(service.reached(ServiceState::Draining));
+        let (mut draining, mut is_draining) = (pin!(service.reached(ServiceState::Draining)), false);
         loop {
             self.input.reserve(self.read_bytes);
             let read = tokio::select! {
-                biased;
-                // First, so that what has arrived is answered also when the server drains.
                 read = self.stream.read_buf(&mut self.input) => read?,
-                () = &mut draining => return Ok(()),
+                () = &mut draining, if !is_draining => {
+                    // What has arrived is still answered.
+                    self.stream.stop_input();
+                    is_draining = true;
+                    continue;
+                }
             };
             if read == 0 {
                 return Ok(());

@@ -1,6 +1,7 @@
 //! Connections that send lines over TCP.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
@@ -29,13 +30,18 @@ async fn serve(mut stream: Stream, peer: SocketAddr, service: Service, metrics: 
     service.reached(ServiceState::Ready).await;
     let Ok(counters) = service.counters() else { return };
     let (mut intake, mut lines) = (Intake::new(counters, metrics), Lines::default());
+    let (mut draining, mut is_draining) = (pin!(service.reached(ServiceState::Draining)), false);
     loop {
         let input = lines.input();
         input.reserve(READ_BYTES);
         let read = tokio::select! {
-            biased;
             read = stream.read_buf(input) => read,
-            () = service.reached(ServiceState::Draining) => break,
+            () = &mut draining, if !is_draining => {
+                // What has arrived is still counted.
+                stream.stop_input();
+                is_draining = true;
+                continue;
+            }
         };
         match read {
             Ok(0) => break,

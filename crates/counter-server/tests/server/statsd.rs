@@ -106,6 +106,25 @@ async fn a_unix_socket_replaces_one_that_nobody_uses_and_goes_with_the_server() 
 }
 
 #[tokio::test]
+async fn lines_that_have_arrived_are_counted_before_the_server_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.storage = crate::setup::directory(dir.path());
+    let server = Server::start(options.clone()).await.unwrap();
+    let counters = server.service().counters().unwrap();
+    let mut stream = TcpStream::connect(server.statsd_tcp_addr().unwrap()).await.unwrap();
+    stream.write_all(b"hits:1|c\n").await.unwrap();
+    reaches(&counters, "hits", 1).await;
+    drop(counters);
+    stream.write_all(&b"hits:1|c\n".repeat(1000)).await.unwrap();
+    server.shutdown().await.unwrap();
+    let server = Server::start(options).await.unwrap();
+    let count = server.service().counters().unwrap().count("hits").await.unwrap();
+    assert_eq!(count.map(|count| count.value), Some(1001));
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn datagrams_that_have_arrived_are_counted_before_the_server_ends() {
     const DATAGRAMS: i64 = 100;
     let dir = tempfile::tempdir().unwrap();
