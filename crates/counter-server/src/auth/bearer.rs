@@ -9,8 +9,10 @@ use axum::response::{IntoResponse, Response};
 use super::Role;
 use crate::service::Service;
 
-/// Paths that need no token: what a supervisor of the server asks, and nothing of counters.
-const PUBLIC: [&str; 2] = ["/healthz", "/readyz"];
+/// Paths that need no token: what a supervisor of the server asks, and the dashboard, which asks its user for a token.
+/// Nothing of counters.
+const PUBLIC: [&str; 5] =
+    ["/healthz", "/readyz", "/", "/dashboard/uPlot.iife.min.js", "/dashboard/uPlot.min.css"];
 
 /// Passes requests on whose token allows them: with any token to read, otherwise with one of read-write.
 pub(crate) async fn authorize(State(service): State<Service>, request: Request, next: Next) -> Response {

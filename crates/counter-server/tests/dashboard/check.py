@@ -1,6 +1,7 @@
 """Looks at the dashboard of a server in a headless Chromium: what is counted through RESP has to show up.
 
-Arguments: the path of chromium, the ports of RESP and HTTP, and optionally a directory for screenshots.
+Arguments: the path of chromium, the ports of RESP and HTTP, the port of HTTP of a server that demands a token, the token,
+and optionally a directory for screenshots.
 """
 
 import pathlib
@@ -10,7 +11,8 @@ import sys
 from playwright.sync_api import expect, sync_playwright
 
 CHROMIUM, RESP, HTTP = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-SHOTS = pathlib.Path(sys.argv[4]) if len(sys.argv) > 4 else None
+GUARDED, TOKEN = int(sys.argv[4]), sys.argv[5]
+SHOTS = pathlib.Path(sys.argv[6]) if len(sys.argv) > 6 else None
 URL = f"http://127.0.0.1:{HTTP}/"
 
 
@@ -83,6 +85,18 @@ def check_hostile_names(page):
     assert page.locator("#top img").count() == 0
 
 
+def check_token(browser):
+    """Signs in where a token is demanded, after a wrong one."""
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{GUARDED}/")
+    for token, state in (("wrong", "connecting"), (TOKEN, "ready")):
+        page.get_by_label("Token").fill(token)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#state")).to_have_text(state)
+    expect(page.locator("#login")).to_be_hidden()
+    expect(page.locator("#counters")).to_have_text("0")
+
+
 def main():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -96,6 +110,8 @@ def main():
             check(page)
             print(check.__name__, "ok")
         assert not errors, errors
+        check_token(browser)
+        print(check_token.__name__, "ok")
         browser.close()
 
 
