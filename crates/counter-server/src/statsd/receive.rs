@@ -15,6 +15,10 @@ const BATCH: usize = 64;
 /// Maximum length of a datagram, in bytes: that of UDP.
 const MAX_DATAGRAM_BYTES: usize = 64 * 1024;
 
+/// Size that is asked for the kernel's buffer of a socket, in bytes. The system gives up to a limit of its own
+/// (`net.core.rmem_max`), which is most often less, but twice the default.
+const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
+
 /// Socket of datagrams.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -35,6 +39,9 @@ pub(crate) struct Receiver {
 impl Receiver {
     pub(crate) fn new(socket: Socket) -> Self {
         if let Socket::Udp(socket) = &socket {
+            if let Err(error) = setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES) {
+                tracing::warn!(%error, "the buffer of the socket stays as it is");
+            }
             // Without it, dropped datagrams are not known, but all others are received.
             if let Err(error) = setsockopt(socket, sockopt::RxqOvfl, &1) {
                 tracing::warn!(%error, "the system does not report dropped datagrams");
