@@ -93,6 +93,7 @@ fn options() -> ServeOptions {
         },
         security: SecurityOptions::default(),
         limits: Limits::default(),
+        end_earlier_sessions: false,
         allow_removal_of_all: false,
         drain_deadline: Duration::from_secs(5),
     }

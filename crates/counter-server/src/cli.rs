@@ -37,6 +37,14 @@ pub(crate) struct Cli {
     #[arg(long, global = true, conflicts_with_all = ["data", "durability"])]
     pub(crate) memory: bool,
 
+    /// Opens a damaged directory with what is provably consistent, and says what is missing.
+    #[arg(long, global = true, conflicts_with = "memory")]
+    pub(crate) accept_loss: bool,
+
+    /// Ends the sessions of earlier runs and forgets their records, which are kept otherwise: their clients may retry.
+    #[arg(long, global = true, conflicts_with = "memory")]
+    pub(crate) end_earlier_sessions: bool,
+
     /// Guarantee of an answer where a request does not ask for another.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "LEVEL")]
     pub(crate) durability: DurabilityLevel,
@@ -131,7 +139,8 @@ impl Cli {
             storage: if self.memory {
                 Storage::Memory(KeyspaceOptions::default())
             } else {
-                Storage::Directory(self.data.clone(), StoreOptions::default())
+                let options = StoreOptions { accept_loss: self.accept_loss, ..StoreOptions::default() };
+                Storage::Directory(self.data.clone(), options)
             },
             durability: self.durability.into(),
             resp: self.resp.address(),
@@ -149,6 +158,7 @@ impl Cli {
                 sessions: self.max_sessions.into(),
                 unread_timeout: self.unread_timeout,
             },
+            end_earlier_sessions: self.end_earlier_sessions,
             allow_removal_of_all: self.allow_flushall,
             security: SecurityOptions { tokens: self.tokens_file.clone(), tls, insecure },
             drain_deadline: self.drain_deadline,

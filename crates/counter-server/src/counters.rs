@@ -6,6 +6,7 @@ mod sessions;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use counter_keyspace::{Keyspace, KeyspaceHandle, Operation, Outcome, Page, PageToken, SessionId};
 use counter_protocol::{AggregatedStats, Count, CounterName};
@@ -57,9 +58,10 @@ impl Counters {
     /// Creates counters that end with the process, of which each client has up to `max_sessions` sessions open.
     #[must_use]
     pub fn in_memory(keyspace: &Keyspace, max_sessions: usize) -> Self {
-        // Sessions end with the process, and so do their numbers.
-        let first = SessionId { incarnation: 1, number: 0 };
-        let sessions = SessionIssuer::new(first.incarnation, first, max_sessions);
+        // Sessions end with the process: one of another process has another incarnation.
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let first = SessionId { incarnation: seconds, number: 0 };
+        let sessions = SessionIssuer::new(seconds, first, max_sessions);
         Self::new(Handle::Memory(keyspace.handle()), Kind::Memory(sessions.into()), Durability::Memory)
     }
 
@@ -136,6 +138,9 @@ impl Counters {
         durability: Durability,
     ) -> Result<Vec<Outcome>, CountersError> {
         let _waiting = self.wait();
+        if !self.may_have_opened(session) {
+            return Err(CountersError::SessionExpired);
+        }
         Ok(match &self.handle {
             Handle::Memory(keyspace) => {
                 Self::check_durability(durability)?;
@@ -171,6 +176,17 @@ impl Counters {
             Kind::Store(store) => store.close_session(id).await?,
         }
         Ok(())
+    }
+
+    /// Ends the sessions that were opened before the store was opened this time, and forgets their records.
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn end_earlier_sessions(&self) -> Result<(), CountersError> {
+        match &self.backend.kind {
+            Kind::Memory(_) => Ok(()),
+            Kind::Store(store) => Ok(store.end_earlier_sessions().await?),
+        }
     }
 
     /// Removes all counters, page by page: those that are created meanwhile may stay.
@@ -315,6 +331,15 @@ impl Counters {
         match &self.backend.kind {
             Kind::Memory(_) => None,
             Kind::Store(store) => Some(store),
+        }
+    }
+
+    fn may_have_opened(&self, session: SessionId) -> bool {
+        match &self.backend.kind {
+            Kind::Memory(sessions) => {
+                sessions.lock().unwrap_or_else(PoisonError::into_inner).may_have_opened(session)
+            }
+            Kind::Store(store) => store.sessions().may_have_opened(session),
         }
     }
 

@@ -44,6 +44,8 @@ pub struct ServeOptions {
     pub security: SecurityOptions,
     /// Bounds of what clients may ask for.
     pub limits: Limits,
+    /// Ends the sessions that were opened before the server started, if counters are kept in a directory.
+    pub end_earlier_sessions: bool,
     /// Clients may remove all counters at once.
     pub allow_removal_of_all: bool,
     /// Time for connections to end when the server stops.
@@ -109,6 +111,9 @@ impl Server {
         }
         let statsd = statsd::start(&options.statsd, &service, &mut front_ends).await?;
         let (counters, keyspace) = open(options.storage, options.durability, options.limits).await?;
+        if options.end_earlier_sessions {
+            counters.end_earlier_sessions().await.context("cannot end earlier sessions")?;
+        }
         service.set_ready(counters.allowing_removal_of_all(options.allow_removal_of_all));
         let drain_deadline = options.drain_deadline;
         Ok(Self { service, front_ends, keyspace, resp, http, statsd, drain_deadline })
@@ -195,6 +200,9 @@ async fn open(
             options.max_sessions = limits.sessions;
             let opened = Store::open(&dir, options).await;
             let (store, keyspace) = opened.with_context(|| dir.display().to_string())?;
+            if let Some(damage) = store.damage() {
+                tracing::warn!("{}: opened without what is missing: {damage}", dir.display());
+            }
             Ok((Counters::durable(store, durability), keyspace))
         }
     }

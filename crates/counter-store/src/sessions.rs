@@ -32,7 +32,8 @@ impl SessionIssuer {
     /// open.
     #[must_use]
     pub fn new(incarnation: u64, floor: SessionId, limit: usize) -> Self {
-        let earlier = Some(floor).filter(|floor| floor.incarnation < incarnation);
+        // There is none before the first.
+        let earlier = Some(floor).filter(|floor| incarnation > 1 && floor.incarnation < incarnation);
         Self { incarnation, next: 1, open: BTreeMap::new(), clients: HashMap::new(), limit, earlier }
     }
 
@@ -50,6 +51,12 @@ impl SessionIssuer {
         self.next += 1;
         self.open.insert(number, client.into());
         Ok(SessionId { incarnation: self.incarnation, number })
+    }
+
+    /// Returns false if this session has never been opened. Of earlier incarnations, any may have been.
+    #[must_use]
+    pub const fn may_have_opened(&self, SessionId { incarnation, number }: SessionId) -> bool {
+        incarnation < self.incarnation || (incarnation == self.incarnation && number < self.next)
     }
 
     /// Closes a session, if it is open, and returns the floor: all sessions below have ended.
@@ -97,6 +104,23 @@ mod tests {
         assert_eq!(issuer.close(c), b);
         assert_eq!(issuer.close(c), b);
         assert_eq!(issuer.close(b), id(3, 4));
+    }
+
+    #[test]
+    fn the_first_incarnation_has_no_earlier_sessions_that_hold_the_floor() {
+        let mut issuer = SessionIssuer::new(1, id(0, 0), 9);
+        let first = issuer.open("client").unwrap();
+        assert_eq!(issuer.close(first), id(1, 2));
+    }
+
+    #[test]
+    fn what_was_opened_is_told_from_what_was_not() {
+        let mut issuer = SessionIssuer::new(3, id(1, 7), 9);
+        assert!(!issuer.may_have_opened(id(3, 1)));
+        let first = issuer.open("client").unwrap();
+        issuer.close(first);
+        assert!(issuer.may_have_opened(first) && issuer.may_have_opened(id(2, u64::MAX)));
+        assert!(!issuer.may_have_opened(id(3, 2)) && !issuer.may_have_opened(id(4, 1)));
     }
 
     #[test]

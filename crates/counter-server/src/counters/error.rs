@@ -36,7 +36,7 @@ pub enum CountersError {
     /// Removing all counters is not allowed. Nothing has been removed.
     #[error("removing all counters is not allowed by this server")]
     RemovalForbidden,
-    /// The session has ended. Whether the request was applied is unknown.
+    /// The session has ended, or was never opened here. Whether the request was applied is unknown.
     #[error("session has expired, outcome unknown")]
     SessionExpired,
     /// The session has sent a request with a greater sequence number. Whether this one was applied is unknown.

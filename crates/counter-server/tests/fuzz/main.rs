@@ -115,6 +115,7 @@ async fn server() -> Server {
         statsd: StatsdOptions { udp: Some(any), tcp: Some(any), unix: None },
         security: SecurityOptions::default(),
         limits: Limits::default(),
+        end_earlier_sessions: false,
         allow_removal_of_all: true,
         drain_deadline: Duration::from_secs(5),
     };

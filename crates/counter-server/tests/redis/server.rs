@@ -58,6 +58,7 @@ pub(crate) async fn own() -> Server {
         statsd: StatsdOptions::default(),
         security: SecurityOptions::default(),
         limits: Limits::default(),
+        end_earlier_sessions: false,
         allow_removal_of_all: true,
         drain_deadline: Duration::from_secs(5),
     };

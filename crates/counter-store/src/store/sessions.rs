@@ -30,6 +30,12 @@ impl Sessions {
         self.issuer(|sessions| sessions.open(client))
     }
 
+    /// Returns false if this session has never been opened, as [`SessionIssuer::may_have_opened`] does.
+    #[must_use]
+    pub fn may_have_opened(&self, id: SessionId) -> bool {
+        self.issuer(|sessions| sessions.may_have_opened(id))
+    }
+
     /// Closes a session. The records of closed sessions are forgotten once no earlier session is open.
     ///
     /// # Errors
