@@ -5,6 +5,7 @@ Build first: cargo build --release -p counter-server --bin counter-server --exam
 """
 
 import argparse
+import os
 import pathlib
 import re
 import statistics
@@ -66,6 +67,7 @@ def main():
     parser.add_argument("--seconds", default=4, type=int)
     parser.add_argument("--rounds", default=5, type=int)
     parser.add_argument("--names", default=10_000, type=int)
+    parser.add_argument("--threads", default=1, type=int, help="of each server")
     options = parser.parse_args()
     release = options.target / "release"
     with tempfile.TemporaryDirectory() as work:
@@ -79,7 +81,13 @@ def main():
                 18373,
             ),
         }
-        servers = {name: (subprocess.Popen(command, stderr=subprocess.DEVNULL), port) for name, (command, port) in contestants.items()}
+        threads = str(options.threads)
+        # Tokio's variable for the bare handler, ours for the server.
+        environment = os.environ | {"TOKIO_WORKER_THREADS": threads, "COUNTER_THREADS": threads}
+        servers = {
+            name: (subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment), port)
+            for name, (command, port) in contestants.items()
+        }
         try:
             results = {name: [] for name in servers}
             for server, port in servers.values():

@@ -19,7 +19,7 @@ const INTERRUPTED: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let program = Program { name: "counter-chaos", default_filter: "warn", log: cli.log };
+    let program = Program { name: "counter-chaos", default_filter: "warn", log: cli.log, threads: None };
     counter_cli::run(program, |stop| run(cli, stop))
 }
 

@@ -18,10 +18,11 @@ mod log;
 pub mod parse;
 mod signals;
 
+use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::process::ExitCode;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 
 pub use crate::exit::{Completion, Failure};
 pub use crate::log::{LogArguments, LogFormat};
@@ -38,6 +39,8 @@ pub struct Program {
     pub default_filter: &'static str,
     /// Log settings from the command line.
     pub log: LogArguments,
+    /// Number of worker threads. By default one for each core.
+    pub threads: Option<NonZeroUsize>,
 }
 
 /// Runs a command on a multi-threaded runtime, reports how it ended, and returns the exit code.
@@ -51,7 +54,8 @@ where
     C: Future<Output = Result<Completion, Failure>> + Send + 'static,
 {
     let mut log = Log::start();
-    let outcome = log.subscribe(program.log, program.default_filter).and_then(|()| execute(command));
+    let outcome =
+        log.subscribe(program.log, program.default_filter).and_then(|()| execute(program.threads, command));
     let (code, line) = exit::report(outcome);
     if let Some(line) = line {
         log.write(&format!("{}: {line}\n", program.name));
@@ -60,12 +64,14 @@ where
     ExitCode::from(code)
 }
 
-fn execute<C>(command: impl FnOnce(Stop) -> C) -> Result<Completion, Failure>
+fn execute<C>(threads: Option<NonZeroUsize>, command: impl FnOnce(Stop) -> C) -> Result<Completion, Failure>
 where
     C: Future<Output = Result<Completion, Failure>> + Send + 'static,
 {
     let stop = Stop::on_signals()?;
-    let runtime = Runtime::new()?;
+    let mut builder = Builder::new_multi_thread();
+    threads.map(|threads| builder.worker_threads(threads.get()));
+    let runtime = builder.enable_all().build()?;
     // On a worker thread, because messages from outside of the workers take a slower way.
     let outcome = runtime.block_on(runtime.spawn(command(stop)));
     runtime.shutdown_background();

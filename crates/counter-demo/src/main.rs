@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Restarts are worth a warning, unless they were asked for.
     let default_filter = if cli.crashes() { "error" } else { "warn" };
-    let program = Program { name: "counter-demo", default_filter, log: cli.log };
+    let program = Program { name: "counter-demo", default_filter, log: cli.log, threads: None };
     counter_cli::run(program, |stop| run(cli, stop))
 }
 

@@ -20,7 +20,7 @@ const DEFAULT_FILTER: &str = "warn,ractor_cluster=error";
 
 fn main() -> ExitCode {
     let Cli { command, log } = Cli::parse();
-    let program = Program { name: "counter-node", default_filter: DEFAULT_FILTER, log };
+    let program = Program { name: "counter-node", default_filter: DEFAULT_FILTER, log, threads: None };
     counter_cli::run(program, |stop| run(command, stop))
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -87,6 +88,10 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_enum, value_name = "FRONT_END", value_delimiter = ',')]
     pub(crate) insecure: Vec<FrontEnd>,
 
+    /// Number of threads that serve clients [default: one less than there are cores, for the system and the disk].
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<Count>,
+
     /// Maximum number of connections of each front end over TCP.
     #[arg(long, global = true, value_name = "N", default_value = "10000")]
     pub(crate) max_connections: Count,
@@ -124,6 +129,12 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
+    /// Returns the number of threads that serve clients.
+    pub(crate) fn threads(&self) -> Count {
+        let others = || Count::new(available_parallelism().map_or(1, Count::get) - 1);
+        self.threads.or_else(others).unwrap_or(Count::MIN)
+    }
+
     /// Returns the options of the server.
     ///
     /// # Errors

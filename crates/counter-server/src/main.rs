@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         config => config,
     };
     let log = config.as_ref().map_or_else(|_| LogArguments::default(), |config| config.cli.log);
-    let program = Program { name: "counter-server", default_filter: DEFAULT_FILTER, log };
+    let threads = config.as_ref().ok().map(|config| config.cli.threads());
+    let program = Program { name: "counter-server", default_filter: DEFAULT_FILTER, log, threads };
     counter_cli::run(program, |stop| run(config, stop))
 }
 

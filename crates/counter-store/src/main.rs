@@ -19,7 +19,7 @@ use crate::line::{Line, Sum};
 
 fn main() -> ExitCode {
     let Cli { command, log } = Cli::parse();
-    let program = Program { name: "counter-store", default_filter: "warn", log };
+    let program = Program { name: "counter-store", default_filter: "warn", log, threads: None };
     counter_cli::run(program, |stop| run(command, stop))
 }
 
