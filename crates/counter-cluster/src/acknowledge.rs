@@ -17,8 +17,6 @@ use crate::replicator::message::ReplicatorMessage;
 pub(crate) struct HandleStore {
     pub(crate) commits: Commits,
     pub(crate) sessions: Sessions,
-    /// Incarnation of the node, by which its sessions are known. `None` if it does not replicate.
-    pub(crate) incarnation: Option<u64>,
     pub(crate) on_disk_failure: OnDiskFailure,
     pub(crate) connected: watch::Receiver<usize>,
     pub(crate) alarm: watch::Receiver<Option<Alarm>>,
@@ -63,6 +61,22 @@ impl NodeHandle {
         Ok(Counted { outcome, others: self.others(&name).await?.0 })
     }
 
+    /// Applies operations with one message per shard, with this guarantee, and returns the outcome of each for this
+    /// node's own count alone.
+    ///
+    /// # Errors
+    /// [`AcknowledgeError`].
+    pub async fn apply_at<N: AsRef<[u8]>>(
+        &self,
+        operations: impl IntoIterator<Item = (N, Operation)>,
+        durability: Durability,
+    ) -> Result<Applied, AcknowledgeError> {
+        self.check(durability)?;
+        let applied = self.keyspace().apply(operations).await?;
+        self.wait(durability).await?;
+        Ok(applied)
+    }
+
     /// Waits until everything that was sent through this handle before has this guarantee.
     ///
     /// # Errors
@@ -103,12 +117,21 @@ impl NodeHandle {
         durability: Durability,
     ) -> Result<Applied, AcknowledgeError> {
         self.check(durability)?;
-        if self.store()?.incarnation.is_some_and(|mine| mine != session.incarnation) {
-            return Err(self.refusal_of(session.incarnation).await?);
-        }
+        self.check_session(session).await?;
         let applied = self.keyspace().apply_in_session(session, sequence, operations).await?;
         self.wait(durability).await?;
         Ok(applied)
+    }
+
+    /// Checks that a session belongs to this incarnation of the node.
+    ///
+    /// # Errors
+    /// [`AcknowledgeError::OtherNode`]; [`SessionError::Expired`] if the incarnation is over.
+    pub async fn check_session(&self, session: SessionId) -> Result<(), AcknowledgeError> {
+        match self.incarnation {
+            Some(mine) if mine != session.incarnation => Err(self.refusal_of(session.incarnation).await?),
+            _ => Ok(()),
+        }
     }
 
     fn store(&self) -> Result<&HandleStore, AcknowledgeError> {
@@ -162,7 +185,7 @@ impl NodeHandle {
     async fn wait_for_copies(&self, wanted: usize) -> Result<(), AcknowledgeError> {
         let too_few = |copies| Err(AcknowledgeError::TooFewCopies { wanted, copies });
         let commits = &self.store()?.commits;
-        let copies = self.ask(|reply| ReplicatorMessage::GetCopies(wanted, reply));
+        let copies = self.ask(|reply| ReplicatorMessage::GetCopies(wanted, COPIES_DEADLINE, reply));
         // The disk's failure is reported at once. Both wait for the same round.
         let both =
             async { tokio::try_join!(async { Ok(commits.wait().await?) }, async { Ok(copies.await?) }) };

@@ -1,4 +1,6 @@
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 
 use counter_keyspace::{KeyspaceError, Outcome, SessionError};
 use counter_store::{DurabilityError, TooManySessions};
@@ -17,6 +19,34 @@ pub enum Durability {
     Fsync,
     /// Besides, this number of other nodes hold it: on their disks, as far as they have stores.
     Replicated(NonZeroUsize),
+}
+
+/// Error of a text that is no level of durability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected memory, fsync or replicated=N, with N from 1 on")]
+pub struct InvalidDurability;
+
+impl FromStr for Durability {
+    type Err = InvalidDurability;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDurability> {
+        match (text, text.strip_prefix("replicated=")) {
+            ("memory", _) => Ok(Self::Memory),
+            ("fsync", _) => Ok(Self::Fsync),
+            (_, Some(nodes)) => nodes.parse().map(Self::Replicated).map_err(|_| InvalidDurability),
+            _ => Err(InvalidDurability),
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::Fsync => f.write_str("fsync"),
+            Self::Replicated(nodes) => write!(f, "replicated={nodes}"),
+        }
+    }
 }
 
 /// Outcome of an operation, in a cluster.
@@ -73,4 +103,22 @@ pub enum AcknowledgeError {
     /// The store has not made it durable.
     #[error(transparent)]
     Store(#[from] DurabilityError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_of_durability_is_a_word_or_a_number_of_nodes() {
+        let two = Durability::Replicated(2.try_into().unwrap());
+        for (text, level) in
+            [("memory", Durability::Memory), ("fsync", Durability::Fsync), ("replicated=2", two)]
+        {
+            assert_eq!((text.parse(), level.to_string()), (Ok(level), text.to_owned()));
+        }
+        for wrong in ["", "replicated", "replicated=0", "replicated=two", "fsync=1"] {
+            assert_eq!(wrong.parse::<Durability>(), Err(InvalidDurability), "{wrong}");
+        }
+    }
 }

@@ -22,6 +22,8 @@ pub struct NodeHandle {
     /// For questions that do no harm twice.
     replicator: ReplicatorOutbox,
     pub(crate) name: NodeName,
+    /// Incarnation of the node, by which its sessions are known. `None` if it does not replicate.
+    pub(crate) incarnation: Option<u64>,
     pub(crate) store: Option<HandleStore>,
 }
 
@@ -30,9 +32,10 @@ impl NodeHandle {
         keyspace: KeyspaceHandle,
         replicator: ReplicatorOutbox,
         name: NodeName,
+        incarnation: Option<u64>,
         store: Option<HandleStore>,
     ) -> Self {
-        Self { keyspace, replicator, name, store }
+        Self { keyspace, replicator, name, incarnation, store }
     }
 
     /// Returns the handle of this node's own counters, which shares its outboxes with this one.
@@ -175,7 +178,7 @@ mod tests {
         let (first, _task) = Actor::spawn(None, Replicator { held: Some(held) }, ()).await.unwrap();
         let replicator = Outbox::supervised(Fifo::bounded(NonZeroUsize::MIN));
         replicator.redirect(first.clone());
-        let handle = NodeHandle::new(keyspace.handle(), replicator.clone(), name(), None);
+        let handle = NodeHandle::new(keyspace.handle(), replicator.clone(), name(), None, None);
         let top = tokio::time::timeout(Duration::from_secs(60), handle.top(1));
         let (top, question) = tokio::join!(top, async {
             let question = questions.recv().await;
@@ -197,7 +200,7 @@ mod tests {
     async fn a_fresh_read_of_a_name_that_is_too_long_is_the_callers_error() {
         let keyspace = Keyspace::start(KeyspaceOptions::default()).await.unwrap();
         let replicator = Outbox::supervised(Fifo::bounded(NonZeroUsize::MIN));
-        let handle = NodeHandle::new(keyspace.handle(), replicator, name(), None);
+        let handle = NodeHandle::new(keyspace.handle(), replicator, name(), None, None);
         let name = vec![b'a'; CounterName::MAX_BYTES + 1];
         let refreshed = handle.refresh(Some(&name), Duration::from_secs(9)).await;
         assert!(matches!(refreshed, Err(KeyspaceError::NameTooLong(_))));

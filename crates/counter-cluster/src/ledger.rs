@@ -1,4 +1,5 @@
 mod comparison;
+mod names;
 mod page;
 mod parts;
 mod stored;
@@ -15,6 +16,7 @@ use siphasher::sip::SipHasher13;
 pub use totals::{Total, Totals};
 
 use crate::replica::ReplicaId;
+pub(crate) use names::NamePage;
 use page::Page;
 pub(crate) use page::slots;
 pub use parts::{FAN_OUT, PartDigests, Parts};

@@ -52,6 +52,7 @@
 
 mod acknowledge;
 mod alarm;
+mod asking;
 mod durability;
 mod gateway;
 mod hand_over;
@@ -68,7 +69,7 @@ mod status;
 mod wire;
 
 pub use alarm::Alarm;
-pub use durability::{AcknowledgeError, Counted, Durability};
+pub use durability::{AcknowledgeError, Counted, Durability, InvalidDurability};
 pub use hand_over::HandOverError;
 pub use handle::NodeHandle;
 pub use ledger::{

@@ -170,7 +170,6 @@ impl Node {
             commits: store.commits(),
             sessions: store.sessions().clone(),
             on_disk_failure: store.on_disk_failure(),
-            incarnation: (!is_alone).then_some(replica.incarnation),
             connected: connected.subscribe(),
             alarm: alarm.subscribe(),
         });
@@ -183,7 +182,9 @@ impl Node {
             is_alone,
         });
         set.expect("it is set once");
-        let handle = NodeHandle::new(keyspace.handle(), outbox.clone(), replica.node.clone(), handle_store);
+        let incarnation = (!is_alone).then_some(replica.incarnation);
+        let name = replica.node.clone();
+        let handle = NodeHandle::new(keyspace.handle(), outbox.clone(), name, incarnation, handle_store);
         // When the replicator restarts, so does the gateway. Peers notice the new gateway, and send it what the
         // replicator may have missed.
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
@@ -221,6 +222,16 @@ impl Node {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.transport.local_addr()
+    }
+
+    /// Waits until the node acknowledges nothing any more, and returns why.
+    pub async fn alarmed(&self) -> Alarm {
+        let mut alarm = self.alarm.clone();
+        let raised = alarm.wait_for(Option::is_some).await.ok().and_then(|alarm| alarm.clone());
+        match raised {
+            Some(alarm) => alarm,
+            None => std::future::pending().await,
+        }
     }
 
     /// Waits until the node has to be stopped, because its store has been rolled back.

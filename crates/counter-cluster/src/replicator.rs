@@ -10,6 +10,7 @@ mod membership;
 pub(crate) mod message;
 mod own;
 mod peers;
+pub(crate) mod question;
 mod state;
 pub(crate) mod store;
 

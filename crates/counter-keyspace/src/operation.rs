@@ -84,7 +84,8 @@ impl Operation {
 
     /// Returns what the operation is called if it is not cumulative: of two states of a counter that it led to, the
     /// one with more operations need not be the newer. `None` if it is.
-    pub(crate) const fn needs_one_owner(self) -> Option<&'static str> {
+    #[must_use]
+    pub const fn needs_one_owner(self) -> Option<&'static str> {
         match self {
             Self::Get | Self::GetCount | Self::Add(_) | Self::Persist | Self::Ttl => None,
             Self::AddWithin { .. } | Self::AddWith { .. } => Some("add within bounds"),

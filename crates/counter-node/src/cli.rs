@@ -89,7 +89,7 @@ pub(crate) struct NodeArguments {
 
     /// What the answer to an operation on standard input guarantees: memory (it is counted), fsync (it is on this
     /// node's disk) or replicated=N (it is on the disks of N other nodes, too).
-    #[arg(long, value_name = "LEVEL", default_value = "memory", value_parser = durability)]
+    #[arg(long, value_name = "LEVEL", default_value_t)]
     pub(crate) durability: Durability,
 
     /// Starts with what is provably consistent if something of the data is missing.
@@ -142,16 +142,6 @@ pub(crate) enum StdinFormat {
     Requests,
 }
 
-/// Parses a level of durability.
-fn durability(text: &str) -> Result<Durability, String> {
-    match (text, text.strip_prefix("replicated=")) {
-        ("memory", _) => Ok(Durability::Memory),
-        ("fsync", _) => Ok(Durability::Fsync),
-        (_, Some(nodes)) if let Ok(nodes) = nodes.parse() => Ok(Durability::Replicated(nodes)),
-        _ => Err("expected memory, fsync or replicated=N, with N from 1 on".to_owned()),
-    }
-}
-
 fn default_max_connections() -> u16 {
     u16::try_from(Limits::default().connections).unwrap_or(u16::MAX)
 }
@@ -161,17 +151,6 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-
-    #[test]
-    fn a_level_of_durability_is_a_word_or_a_number_of_nodes() {
-        assert_eq!(durability("memory"), Ok(Durability::Memory));
-        assert_eq!(durability("fsync"), Ok(Durability::Fsync));
-        let two = Durability::Replicated(2.try_into().unwrap());
-        assert_eq!(durability("replicated=2"), Ok(two));
-        for wrong in ["", "replicated", "replicated=0", "replicated=two", "fsync=1"] {
-            assert!(durability(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_definition_is_consistent() {

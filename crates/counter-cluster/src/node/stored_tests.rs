@@ -223,3 +223,24 @@ async fn a_store_with_as_many_replicas_as_there_may_be_does_not_start() {
                 begin a new cluster with `counter-store dump --sum` of one node";
     assert_eq!(refused, line);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_and_scans_have_what_others_have_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start("sums", dir.path(), &[NOBODY]).await;
+    tell(&node, batch(&other(), 7, 2)).await;
+    let handle = node.handle();
+    let operations = [("a", Operation::Add(5)), ("b", Operation::Add(1))];
+    let applied = handle.apply_at(operations, Durability::Fsync).await.unwrap();
+    assert_eq!(applied.outcomes, [Outcome::Value(Some(5)), Outcome::Value(Some(1))]);
+    let [a, b] = ["a", "b"].map(CounterName::from_static);
+    let others = handle.others_of([a.clone(), b.clone()].into()).await.unwrap();
+    assert_eq!(others, [Total { value: 7, operations: 2 }, Total::default()]);
+    let (mut names, next) = handle.scan(0, 9, b"").await.unwrap();
+    names.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let expected = [(a, Total { value: 12, operations: 3 }), (b, Total { value: 1, operations: 1 })];
+    assert_eq!((names, next), (expected.into(), None));
+    // Nobody is connected who could have received anything.
+    assert_eq!(handle.received(1, HAND_OVER_DEADLINE).await, Ok(0));
+    stop(node).await;
+}

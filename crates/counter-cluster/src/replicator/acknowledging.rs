@@ -29,6 +29,8 @@ pub(super) struct Acknowledging {
 /// that have.
 pub(super) struct Caller {
     copies: usize,
+    /// Time at which it gets what there is.
+    deadline: Instant,
     reply: RpcReplyPort<usize>,
 }
 
@@ -38,9 +40,11 @@ impl ReplicatorState {
         &mut self,
         myself: &ActorRef<ReplicatorMessage>,
         copies: usize,
+        within: Duration,
         reply: RpcReplyPort<usize>,
     ) -> Result<(), ActorProcessingErr> {
-        self.acknowledging.next.push(Caller { copies, reply });
+        let deadline = Instant::now() + within.min(COPIES_DEADLINE);
+        self.acknowledging.next.push(Caller { copies, deadline, reply });
         if self.acknowledging.is_under_way { Ok(()) } else { self.begin_copies(myself).await }
     }
 
@@ -73,14 +77,18 @@ impl ReplicatorState {
                 matches!(answer, Ok(Reply::Committed)).then_some(node)
             });
         }
-        let (deadline, myself) = (Instant::now() + COPIES_DEADLINE, myself.clone());
+        let myself = myself.clone();
         self.questions.spawn(async move {
             let mut committed = BTreeSet::<NodeName>::new();
-            while !callers.is_empty()
-                && let Ok(Some(copy)) = timeout_at(deadline, copies.next()).await
-            {
-                committed.extend(copy);
-                answer_all(&mut callers, |caller| caller.copies <= committed.len(), committed.len());
+            while let Some(deadline) = callers.iter().map(|caller| caller.deadline).min() {
+                match timeout_at(deadline, copies.next()).await {
+                    Ok(Some(copy)) => {
+                        committed.extend(copy);
+                        answer_all(&mut callers, |caller| caller.copies <= committed.len(), committed.len());
+                    }
+                    Ok(None) => break,
+                    Err(_) => answer_all(&mut callers, |caller| caller.deadline <= deadline, committed.len()),
+                }
             }
             answer_all(&mut callers, |_| true, committed.len());
             let _ = myself.cast(ReplicatorMessage::Copied);

@@ -105,7 +105,9 @@ impl Actor for Replicator {
             ReplicatorMessage::IdentifyAgain(id) => state.identify_again(&myself, id),
             ReplicatorMessage::IdentifiedAgain(id, identity) => state.identified_again(&myself, id, identity),
             ReplicatorMessage::Committed => state.committed(&myself).await?,
-            ReplicatorMessage::GetCopies(copies, reply) => state.acknowledge(&myself, copies, reply).await?,
+            ReplicatorMessage::GetCopies(copies, within, reply) => {
+                state.acknowledge(&myself, copies, within, reply).await?;
+            }
             ReplicatorMessage::Copied => state.copied(&myself).await?,
             ReplicatorMessage::Columns(request) => request.answer(&mut state.replication),
             ReplicatorMessage::GetNode(incarnation, reply) => {
@@ -125,6 +127,7 @@ impl Actor for Replicator {
                 batches.iter().for_each(|batch| _ = state.merge(batch));
                 let _ = reply.send(unanswered);
             }
+            ReplicatorMessage::Question(question) => state.answer_question(&myself, question).await?,
             ReplicatorMessage::GetOthers(name, reply) => {
                 let _ = reply.send((state.others(&name), state.peer_statuses()));
             }

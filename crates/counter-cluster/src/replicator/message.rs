@@ -8,6 +8,7 @@ use ractor_outbox::{Fifo, Outbox, Parcel};
 use ractor_transport::NodeName;
 
 use super::columns::ColumnsRequest;
+use super::question::Question;
 use crate::ledger::{PartDigests, Total};
 use crate::replica::ReplicaId;
 use crate::rpc::Unanswered;
@@ -39,8 +40,8 @@ pub(crate) enum ReplicatorMessage {
     /// What was taken from the shards is durable.
     Committed,
     /// Replies with the number of other nodes that have committed all that was counted here before, once it is this
-    /// one, or at a deadline.
-    GetCopies(usize, RpcReplyPort<usize>),
+    /// one, or after this time.
+    GetCopies(usize, Duration, RpcReplyPort<usize>),
     /// A round of these has ended.
     Copied,
     /// A question of the node's store.
@@ -57,6 +58,8 @@ pub(crate) enum ReplicatorMessage {
     Refresh { name: Option<CounterName>, deadline: Duration, reply: RpcReplyPort<Vec<NodeName>> },
     /// The peers have answered a refresh.
     Refreshed { batches: Vec<Batch>, unanswered: Vec<NodeName>, reply: RpcReplyPort<Vec<NodeName>> },
+    /// A question of a server in front of the node.
+    Question(Question),
     /// Returns the sum of a name's entries of other replicas.
     GetOthers(CounterName, RpcReplyPort<(Total, Vec<PeerStatus>)>),
     /// Returns the status of the cluster, with everything that was counted here before.
