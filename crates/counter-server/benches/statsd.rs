@@ -12,8 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
-use counter_store::Durability;
+use counter_server::{Durability, Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 use nix::sys::time::TimeValLike;
@@ -84,6 +83,7 @@ fn measure(runtime: &Runtime, rate: u32) {
 fn options() -> ServeOptions {
     ServeOptions {
         storage: Storage::Memory(KeyspaceOptions::default()),
+        peers: None,
         durability: Durability::Memory,
         resp: None,
         http: None,

@@ -1,20 +1,24 @@
 //! Arguments of the command line.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use counter_cli::LogArguments;
 use counter_cli::parse::positive_duration;
 use counter_keyspace::KeyspaceOptions;
 use counter_server::telemetry::Protocol;
-use counter_server::{Limits, SecurityOptions, ServeOptions, StatsdOptions, Storage, TlsFiles};
-use counter_store::{Durability, StoreOptions};
+use counter_server::{
+    Durability, Limits, PeerOptions, SecurityOptions, ServeOptions, StatsdOptions, Storage, TlsFiles,
+};
+use counter_store::StoreOptions;
+use ractor_transport::NodeName;
 
 /// Counters behind the protocols that clients already speak: Redis, HTTP and StatsD.
 ///
@@ -46,9 +50,10 @@ pub(crate) struct Cli {
     #[arg(long, global = true, conflicts_with = "memory")]
     pub(crate) end_earlier_sessions: bool,
 
-    /// Guarantee of an answer where a request does not ask for another.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "LEVEL")]
-    pub(crate) durability: DurabilityLevel,
+    /// Guarantee of an answer where a request does not ask for another: memory (applied, and on disk 100 ms later), fsync
+    /// (on disk) or replicated=N (on the disks of N other nodes, too).
+    #[arg(long, global = true, default_value_t, value_name = "LEVEL")]
+    pub(crate) durability: Durability,
 
     /// Address of the Redis protocol, or off.
     #[arg(long, global = true, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6380")]
@@ -124,6 +129,35 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) allow_flushall: bool,
 
+    /// Address of another node of a cluster. Preferably all others are given, each with --peer.
+    #[arg(long = "peer", global = true, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub(crate) peer: Vec<String>,
+
+    /// Address to listen on for other nodes of a cluster [default with --peer: any free port of 127.0.0.1].
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Name of this node, unique in its cluster.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) name: Option<NodeName>,
+
+    /// Path of the cookie file, the secret that all nodes of a cluster share (`counter-node cookie` makes one).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cookie_file: Option<PathBuf>,
+
+    /// Directory of this node's certificate, its key and the authority's certificate (`counter-node certificates` makes
+    /// them). Without it, connections to other nodes are not encrypted, and only loopback addresses are allowed.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) tls_dir: Option<PathBuf>,
+
+    /// Allows addresses of nodes other than loopback without encryption.
+    #[arg(long, global = true)]
+    pub(crate) allow_plaintext: bool,
+
+    /// Starts with data that other nodes know a later state of, such as a backup.
+    #[arg(long, global = true)]
+    pub(crate) accept_rollback: bool,
+
     #[command(flatten)]
     pub(crate) log: LogArguments,
 }
@@ -138,13 +172,17 @@ impl Cli {
     /// Returns the options of the server.
     ///
     /// # Errors
-    /// If there is only one of a certificate and a key.
+    /// If there is only one of a certificate and a key, or something is missing that a node needs.
     pub(crate) fn options(&self) -> anyhow::Result<ServeOptions> {
         let tls = match (self.tls_cert.clone(), self.tls_key.clone()) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
             _ => anyhow::bail!("TLS needs both --tls-cert and --tls-key"),
         };
+        let peers = self.peers()?;
+        if matches!(self.durability, Durability::Replicated(_)) && peers.is_none() {
+            anyhow::bail!("--durability {} needs other nodes: give them with --peer", self.durability);
+        }
         let insecure = self.insecure.iter().map(|front_end| Protocol::from(*front_end)).collect();
         Ok(ServeOptions {
             storage: if self.memory {
@@ -153,7 +191,8 @@ impl Cli {
                 let options = StoreOptions { accept_loss: self.accept_loss, ..StoreOptions::default() };
                 Storage::Directory(self.data.clone(), options)
             },
-            durability: self.durability.into(),
+            peers,
+            durability: self.durability,
             resp: self.resp.address(),
             http: self.http.address(),
             statsd: StatsdOptions {
@@ -175,6 +214,22 @@ impl Cli {
             drain_deadline: self.drain_deadline,
         })
     }
+
+    /// Returns how the server takes part in a cluster, if it does.
+    fn peers(&self) -> anyhow::Result<Option<PeerOptions>> {
+        if self.listen.is_none() && self.peer.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(PeerOptions {
+            name: self.name.clone().context("a node of a cluster needs --name")?,
+            listen: self.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            peers: self.peer.clone(),
+            cookie_file: self.cookie_file.clone().context("a node of a cluster needs --cookie-file")?,
+            tls_dir: self.tls_dir.clone(),
+            allow_plaintext: self.allow_plaintext,
+            accept_rollback: self.accept_rollback,
+        }))
+    }
 }
 
 /// Command instead of serving counters.
@@ -185,8 +240,10 @@ pub(crate) enum Command {
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0    stopped by SIGTERM or SIGINT, with everything on disk
-  1    the server failed, or could not make everything durable
+  0    stopped by SIGTERM or SIGINT, with everything on disk; a node of a cluster has handed everything over:
+       each --peer, and each other node that was ever connected, is up and has it
+  1    the server failed, or could not make everything durable or hand everything over, because a peer was
+       absent or too slow; or the data was rolled back
   2    bad settings
   130  ended at once by a second signal, a SIGINT; 143 by a SIGTERM";
 
@@ -246,25 +303,6 @@ impl From<FrontEnd> for Protocol {
     }
 }
 
-/// Guarantee of an answer.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum DurabilityLevel {
-    /// Applied, and on disk 100 ms later.
-    #[default]
-    Memory,
-    /// On disk.
-    Fsync,
-}
-
-impl From<DurabilityLevel> for Durability {
-    fn from(level: DurabilityLevel) -> Self {
-        match level {
-            DurabilityLevel::Memory => Self::Memory,
-            DurabilityLevel::Fsync => Self::Fsync,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -276,6 +314,20 @@ mod tests {
         let (limits, default) =
             (Cli::parse_from(["counter-server"]).options().unwrap().limits, Limits::default());
         assert_eq!(format!("{limits:?}"), format!("{default:?}"));
+    }
+
+    #[test]
+    fn a_node_needs_a_name_and_a_cookie_and_replication_needs_a_node() {
+        let options = |flags: &[&str]| {
+            let flags = ["counter-server"].iter().chain(flags).copied();
+            Cli::parse_from(flags).options().map(|options| options.peers.map(|peers| peers.peers))
+        };
+        let node = ["--peer", "b:1", "--peer", "c:1", "--name", "a", "--cookie-file", "f"];
+        assert_eq!(options(&node).unwrap(), Some(vec!["b:1".to_owned(), "c:1".to_owned()]));
+        assert_eq!(options(&["--name", "a"]).unwrap(), None);
+        for incomplete in [&node[..4], &node[..6], &["--durability", "replicated=1"]] {
+            assert!(options(incomplete).is_err(), "{incomplete:?}");
+        }
     }
 
     #[test]

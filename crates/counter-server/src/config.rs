@@ -285,6 +285,19 @@ mod tests {
     }
 
     #[test]
+    fn other_nodes_are_a_list() {
+        let nodes = |flags: &[&str], variables: &[(&str, &str)], file: &str| {
+            read(flags, variables, file).unwrap().cli.peer
+        };
+        assert_eq!(nodes(&[], &[], "peer = ['b:1', 'c:1']"), ["b:1", "c:1"]);
+        assert_eq!(nodes(&[], &[("COUNTER_PEER", "d:1,e:1")], "peer = ['b:1']"), ["d:1", "e:1"]);
+        assert_eq!(
+            nodes(&["--peer", "f:1", "--peer", "g:1"], &[("COUNTER_PEER", "d:1")], ""),
+            ["f:1", "g:1"]
+        );
+    }
+
+    #[test]
     fn settings_apply_to_the_check_as_well() {
         let config = read(&["check-config", "--data", "flag"], &[("COUNTER_RESP", "off")], "").unwrap();
         assert_eq!((data(&config), config.cli.resp.address()), ("flag", None));

@@ -1,20 +1,25 @@
 //! Everything that a front end may ask.
 
 mod changes;
+mod cluster;
 mod error;
+mod node;
 mod sessions;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use counter_keyspace::{Keyspace, KeyspaceHandle, Operation, Outcome, Page, PageToken, SessionId};
 use counter_protocol::{AggregatedStats, Count, CounterName};
-use counter_store::{Durability, SessionIssuer, Store, StoreHandle};
+use counter_store::{Committed, SessionIssuer, Store, StoreHandle};
+use tokio::sync::watch;
 
 use crate::on_demand::OnDemand;
+use node::{NodeCounters, NodeSessions};
 
 pub use changes::{Change, ChangedCounters, Subscription};
+pub use counter_cluster::Durability;
 pub use error::CountersError;
 pub use sessions::{InvalidSession, SessionToken};
 
@@ -32,6 +37,7 @@ pub struct Counters {
 enum Handle {
     Memory(KeyspaceHandle),
     Store(StoreHandle),
+    Node(NodeCounters),
 }
 
 #[derive(Debug)]
@@ -52,6 +58,7 @@ struct Waiting<'a>(&'a AtomicU64);
 enum Kind {
     Memory(Mutex<SessionIssuer>),
     Store(Box<Store>),
+    Node(Box<NodeSessions>),
 }
 
 impl Counters {
@@ -101,7 +108,8 @@ impl Counters {
                 Self::check_durability(durability)?;
                 keyspace.apply(operations).await?.outcomes
             }
-            Handle::Store(store) => store.apply_at(operations, durability).await?.outcomes,
+            Handle::Store(store) => store.apply_at(operations, on_disk(durability)?).await?.outcomes,
+            Handle::Node(node) => node.apply(operations, durability).await?,
         })
     }
 
@@ -113,7 +121,10 @@ impl Counters {
     pub async fn increment(&self, name: impl AsRef<[u8]>, amount: i64) -> Result<(), CountersError> {
         match &self.handle {
             Handle::Memory(keyspace) => keyspace.increment(name, amount).await?,
-            Handle::Store(store) => store.increment_at(name, amount, Durability::Memory).await?,
+            Handle::Store(store) => {
+                store.increment_at(name, amount, counter_store::Durability::Memory).await?
+            }
+            Handle::Node(node) => node.0.increment_at(name, amount, Durability::Memory).await?,
         }
         Ok(())
     }
@@ -123,7 +134,10 @@ impl Counters {
     /// # Errors
     /// [`CountersError`].
     pub async fn count(&self, name: impl AsRef<[u8]>) -> Result<Option<Count>, CountersError> {
-        Ok(self.keyspace().count(name).await?)
+        match self.cluster() {
+            Some(node) => node.count(name.as_ref()).await,
+            None => Ok(self.keyspace().count(name).await?),
+        }
     }
 
     /// Applies operations as the request of a session with this sequence number: once, however often it is sent.
@@ -147,8 +161,9 @@ impl Counters {
                 keyspace.apply_in_session(session, sequence, operations).await?.outcomes
             }
             Handle::Store(store) => {
-                store.apply_in_session_at(session, sequence, operations, durability).await?.outcomes
+                store.apply_in_session_at(session, sequence, operations, on_disk(durability)?).await?.outcomes
             }
+            Handle::Node(node) => node.apply_in_session(session, sequence, operations, durability).await?,
         })
     }
 
@@ -158,8 +173,9 @@ impl Counters {
     /// [`CountersError::TooManySessions`] if the client has as many open as it may.
     pub fn open_session(&self, client: &str) -> Result<SessionId, CountersError> {
         Ok(match &self.backend.kind {
-            Kind::Memory(sessions) => sessions.lock().unwrap_or_else(PoisonError::into_inner).open(client)?,
+            Kind::Memory(sessions) => lock(sessions).open(client)?,
             Kind::Store(store) => store.open_session(client)?,
+            Kind::Node(sessions) => sessions.open(client)?,
         })
     }
 
@@ -170,10 +186,11 @@ impl Counters {
     pub async fn close_session(&self, id: SessionId) -> Result<(), CountersError> {
         match &self.backend.kind {
             Kind::Memory(sessions) => {
-                let floor = sessions.lock().unwrap_or_else(PoisonError::into_inner).close(id);
+                let floor = lock(sessions).close(id);
                 self.keyspace().set_session_floor(floor).await?;
             }
             Kind::Store(store) => store.close_session(id).await?,
+            Kind::Node(sessions) => sessions.close(id).await?,
         }
         Ok(())
     }
@@ -184,7 +201,8 @@ impl Counters {
     /// [`CountersError`].
     pub async fn end_earlier_sessions(&self) -> Result<(), CountersError> {
         match &self.backend.kind {
-            Kind::Memory(_) => Ok(()),
+            // There are none: they end with the process, or with the incarnation of the node.
+            Kind::Memory(_) | Kind::Node(_) => Ok(()),
             Kind::Store(store) => Ok(store.end_earlier_sessions().await?),
         }
     }
@@ -196,6 +214,9 @@ impl Counters {
     pub async fn remove_all(&self) -> Result<(), CountersError> {
         if !self.backend.allows_removal_of_all {
             return Err(CountersError::RemovalForbidden);
+        }
+        if self.is_replicated() {
+            return Err(CountersError::NeedsOneOwner { command: "remove" });
         }
         let mut next = Some(PageToken::default());
         while let Some(token) = next {
@@ -213,7 +234,10 @@ impl Counters {
     /// # Errors
     /// [`CountersError`].
     pub async fn scan(&self, token: PageToken) -> Result<(Page, Option<PageToken>), CountersError> {
-        Ok(self.keyspace().scan(token).await?)
+        match self.cluster() {
+            Some(node) => node.scan(token, usize::MAX, b"").await,
+            None => Ok(self.keyspace().scan(token).await?),
+        }
     }
 
     /// Returns one page of up to `max_counters` counters, at least one, like [`scan`](Self::scan).
@@ -225,7 +249,10 @@ impl Counters {
         token: PageToken,
         max_counters: usize,
     ) -> Result<(Page, Option<PageToken>), CountersError> {
-        Ok(self.keyspace().scan_up_to(token, max_counters).await?)
+        match self.cluster() {
+            Some(node) => node.scan(token, max_counters, b"").await,
+            None => Ok(self.keyspace().scan_up_to(token, max_counters).await?),
+        }
     }
 
     /// Returns one page of up to `max_counters` counters whose names begin with `prefix`, like [`scan`](Self::scan).
@@ -238,7 +265,10 @@ impl Counters {
         max_counters: usize,
         prefix: &[u8],
     ) -> Result<(Page, Option<PageToken>), CountersError> {
-        Ok(self.keyspace().scan_prefix(token, max_counters, prefix).await?)
+        match self.cluster() {
+            Some(node) => node.scan(token, max_counters, prefix).await,
+            None => Ok(self.keyspace().scan_prefix(token, max_counters, prefix).await?),
+        }
     }
 
     /// Returns the `n` counters with the largest values, those of equal value in order of name.
@@ -246,18 +276,24 @@ impl Counters {
     /// # Errors
     /// [`CountersError`].
     pub async fn top(&self, n: usize) -> Result<Vec<(CounterName, Count)>, CountersError> {
-        Ok(self.keyspace().top(n).await?)
+        match self.cluster() {
+            Some(node) => node.top(n).await,
+            None => Ok(self.keyspace().top(n).await?),
+        }
     }
 
-    /// Returns the totals of all counters.
+    /// Returns the totals of all counters. In a cluster, rejections and restarts are this node's.
     ///
     /// # Errors
     /// [`CountersError`].
     pub async fn stats(&self) -> Result<AggregatedStats, CountersError> {
-        Ok(self.keyspace().stats().await?)
+        match self.cluster() {
+            Some(node) => node.stats().await,
+            None => Ok(self.keyspace().stats().await?),
+        }
     }
 
-    /// Returns the totals of each shard.
+    /// Returns the totals of each shard, which has what was counted here since the start in a cluster.
     ///
     /// # Errors
     /// [`CountersError`].
@@ -273,13 +309,14 @@ impl Counters {
         Ok(self.keyspace().versions().await?.into_iter().map(|version| version.version).collect())
     }
 
-    /// Returns the changes from now on: with a store, once they are durable.
+    /// Returns the changes from now on: with a store, once they are durable. In a cluster they are those that were
+    /// counted here, with the sums that they led to.
     ///
     /// # Errors
     /// [`CountersError`].
     pub async fn subscribe(&self) -> Result<Subscription, CountersError> {
-        let (feed, committed) = (self.keyspace().follow(), self.store().map(Store::committed));
-        let publish = |feed, publisher| changes::publish(feed, committed, publisher);
+        let (feed, committed, node) = (self.keyspace().follow(), self.committed(), self.cluster().cloned());
+        let publish = |feed, publisher| changes::publish(feed, committed, node, publisher);
         let prepare = changes::skip_present(feed);
         Ok(Subscription(self.backend.changes.subscribe(changes::PAGES_BEHIND, prepare, publish).await?))
     }
@@ -295,10 +332,16 @@ impl Counters {
     /// # Errors
     /// [`CountersError`].
     pub async fn flush(&self, durability: Durability) -> Result<(), CountersError> {
-        match (&self.handle, durability) {
-            (Handle::Store(store), Durability::Fsync) => store.flush().await?,
-            (Handle::Memory(_), Durability::Fsync) => return Err(CountersError::NotDurable),
-            (Handle::Store(_) | Handle::Memory(_), Durability::Memory) => self.keyspace().flush().await?,
+        match &self.handle {
+            Handle::Memory(keyspace) => {
+                Self::check_durability(durability)?;
+                keyspace.flush().await?;
+            }
+            Handle::Store(store) => match on_disk(durability)? {
+                counter_store::Durability::Memory => store.keyspace().flush().await?,
+                counter_store::Durability::Fsync => store.flush().await?,
+            },
+            Handle::Node(node) => node.0.flush_at(durability).await?,
         }
         Ok(())
     }
@@ -309,7 +352,7 @@ impl Counters {
         drop(handle);
         match Arc::try_unwrap(backend) {
             Ok(Backend { kind: Kind::Store(store), .. }) => store.shutdown().await?,
-            Ok(Backend { kind: Kind::Memory(_), .. }) => {}
+            Ok(Backend { kind: Kind::Memory(_) | Kind::Node(_), .. }) => {}
             Err(shared) => {
                 if let Kind::Store(store) = &shared.kind {
                     store.flush().await?;
@@ -325,28 +368,29 @@ impl Counters {
         self.backend.durability
     }
 
-    /// Returns the store, if the counters are durable.
+    /// Returns how far the store has come, if the counters are durable.
     #[must_use]
-    pub fn store(&self) -> Option<&Store> {
+    pub fn committed(&self) -> Option<watch::Receiver<Committed>> {
         match &self.backend.kind {
             Kind::Memory(_) => None,
-            Kind::Store(store) => Some(store),
+            Kind::Store(store) => Some(store.committed()),
+            Kind::Node(node) => node.committed(),
         }
     }
 
     fn may_have_opened(&self, session: SessionId) -> bool {
         match &self.backend.kind {
-            Kind::Memory(sessions) => {
-                sessions.lock().unwrap_or_else(PoisonError::into_inner).may_have_opened(session)
-            }
+            Kind::Memory(sessions) => lock(sessions).may_have_opened(session),
             Kind::Store(store) => store.sessions().may_have_opened(session),
+            // The node tells its own sessions from those of others.
+            Kind::Node(_) => true,
         }
     }
 
     fn check_durability(durability: Durability) -> Result<(), CountersError> {
         match durability {
             Durability::Memory => Ok(()),
-            Durability::Fsync => Err(CountersError::NotDurable),
+            Durability::Fsync | Durability::Replicated(_) => Err(CountersError::NotDurable),
         }
     }
 
@@ -355,10 +399,11 @@ impl Counters {
         Waiting(&self.backend.waiting)
     }
 
-    const fn keyspace(&self) -> &KeyspaceHandle {
+    fn keyspace(&self) -> &KeyspaceHandle {
         match &self.handle {
             Handle::Memory(keyspace) => keyspace,
             Handle::Store(store) => store.keyspace(),
+            Handle::Node(node) => node.0.keyspace(),
         }
     }
 }
@@ -366,5 +411,20 @@ impl Counters {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn lock(sessions: &Mutex<SessionIssuer>) -> MutexGuard<'_, SessionIssuer> {
+    sessions.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns a guarantee as a store gives it, which has no other nodes.
+fn on_disk(durability: Durability) -> Result<counter_store::Durability, CountersError> {
+    match durability {
+        Durability::Memory => Ok(counter_store::Durability::Memory),
+        Durability::Fsync => Ok(counter_store::Durability::Fsync),
+        Durability::Replicated(wanted) => {
+            Err(CountersError::TooFewPeers { wanted: wanted.get(), connected: 0 })
+        }
     }
 }

@@ -6,15 +6,18 @@
 //! Parsers are pure, and connections are thin. [`Server`] starts the front ends and the counters, and ends them in
 //! order.
 //!
-//! It counts nothing itself, and knows no disk and no other node: `counter-keyspace` and `counter-store` do.
+//! It counts nothing itself, and knows no disk and no other node: `counter-keyspace`, `counter-store` and
+//! `counter-cluster` do. With [`PeerOptions`] a server is a node of a cluster.
 
 pub mod auth;
 pub mod counters;
 mod dashboard;
+mod engine;
 pub mod http;
 mod limits;
 mod listener;
 mod on_demand;
+mod peers;
 mod private_file;
 pub mod resp;
 mod security;
@@ -26,8 +29,9 @@ pub mod telemetry;
 mod tls;
 mod transport;
 
-pub use counters::{Counters, CountersError, InvalidSession, SessionToken};
+pub use counters::{Counters, CountersError, Durability, InvalidSession, SessionToken};
 pub use limits::Limits;
+pub use peers::PeerOptions;
 pub use security::{SecurityError, SecurityOptions};
 pub use serve::{ServeOptions, Server, Storage};
 pub use service::{Service, ServiceState};

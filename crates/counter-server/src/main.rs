@@ -16,8 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::{Cli, Command};
 use crate::config::{Config, ConfigError, Setting};
 
-/// Log filter by default: a person sees where the server listens.
-const DEFAULT_FILTER: &str = "warn,counter_server=info";
+/// Log filter by default: a person sees where the server listens. `ractor_cluster` warns of each connection that ends,
+/// and the node knows.
+const DEFAULT_FILTER: &str = "warn,counter_server=info,ractor_cluster=error";
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -36,7 +37,7 @@ async fn run(config: Result<Config, ConfigError>, stop: Stop) -> Result<Completi
     match cli.command {
         Some(Command::CheckConfig) => {
             let options = cli.options().map_err(Failure::Input)?;
-            options.check().map_err(Failure::input)?;
+            options.check().map_err(Failure::Input)?;
             print(&settings).map_err(Failure::output)?;
         }
         None => serve(&cli, stop).await?,
@@ -46,7 +47,7 @@ async fn run(config: Result<Config, ConfigError>, stop: Stop) -> Result<Completi
 
 async fn serve(cli: &Cli, mut stop: Stop) -> Result<(), Failure> {
     let options = cli.options().map_err(Failure::Input)?;
-    options.check().map_err(Failure::input)?;
+    options.check().map_err(Failure::Input)?;
     let mut hangup = signal(SignalKind::hangup())?;
     let server = tokio::select! {
         server = Server::start(options) => server?,
@@ -57,17 +58,19 @@ async fn serve(cli: &Cli, mut stop: Stop) -> Result<(), Failure> {
     let address = |address: Option<SocketAddr>| address.map_or_else(|| "none".to_owned(), |a| a.to_string());
     let (resp, http) = (address(server.resp_addr()), address(server.http_addr()));
     let statsd = address(server.statsd_udp_addr());
-    tracing::info!("RESP on {resp}, HTTP on {http}, StatsD on {statsd}, counters {stored}");
+    let node = server.node_addr().map_or_else(String::new, |node| format!(", other nodes on {node}"));
+    tracing::info!("RESP on {resp}, HTTP on {http}, StatsD on {statsd}{node}, counters {stored}");
     notify(&[NotifyState::Ready]);
-    loop {
+    let outcome = loop {
         tokio::select! {
-            _ = stop.wait() => break,
+            _ = stop.wait() => break Ok(()),
+            alarm = server.alarmed() => break Err(anyhow::Error::new(alarm)),
             _ = hangup.recv() => reload(&server),
         }
-    }
+    };
     notify(&[NotifyState::Stopping]);
-    server.shutdown().await?;
-    Ok(())
+    let ended = server.shutdown().await;
+    Ok(outcome.and(ended)?)
 }
 
 fn reload(server: &Server) {

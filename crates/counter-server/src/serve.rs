@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use counter_keyspace::{Keyspace, KeyspaceOptions};
-use counter_store::{Durability, Store, StoreOptions};
+use counter_cluster::Alarm;
+use counter_keyspace::KeyspaceOptions;
+use counter_store::StoreOptions;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::counters::Counters;
+use crate::counters::Durability;
+use crate::engine::Engine;
 use crate::limits::Limits;
+use crate::peers::PeerOptions;
 use crate::security::{Security, SecurityError, SecurityOptions};
 use crate::service::{Service, ServiceState};
 use crate::statsd::{self, StatsdOptions};
@@ -32,6 +35,8 @@ pub enum Storage {
 pub struct ServeOptions {
     /// Where counters are kept.
     pub storage: Storage,
+    /// How the server takes part in a cluster, if it does.
+    pub peers: Option<PeerOptions>,
     /// Guarantee of requests that do not ask for another.
     pub durability: Durability,
     /// Address of the RESP front end.
@@ -53,13 +58,14 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// Checks what can be checked without starting: the files of tokens and TLS, and that others than this machine reach
-    /// no front end without them.
+    /// Checks what can be checked without starting: the files of tokens, TLS and the cluster, and that others than this
+    /// machine reach no front end without them.
     ///
     /// # Errors
-    /// [`SecurityError`].
-    pub fn check(&self) -> Result<(), SecurityError> {
-        self.secure().map(drop)
+    /// [`SecurityError`], or one of the cluster's files.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.secure()?;
+        self.peers.as_ref().map_or(Ok(()), |peers| peers.node_options().map(drop))
     }
 
     fn secure(&self) -> Result<Security, SecurityError> {
@@ -81,7 +87,7 @@ impl ServeOptions {
 pub struct Server {
     service: Service,
     front_ends: JoinSet<()>,
-    keyspace: Keyspace,
+    engine: Engine,
     resp: Option<SocketAddr>,
     http: Option<SocketAddr>,
     statsd: statsd::Addresses,
@@ -110,13 +116,15 @@ impl Server {
             front_ends.spawn(front_end.run());
         }
         let statsd = statsd::start(&options.statsd, &service, &mut front_ends).await?;
-        let (counters, keyspace) = open(options.storage, options.durability, options.limits).await?;
+        let peers = options.peers.as_ref();
+        let (engine, counters) =
+            Engine::start(options.storage, peers, options.durability, options.limits).await?;
         if options.end_earlier_sessions {
             counters.end_earlier_sessions().await.context("cannot end earlier sessions")?;
         }
         service.set_ready(counters.allowing_removal_of_all(options.allow_removal_of_all));
         let drain_deadline = options.drain_deadline;
-        Ok(Self { service, front_ends, keyspace, resp, http, statsd, drain_deadline })
+        Ok(Self { service, front_ends, engine, resp, http, statsd, drain_deadline })
     }
 
     /// Returns what the front ends share.
@@ -149,6 +157,17 @@ impl Server {
         self.statsd.tcp
     }
 
+    /// Returns the address at which other nodes find this one, if the server is a node.
+    #[must_use]
+    pub const fn node_addr(&self) -> Option<SocketAddr> {
+        self.engine.node_addr()
+    }
+
+    /// Waits until the server has to be stopped, because its node acknowledges nothing any more.
+    pub async fn alarmed(&self) -> Alarm {
+        self.engine.alarmed().await
+    }
+
     /// Reads tokens and the certificate again. Who has presented a token that is gone has no access any more; open
     /// connections keep their TLS. What cannot be used leaves everything as it is.
     ///
@@ -159,10 +178,10 @@ impl Server {
     }
 
     /// Stops accepting, answers what has arrived, closes the connections within the deadline, and then makes
-    /// everything durable.
+    /// everything durable. A node hands over to its peers what they lack.
     ///
     /// # Errors
-    /// If not everything could be made durable.
+    /// If not everything could be made durable or be handed over.
     pub async fn shutdown(mut self) -> anyhow::Result<()> {
         self.service.drain();
         let ended = async { while self.front_ends.join_next().await.is_some() {} };
@@ -174,36 +193,11 @@ impl Server {
             Some(counters) => counters.shutdown().await.context("the last operations may not be durable"),
             None => Ok(()),
         };
-        self.keyspace.shutdown().await;
-        ended
+        self.engine.shutdown().await.and(ended)
     }
 
     /// Waits until the server is ready or beyond.
     pub async fn ready(&self) {
         self.service.reached(ServiceState::Ready).await;
-    }
-}
-
-async fn open(
-    storage: Storage,
-    durability: Durability,
-    limits: Limits,
-) -> anyhow::Result<(Counters, Keyspace)> {
-    match storage {
-        Storage::Memory(mut options) => {
-            options.max_names = limits.names;
-            let keyspace = Keyspace::start(options).await?;
-            Ok((Counters::in_memory(&keyspace, limits.sessions), keyspace))
-        }
-        Storage::Directory(dir, mut options) => {
-            options.keyspace.max_names = limits.names;
-            options.max_sessions = limits.sessions;
-            let opened = Store::open(&dir, options).await;
-            let (store, keyspace) = opened.with_context(|| dir.display().to_string())?;
-            if let Some(damage) = store.damage() {
-                tracing::warn!("{}: opened without what is missing: {damage}", dir.display());
-            }
-            Ok((Counters::durable(store, durability), keyspace))
-        }
     }
 }

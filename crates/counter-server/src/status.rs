@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use counter_cluster::{ClusterStatus, PeerStatus, Total};
 use counter_keyspace::Page;
-use counter_store::Durability;
+use counter_protocol::AggregatedStats;
 use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::counters::{Counters, CountersError};
+use crate::counters::{Counters, CountersError, Durability};
 use crate::on_demand::Publisher;
 use crate::service::{Service, ServiceState};
 use crate::telemetry::{FrontEnd, Protocol};
@@ -44,6 +45,8 @@ pub(crate) struct Status {
     pub(crate) batches_waiting: u64,
     /// `None` if counters are in memory only.
     pub(crate) store: Option<StoreStatus>,
+    /// `None` if there are no other nodes.
+    pub(crate) cluster: Option<Cluster>,
     /// Memory of the process, where the system tells it.
     pub(crate) resident_bytes: Option<u64>,
 }
@@ -82,6 +85,30 @@ pub(crate) struct StoreStatus {
     pub(crate) is_failed: bool,
 }
 
+/// Cluster, as far as it is known here.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Cluster {
+    /// Other nodes that are or were connected.
+    pub(crate) nodes: Vec<NodeStatus>,
+    /// Incarnations of nodes that have counted.
+    pub(crate) replicas: u64,
+    /// Incarnations that two processes have counted as.
+    pub(crate) forks: u64,
+    /// Entries that were refused because there are too many incarnations.
+    pub(crate) refused: u64,
+}
+
+/// Other node.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct NodeStatus {
+    pub(crate) name: String,
+    pub(crate) is_up: bool,
+    /// Time since it was last heard from.
+    pub(crate) last_heard_ms: f64,
+    /// Counters whose latest counts it has yet to acknowledge.
+    pub(crate) lag: u64,
+}
+
 /// State of a server, with its largest counters.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
@@ -94,7 +121,17 @@ impl Status {
         let asked = Instant::now();
         let shards = counters.shard_stats().await?;
         let shard_delay_ms = millis(asked.elapsed());
-        let totals = shards.iter().cloned().collect();
+        let mut totals: AggregatedStats = shards.iter().cloned().collect();
+        let cluster = counters.cluster_status().await?;
+        if let Some(cluster) = &cluster {
+            let Total { value, operations } = cluster.total();
+            totals = AggregatedStats {
+                num_counters: cluster.names,
+                total_value: value,
+                total_operations: operations,
+                ..totals
+            };
+        }
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
             state: state_name(service.state()),
@@ -105,13 +142,14 @@ impl Status {
             shard_delay_ms,
             batches_waiting: counters.batches_waiting(),
             store: StoreStatus::take(counters).await?,
+            cluster: cluster.map(Cluster::from),
             resident_bytes: resident_bytes(),
         })
     }
 }
 
 impl Totals {
-    fn of(stats: &counter_protocol::AggregatedStats) -> Self {
+    fn of(stats: &AggregatedStats) -> Self {
         Self {
             counters: stats.num_counters,
             value: stats.total_value,
@@ -139,9 +177,9 @@ impl FrontEndStatus {
 impl StoreStatus {
     /// Measures how long it takes until everything that has been counted is durable.
     async fn take(counters: &Counters) -> Result<Option<Self>, CountersError> {
-        let Some(store) = counters.store() else { return Ok(None) };
+        let Some(committed) = counters.committed() else { return Ok(None) };
         let versions = counters.versions().await?;
-        let committed = store.committed().borrow().clone();
+        let committed = committed.borrow().clone();
         let durable = committed.versions.iter().chain(std::iter::repeat(&0));
         let uncommitted =
             versions.iter().zip(durable).map(|(version, durable)| version.saturating_sub(*durable));
@@ -155,6 +193,23 @@ impl StoreStatus {
             failures: committed.failures,
             is_failed: committed.is_failed,
         }))
+    }
+}
+
+impl From<ClusterStatus> for Cluster {
+    fn from(status: ClusterStatus) -> Self {
+        let node = |peer: PeerStatus| NodeStatus {
+            name: peer.node.to_string(),
+            is_up: peer.is_up,
+            last_heard_ms: millis(peer.last_heard_from),
+            lag: peer.lag as u64,
+        };
+        Self {
+            nodes: status.peers.into_iter().map(node).collect(),
+            replicas: status.replicas.len() as u64,
+            forks: status.forks.len() as u64,
+            refused: status.refused,
+        }
     }
 }
 

@@ -169,6 +169,7 @@ async fn a_node_that_others_know_more_of_than_its_disk_acknowledges_nothing_any_
     let refused = node.handle().increment_at("a", 1, Durability::Fsync).await;
     assert_eq!(refused, Err(AcknowledgeError::Alarm(Alarm::Overtaken)));
     assert_eq!(node.handle().status().await.unwrap().alarm, Some(Alarm::Overtaken));
+    assert_eq!(node.alarmed().await, Alarm::Overtaken);
     stop(node).await;
 }
 

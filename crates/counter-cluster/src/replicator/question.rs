@@ -69,6 +69,8 @@ impl ReplicatorState {
             let complete = self.when_complete(peer);
             received.push(async move { complete.await.ok().map(|()| node) });
         }
+        // Those that have everything already count even if the time is over.
+        self.notify_waiters();
         self.questions.spawn(async move {
             let mut nodes = BTreeSet::<NodeName>::new();
             while nodes.len() < copies

@@ -11,6 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::node::NodeCounters;
 use crate::on_demand::Publisher;
 
 /// Time between two looks at what has changed. A counter that changes more often is reported as it stands then.
@@ -77,10 +78,11 @@ pub(super) async fn skip_present(mut feed: Feed) -> Result<Feed, KeyspaceError> 
     Ok(feed)
 }
 
-/// Publishes what changes, once it is durable if there is a store.
+/// Publishes what changes, once it is durable if there is a store, and with the sums of a node.
 pub(super) async fn publish(
     mut feed: Feed,
     mut committed: Option<watch::Receiver<Committed>>,
+    node: Option<NodeCounters>,
     publisher: Publisher<Change>,
 ) {
     let mut ticks = interval(CHANGES_INTERVAL);
@@ -94,7 +96,21 @@ pub(super) async fn publish(
             return;
         }
         feed.shards_mut().iter_mut().for_each(ShardFeed::confirm);
-        rounds.into_iter().flat_map(|round| round.pages).for_each(|change| publisher.publish(change));
+        for change in rounds.into_iter().flat_map(|round| round.pages) {
+            let Some(change) = with_sums(change, node.as_ref()).await else { return };
+            publisher.publish(change);
+        }
+    }
+}
+
+/// Returns a change with what other nodes have counted, if there are any. `None` if the node has stopped.
+async fn with_sums(change: Change, node: Option<&NodeCounters>) -> Option<Change> {
+    match (change, node) {
+        (Change::Counters(changes), Some(node)) => {
+            let changes = node.with_sums(Arc::unwrap_or_clone(changes)).await.ok()?;
+            Some(Change::Counters(Arc::new(changes)))
+        }
+        (change, _) => Some(change),
     }
 }
 
@@ -146,9 +162,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use counter_keyspace::{Keyspace, KeyspaceOptions, Operation};
-    use counter_store::{Durability, Store, StoreOptions};
+    use counter_store::{Store, StoreOptions};
 
-    use super::super::Counters;
+    use super::super::{Counters, Durability};
     use super::*;
 
     /// Applies changes until a condition holds.
@@ -210,8 +226,7 @@ mod tests {
         for n in 1..=20 {
             counters.apply([("a", Operation::Add(1))], Durability::Memory).await.unwrap();
             watch(&mut subscription, &mut seen, |seen| seen.get("a") == Some(&n)).await;
-            let (committed, versions) =
-                (counters.store().unwrap().committed(), counters.versions().await.unwrap());
+            let (committed, versions) = (counters.committed().unwrap(), counters.versions().await.unwrap());
             let committed = committed.borrow().versions.clone();
             // Nothing else has happened, so everything that has is durable.
             assert_eq!(committed, versions);

@@ -1,3 +1,4 @@
+use counter_cluster::{AcknowledgeError, Alarm};
 use counter_keyspace::{KeyspaceError, SessionError};
 use counter_protocol::NameTooLong;
 use counter_store::{DurabilityError, TooManySessions};
@@ -45,6 +46,29 @@ pub enum CountersError {
     /// The session has sent another request with this sequence number. This one has not been applied.
     #[error("sequence number of the session belongs to another request")]
     OtherRequest,
+    /// The session belongs to another node. The request has not been applied.
+    #[error("session belongs to node {node}; use it there")]
+    OtherNode {
+        /// Name of the node.
+        node: String,
+    },
+    /// Other nodes have copies of the counters. Nothing has been applied.
+    #[error("{command} needs one owner; this store is replicated")]
+    NeedsOneOwner {
+        /// What the operation is called.
+        command: &'static str,
+    },
+    /// Too few other nodes are connected. Nothing has been applied.
+    #[error("{wanted} other nodes are to hold it, and {connected} are connected")]
+    TooFewPeers {
+        /// Number of nodes that are to hold it.
+        wanted: usize,
+        /// Number of nodes that are connected.
+        connected: usize,
+    },
+    /// The node acknowledges nothing any more. Nothing has been applied, or the outcome is unknown.
+    #[error(transparent)]
+    Alarm(Alarm),
 }
 
 impl From<TooManySessions> for CountersError {
@@ -58,6 +82,7 @@ impl From<KeyspaceError> for CountersError {
         match error {
             KeyspaceError::NameTooLong(error) => error.into(),
             KeyspaceError::Stopped => Self::Stopped,
+            KeyspaceError::NeedsOneOwner { command } => Self::NeedsOneOwner { command },
             _ => Self::UnknownOutcome("a shard did not answer"),
         }
     }
@@ -66,7 +91,9 @@ impl From<KeyspaceError> for CountersError {
 impl From<SessionError> for CountersError {
     fn from(error: SessionError) -> Self {
         match error {
-            SessionError::Keyspace(KeyspaceError::NameTooLong(error)) => error.into(),
+            SessionError::Keyspace(
+                error @ (KeyspaceError::NameTooLong(_) | KeyspaceError::NeedsOneOwner { .. }),
+            ) => error.into(),
             SessionError::Expired => Self::SessionExpired,
             SessionError::Superseded => Self::Superseded,
             SessionError::OtherRequest => Self::OtherRequest,
@@ -83,6 +110,22 @@ impl From<DurabilityError> for CountersError {
             DurabilityError::Keyspace(error) => error.into(),
             DurabilityError::Session(error) => error.into(),
             _ => Self::UnknownOutcome("the store has stopped"),
+        }
+    }
+}
+
+impl From<AcknowledgeError> for CountersError {
+    fn from(error: AcknowledgeError) -> Self {
+        match error {
+            AcknowledgeError::NoStore => Self::NotDurable,
+            AcknowledgeError::Alarm(alarm) => Self::Alarm(alarm),
+            AcknowledgeError::TooFewPeers { wanted, connected } => Self::TooFewPeers { wanted, connected },
+            AcknowledgeError::OtherNode { node } => Self::OtherNode { node: node.to_string() },
+            AcknowledgeError::TooManySessions(error) => error.into(),
+            AcknowledgeError::Keyspace(error) => error.into(),
+            AcknowledgeError::Session(error) => error.into(),
+            AcknowledgeError::Store(error) => error.into(),
+            _ => Self::UnknownOutcome("too few other nodes have confirmed it in time"),
         }
     }
 }

@@ -8,15 +8,15 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use counter_keyspace::{Operation, Outcome};
 use counter_protocol::CounterName;
-use counter_store::Durability;
 use serde::{Deserialize, Serialize};
 
 use super::body::read;
 use super::connection::Connection;
 use super::counter::{CounterBody, count_of, take_outcome, with_count};
 use super::integer::{Integer, present};
-use super::preferences::{NDJSON, Preferences, durability_name, has_media_type};
+use super::preferences::{NDJSON, Preferences, has_media_type};
 use super::problem::Problem;
+use crate::counters::Durability;
 
 /// Line of a request. Without an operation it adds 1.
 #[derive(Clone, Debug, Deserialize)]
@@ -101,10 +101,10 @@ fn answer(
     outcomes: Vec<Outcome>,
     durability: Durability,
 ) -> Result<Vec<u8>, Problem> {
-    let (mut answer, mut outcomes) = (Vec::new(), outcomes.into_iter());
+    let (mut answer, mut outcomes, level) = (Vec::new(), outcomes.into_iter(), durability.to_string());
     for (name, operation) in operations {
         let (outcome, after) = take_outcome(*operation, &mut outcomes)?;
-        let durability = Some(durability_name(durability));
+        let durability = Some(level.as_str());
         let line = match count_of(outcome, after) {
             Ok(Some(count)) => serde_json::to_writer(&mut answer, &CounterBody { name, count, durability }),
             Ok(None) if outcome == Outcome::Applied => {

@@ -11,7 +11,6 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, Response, Uri, header};
 use axum::response::IntoResponse;
 use counter_keyspace::{Operation, Outcome};
-use counter_store::Durability;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,7 +20,7 @@ use tower_service::Service as _;
 
 use super::preferences::Preferences;
 use super::problem::Problem;
-use crate::counters::Counters;
+use crate::counters::{Counters, Durability};
 use crate::listener::Stream;
 use crate::service::{Service, ServiceState};
 use crate::telemetry::{FrontEnd, Protocol};

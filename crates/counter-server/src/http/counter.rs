@@ -8,16 +8,15 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use counter_keyspace::{Operation, Outcome};
 use counter_protocol::{Count, CounterName, NameTooLong};
-use counter_store::Durability;
 use serde::{Deserialize, Serialize};
 
 use super::body::read_json;
 use super::connection::Connection;
 use super::integer::Integer;
-use super::preferences::{PREFERENCE_APPLIED, Preferences, durability_name, prefers};
+use super::preferences::{PREFERENCE_APPLIED, Preferences, prefers};
 use super::problem::Problem;
 use super::query::LastSegment;
-use crate::counters::CountersError;
+use crate::counters::{CountersError, Durability};
 
 /// Body of a request that adds.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -41,7 +40,7 @@ pub(crate) struct CounterBody<'a> {
     #[serde(flatten)]
     pub(crate) count: Count,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) durability: Option<&'static str>,
+    pub(crate) durability: Option<&'a str>,
 }
 
 const fn one() -> Integer {
@@ -124,12 +123,12 @@ fn respond(
     headers: &HeaderMap,
     preferences: &Preferences,
 ) -> Response {
-    let durability = durability_name(durability);
+    let durability = durability.to_string();
     let mut response = if prefers(headers, "text/plain") {
         let content_type = [(header::CONTENT_TYPE, "text/plain")];
         (content_type, count.value.to_string()).into_response()
     } else {
-        json(&CounterBody { name, count, durability: Some(durability) })
+        json(&CounterBody { name, count, durability: Some(&durability) })
     };
     if preferences.durability.is_some()
         && let Ok(applied) = HeaderValue::from_str(&format!("durability={durability}"))

@@ -20,7 +20,7 @@ use super::connection::Connection;
 use super::problem::Problem;
 use super::query::Query;
 use crate::counters::{Counters, CountersError};
-use crate::status::{Status, StoreStatus};
+use crate::status::{Cluster, Status, StoreStatus};
 
 /// Media type of the format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,6 +33,9 @@ type FloatGauge = Gauge<f64, AtomicU64>;
 
 /// Label of a shard.
 type ShardLabel = [(&'static str, String); 1];
+
+/// Label of another node.
+type NodeLabel = [(&'static str, String); 1];
 
 /// Label of a counter: its name, or the bytes of the name in hexadecimal digits if it is not UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -119,7 +122,33 @@ fn registry(status: &Status) -> Registry {
     if let Some(store) = &status.store {
         register_store(&mut registry, store);
     }
+    if let Some(cluster) = &status.cluster {
+        register_cluster(&mut registry, cluster);
+    }
     registry
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a value in OpenMetrics is a float")]
+fn register_cluster(registry: &mut Registry, cluster: &Cluster) {
+    let [up, silence, lag] = std::array::from_fn(|_| Family::<NodeLabel, FloatGauge>::default());
+    for node in &cluster.nodes {
+        let label = [("node", node.name.clone())];
+        up.get_or_create(&label).set(f64::from(u8::from(node.is_up)));
+        silence.get_or_create(&label).set(node.last_heard_ms / 1000.0);
+        lag.get_or_create(&label).set(node.lag as f64);
+    }
+    registry.register("node_up", "Whether another node is connected", up);
+    let help = "Time since another node was last heard from";
+    registry.register_with_unit("node_silence", help, Unit::Seconds, silence);
+    registry.register("replication_lag", "Counters whose latest counts another node has yet to get", lag);
+    let mut gauge = |name: &str, help: &str, value: u64| registry.register(name, help, float(value as f64));
+    gauge("replicas", "Incarnations of nodes that have counted", cluster.replicas);
+    gauge("replicas_forked", "Incarnations that two processes have counted as", cluster.forks);
+    gauge(
+        "replica_entries_refused",
+        "Entries refused because there are too many incarnations",
+        cluster.refused,
+    );
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a value in OpenMetrics is a float")]
@@ -210,6 +239,24 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::NodeStatus;
+
+    #[test]
+    fn each_other_node_has_its_lag_and_its_age() {
+        let node = NodeStatus { name: "b".into(), is_up: true, last_heard_ms: 250.0, lag: 7 };
+        let cluster = Cluster { nodes: vec![node], replicas: 3, forks: 0, refused: 0 };
+        let (mut registry, mut text) = (Registry::with_prefix("counter_server"), String::new());
+        register_cluster(&mut registry, &cluster);
+        encode_registry(&mut text, &registry).unwrap();
+        for line in [
+            "counter_server_node_up{node=\"b\"} 1.0\n",
+            "counter_server_node_silence_seconds{node=\"b\"} 0.25\n",
+            "counter_server_replication_lag{node=\"b\"} 7.0\n",
+            "counter_server_replicas 3.0\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
 
     #[test]
     fn names_of_any_bytes_are_labels() {

@@ -1,11 +1,11 @@
 //! What the headers of a request ask for. Pure.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use counter_cluster::InvalidDurability;
 use counter_keyspace::SessionId;
-use counter_store::Durability;
 
 use super::problem::Problem;
-use crate::counters::SessionToken;
+use crate::counters::{Durability, SessionToken};
 
 /// Name of the header that identifies a request across retries.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -35,14 +35,6 @@ impl Preferences {
     }
 }
 
-/// Returns the name of a durability, as in `Prefer`.
-pub(crate) const fn durability_name(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Memory => "memory",
-        Durability::Fsync => "fsync",
-    }
-}
-
 /// Returns the durability that the headers ask for. Other preferences are nobody's concern here.
 fn durability(headers: &HeaderMap) -> Result<Option<Durability>, Problem> {
     let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
@@ -52,12 +44,8 @@ fn durability(headers: &HeaderMap) -> Result<Option<Durability>, Problem> {
         let is_durability = token.trim().eq_ignore_ascii_case("durability");
         is_durability.then(|| value.trim().trim_matches('"'))
     });
-    match asked.next() {
-        None => Ok(None),
-        Some("memory") => Ok(Some(Durability::Memory)),
-        Some("fsync") => Ok(Some(Durability::Fsync)),
-        Some(_) => Err(Problem::invalid("durability is memory or fsync")),
-    }
+    let invalid = |error: InvalidDurability| Problem::invalid(format!("the durability is unknown: {error}"));
+    asked.next().map(|level| level.parse().map_err(invalid)).transpose()
 }
 
 /// Returns the session and the sequence number of `SESSION-SEQUENCE`, in quotes or not.
@@ -135,6 +123,8 @@ mod tests {
         assert_eq!(asked(&["wait=5", "respond-async, Durability=fsync; x=1"]), Ok(Some(Durability::Fsync)));
         assert_eq!(asked(&["durability=\"memory\", durability=fsync"]), Ok(Some(Durability::Memory)));
         assert_eq!(asked(&["durability"]), Ok(None));
+        let two = Durability::Replicated(2.try_into().unwrap());
+        assert_eq!(asked(&["durability=replicated=2"]), Ok(Some(two)));
         assert!(asked(&["durability=replicated"]).is_err());
     }
 

@@ -114,6 +114,16 @@ impl From<CountersError> for Problem {
             CountersError::RemovalForbidden => (StatusCode::FORBIDDEN, "removal-forbidden", "Forbidden"),
             CountersError::SessionExpired => (StatusCode::GONE, "session-expired", "Session expired"),
             CountersError::Superseded => (StatusCode::CONFLICT, "superseded", "Superseded"),
+            CountersError::OtherNode { .. } => {
+                (StatusCode::CONFLICT, "other-node", "Session of another node")
+            }
+            CountersError::NeedsOneOwner { .. } => {
+                (StatusCode::CONFLICT, "needs-one-owner", "Needs one owner")
+            }
+            CountersError::TooFewPeers { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too-few-nodes", "Too few nodes")
+            }
+            CountersError::Alarm(_) => (StatusCode::SERVICE_UNAVAILABLE, "alarm", "Nothing is acknowledged"),
             CountersError::OtherRequest => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "other-request", "Idempotency key of another request")
             }

@@ -9,6 +9,7 @@ use super::parse::{self, Command, ConnectionCommand, ReplyMode};
 use super::query::Query;
 use super::shape::Shape;
 use crate::auth::{Login, Role};
+use crate::counters::CountersError;
 
 /// Maximum number of commands that a transaction queues.
 const QUEUED_COMMANDS: usize = 16 * 1024;
@@ -64,6 +65,8 @@ pub(crate) struct Moment {
     pub(crate) now_ms: u64,
     /// Counters are still being loaded.
     pub(crate) is_loading: bool,
+    /// Other nodes have copies of the counters.
+    pub(crate) is_replicated: bool,
 }
 
 /// What several requests come to, in order.
@@ -186,7 +189,7 @@ impl Client {
         plan: &mut Plan,
     ) {
         let operations = plan.batch.len();
-        match parse::parse(spec, request, moment.now_ms, &mut plan.batch) {
+        match parse_at(spec, request, moment, &mut plan.batch) {
             Ok(command) => self.carry_out(command, is_silent, plan),
             Err(refusal) => {
                 plan.batch.truncate(operations);
@@ -358,7 +361,7 @@ impl Queue {
     /// Queues a command, or aborts the transaction. Wrong arguments are an error of the command alone, as in Redis.
     fn push(&mut self, spec: &Spec, request: &Request<'_>, moment: Moment) -> Result<(), Reply> {
         let operations = self.batch.len();
-        let command = parse::parse(spec, request, moment.now_ms, &mut self.batch);
+        let command = parse_at(spec, request, moment, &mut self.batch);
         let command = command.unwrap_or_else(|refusal| {
             self.batch.truncate(operations);
             Command::Reply(refusal)
@@ -394,6 +397,19 @@ impl Queue {
             }
             other => Ok(other),
         }
+    }
+}
+
+/// Parses a command, and refuses it if it needs one owner and there are others.
+fn parse_at(spec: &Spec, request: &Request<'_>, moment: Moment, batch: &mut Batch) -> Result<Command, Reply> {
+    let before = batch.len();
+    let command = parse::parse(spec, request, moment.now_ms, batch)?;
+    let mut operations = batch.range(before..batch.len());
+    match operations.find_map(|(_, operation)| operation.needs_one_owner()) {
+        Some(command) if moment.is_replicated => {
+            Err(errors::reply(&CountersError::NeedsOneOwner { command }))
+        }
+        _ => Ok(command),
     }
 }
 

@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use counter_keyspace::Outcome;
-use counter_store::Durability;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -18,7 +17,7 @@ use super::decode::Decoder;
 use super::encode::{self, Reply};
 use super::errors;
 use crate::auth::Login;
-use crate::counters::{Counters, CountersError};
+use crate::counters::{Counters, CountersError, Durability};
 use crate::listener::Stream;
 use crate::service::{Service, ServiceState};
 use crate::telemetry::{FrontEnd, Protocol};
@@ -139,7 +138,11 @@ impl Connection {
             self.counters = self.service.counters().ok();
         }
         self.plan.clear();
-        let moment = Moment { now_ms: now_ms(), is_loading: self.counters.is_none() };
+        let moment = Moment {
+            now_ms: now_ms(),
+            is_loading: self.counters.is_none(),
+            is_replicated: self.counters.as_ref().is_some_and(Counters::is_replicated),
+        };
         let (mut used, mut requests) = (0, 0);
         while requests < self.service.limits().pipeline && !self.plan.ends {
             match self.decoder.decode(&self.input[used..]) {

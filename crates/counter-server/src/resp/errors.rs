@@ -32,7 +32,9 @@ pub(crate) fn reply(error: &CountersError) -> Reply {
     let kind = match error {
         CountersError::Loading => return LOADING,
         CountersError::TooManyNames => return TOO_MANY_NAMES,
-        CountersError::DiskFailed => "MISCONF",
+        CountersError::DiskFailed | CountersError::Alarm(_) => "MISCONF",
+        CountersError::TooFewPeers { .. } => "NOREPLICAS",
+        CountersError::OtherNode { .. } => "ELSEWHERE",
         CountersError::UnknownOutcome(_) => "UNKNOWN",
         CountersError::SessionExpired => "EXPIRED",
         CountersError::Superseded => "SUPERSEDED",

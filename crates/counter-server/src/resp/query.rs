@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use counter_keyspace::{Outcome, PageToken, SessionId};
 use counter_protocol::{AggregatedStats, Count, CounterName};
-use counter_store::Durability;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::batch::Batch;
 use super::encode::Reply;
 use super::{errors, glob};
-use crate::counters::{Counters, CountersError, SessionToken};
+use crate::counters::{Counters, CountersError, Durability, SessionToken};
 
 /// Maximum number of counters that one `SCAN` looks at.
 const SCAN_COUNT: usize = 1000;
@@ -95,7 +94,7 @@ impl Query {
     /// Returns the reply while there are no counters yet.
     pub(crate) fn answer_while_loading(&self) -> Reply {
         match self {
-            Self::Info => info(None, false),
+            Self::Info => info(None, false, 0),
             _ => errors::LOADING,
         }
     }
@@ -113,14 +112,18 @@ impl Query {
                 Reply::Array(top.into_iter().map(pair).collect())
             }
             Self::Stats => stats(counters).await?,
-            Self::Info => info(Some(counters.stats().await?), counters.store().is_some()),
+            Self::Info => {
+                let others = counters.cluster_status().await?.map_or_else(Vec::new, |status| status.peers);
+                let connected = others.iter().filter(|other| other.is_up).count();
+                info(Some(counters.stats().await?), counters.committed().is_some(), connected)
+            }
             Self::RemoveAll => {
                 counters.remove_all().await?;
                 Reply::OK
             }
             Self::WaitReceived { copies, timeout_ms } => {
-                wait_until(*copies, end_of(*timeout_ms)).await;
-                return Ok(Reply::Integer(0));
+                let received = counters.received_until(number(*copies), end_of(*timeout_ms)).await?;
+                return Ok(Reply::Integer(received.try_into().unwrap_or(i64::MAX)));
             }
             Self::WaitCommitted { on_disk, copies, timeout_ms } => {
                 return wait_committed(counters, *on_disk, *copies, *timeout_ms).await;
@@ -180,27 +183,26 @@ async fn wait_committed(
     copies: i64,
     timeout_ms: u64,
 ) -> Result<Reply, CountersError> {
-    if on_disk && counters.store().is_none() {
+    if on_disk && counters.committed().is_none() {
         let text = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
         return Ok(Reply::error(text));
     }
     let end = end_of(timeout_ms);
-    let is_committed = match counters.store() {
+    let is_committed = match counters.committed() {
         Some(_) => match timeout_at(end, counters.flush(Durability::Fsync)).await {
             Ok(flushed) => flushed.map(|()| true)?,
             Err(_) => false,
         },
         None => false,
     };
-    wait_until(copies, end).await;
-    Ok(Reply::Array(vec![Reply::Integer(is_committed.into()), Reply::Integer(0)]))
+    let copies = counters.committed_until(number(copies), end).await?;
+    let copies = Reply::Integer(copies.try_into().unwrap_or(i64::MAX));
+    Ok(Reply::Array(vec![Reply::Integer(is_committed.into()), copies]))
 }
 
-/// Waits for other nodes to receive what was written. There are none, so only the time can end it.
-async fn wait_until(copies: i64, end: Instant) {
-    if copies > 0 {
-        sleep_until(end).await;
-    }
+/// Returns a number of nodes.
+fn number(copies: i64) -> usize {
+    usize::try_from(copies).unwrap_or(0)
 }
 
 fn end_of(timeout_ms: u64) -> Instant {
@@ -222,7 +224,7 @@ async fn stats(counters: &Counters) -> Result<Reply, CountersError> {
 }
 
 /// Describes the server, as Redis describes itself. There are no totals while they are being loaded.
-fn info(stats: Option<AggregatedStats>, is_durable: bool) -> Reply {
+fn info(stats: Option<AggregatedStats>, is_durable: bool, other_nodes: usize) -> Reply {
     let is_loading = u8::from(stats.is_none());
     let stats = stats.unwrap_or_default();
     Reply::Text(format!(
@@ -230,7 +232,7 @@ fn info(stats: Option<AggregatedStats>, is_durable: bool) -> Reply {
          counter_server_version:{}\r\nprocess_id:{}\r\n\r\n\
          # Persistence\r\nloading:{is_loading}\r\naof_enabled:{}\r\n\r\n\
          # Stats\r\ntotal_operations:{}\r\nrejected_operations:{}\r\n\r\n\
-         # Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n\
+         # Replication\r\nrole:master\r\nconnected_slaves:{other_nodes}\r\n\r\n\
          # Keyspace\r\ndb0:keys={},expires=0,avg_ttl=0\r\n",
         super::REDIS_VERSION,
         env!("CARGO_PKG_VERSION"),

@@ -46,7 +46,10 @@ impl Shape {
             }
             Self::Existing => {
                 let exists = |outcome: &&Outcome| {
-                    matches!(outcome, Outcome::Value(Some(_)) | Outcome::Removed(Some(_)))
+                    matches!(
+                        outcome,
+                        Outcome::Value(Some(_)) | Outcome::Removed(Some(_)) | Outcome::OutOfRange(_)
+                    )
                 };
                 encode::integer(outcomes.iter().filter(exists).count().try_into().unwrap_or(i64::MAX), out);
             }
@@ -69,6 +72,11 @@ impl Shape {
             }
             (Self::Added, Outcome::Added { value, amount }) => pair(value, amount),
             (Self::Added, Outcome::OutOfRange(value)) => pair(value, 0),
+            // In a cluster, the sum of a counter that exists.
+            (Self::Type, Outcome::OutOfRange(_)) => Reply::Simple("string"),
+            (Self::Value, Outcome::OutOfRange(_)) => {
+                Reply::Error("ERR value is not an integer or out of range".into())
+            }
             (_, Outcome::OutOfRange(_)) => Reply::Error("ERR increment or decrement would overflow".into()),
             (Self::Type, Outcome::Value(value)) => Reply::Simple(value.map_or("none", |_| "string")),
             (Self::Set(presence), Outcome::Value(before)) => {
@@ -113,4 +121,22 @@ fn time(time: u64) -> Reply {
 /// Reply to an outcome that the operation does not have.
 fn unexpected() -> Reply {
     Reply::Error("ERR unexpected outcome".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_whose_sum_is_beyond_64_bits_exists_and_has_no_value() {
+        let encoded = |shape: Shape| {
+            let mut out = Vec::new();
+            shape.encode(&[Outcome::OutOfRange(i64::MAX)], Version::Two, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!((encoded(Shape::Existing), encoded(Shape::Type)), (":1\r\n".into(), "+string\r\n".into()));
+        assert_eq!(encoded(Shape::Value), "-ERR value is not an integer or out of range\r\n");
+        assert_eq!(encoded(Shape::Values), "*1\r\n-ERR value is not an integer or out of range\r\n");
+        assert_eq!(encoded(Shape::Integer), "-ERR increment or decrement would overflow\r\n");
+    }
 }

@@ -10,8 +10,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage, resp, statsd};
-use counter_store::Durability;
+use counter_server::{
+    Durability, Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage, resp, statsd,
+};
 use mutate::Mutator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -109,6 +110,7 @@ async fn server() -> Server {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let options = ServeOptions {
         storage: Storage::Memory(KeyspaceOptions::default()),
+        peers: None,
         durability: Durability::Memory,
         resp: Some(any),
         http: Some(any),

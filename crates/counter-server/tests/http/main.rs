@@ -5,6 +5,7 @@
 mod setup;
 
 mod client;
+mod cluster;
 mod counters;
 mod observing;
 mod requests;

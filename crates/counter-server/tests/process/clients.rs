@@ -74,6 +74,17 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Sends a request, and returns the error that it is refused with.
+    pub(crate) async fn refused(&mut self, request: &str) -> io::Result<String> {
+        self.0.write_all(request.as_bytes()).await?;
+        let mut line = String::new();
+        self.0.read_line(&mut line).await?;
+        assert!(line.starts_with('-'), "{line}");
+        Ok(line.trim_end().to_owned())
+    }
+}
+
 /// Sends all requests of a client, each until it is answered, and returns the values of the shared counter that they
 /// were answered with.
 pub(crate) async fn run(

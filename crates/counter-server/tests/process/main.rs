@@ -1,6 +1,7 @@
-//! The server as a process that is killed, or operated.
+//! The server as a process that is killed, alone and in a cluster, or operated.
 
 mod clients;
+mod cluster;
 mod operations;
 mod server;
 

@@ -29,9 +29,7 @@ fn the_service_manager_learns_when_the_server_is_ready_reloads_and_stops() {
         String::from_utf8(text[..len].to_vec()).unwrap()
     };
     let data = dir.path().join("data");
-    let server = Process::start_with(&data, |command| {
-        command.env("NOTIFY_SOCKET", &path);
-    });
+    let server = Process::start_with(&data, |command| _ = command.env("NOTIFY_SOCKET", &path));
     assert_eq!(reported(), "READY=1\n");
     server.signal("HUP");
     assert!(reported().starts_with("RELOADING=1\nMONOTONIC_USEC="));

@@ -4,24 +4,29 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 /// Server process, killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     process: Child,
     pub(crate) resp: SocketAddr,
+    /// Address for other nodes, if it is a node.
+    pub(crate) node: Option<SocketAddr>,
+    /// Reads what it prints, or it drops lines.
+    last_line: Option<JoinHandle<String>>,
 }
 
 impl Process {
-    /// Starts a server on free ports, and waits until it is ready.
+    /// Starts a server whose answers are on disk, on free ports, and waits until it is ready.
     pub(crate) fn start(data: &Path) -> Self {
-        Self::start_with(data, |_| {})
+        Self::start_with(data, |command| _ = command.args(["--durability", "fsync"]))
     }
 
-    /// Starts a server with other options, too.
+    /// Starts a server with these arguments and variables.
     pub(crate) fn start_with(data: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_counter-server"));
-        command.arg("--data").arg(data).args(["--durability", "fsync"]);
+        command.arg("--data").arg(data);
         command
             .args(["--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--statsd", "127.0.0.1:0"])
             .stderr(Stdio::piped());
@@ -30,11 +35,11 @@ impl Process {
         let output = BufReader::new(process.stderr.take().expect("it is piped"));
         let mut lines = output.lines().map_while(Result::ok);
         let line = lines.find(|line| line.contains("RESP on ")).expect("it says where it listens");
-        let address = line.split("RESP on ").nth(1).and_then(|rest| rest.split(',').next());
-        let resp = address.and_then(|address| address.parse().ok()).expect("it is an address");
-        // Somebody has to read what it prints, or it drops lines.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, resp }
+        let address = |of: &str| line.split(of).nth(1)?.split(',').next()?.parse().ok();
+        let resp = address("RESP on ").expect("it is an address");
+        let node = address("other nodes on ");
+        let last_line = Some(std::thread::spawn(move || lines.last().unwrap_or_default()));
+        Self { process, resp, node, last_line }
     }
 
     /// Kills the process with SIGKILL.
@@ -49,15 +54,23 @@ impl Process {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().is_ok_and(|status| status.success()));
     }
 
-    /// Waits for the end of the process, which has to be a success.
-    pub(crate) fn wait(mut self) {
-        assert_eq!(self.process.wait().expect("it is a child").code(), Some(0));
+    /// Waits for the end of the process, and returns its exit code and the last line that it has printed.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let code = self.process.wait().expect("it is a child").code();
+        let last_line = self.last_line.take().expect("it is waited for once");
+        (code, last_line.join().expect("it only reads"))
     }
 
     /// Stops the process with SIGTERM, which has to succeed.
     pub(crate) fn stop(self) {
         self.signal("TERM");
         self.wait();
+    }
+
+    /// Waits for the end of the process, which has to be a success.
+    pub(crate) fn wait(self) {
+        let (code, last_line) = self.ended();
+        assert_eq!(code, Some(0), "{last_line}");
     }
 }
 

@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
-use counter_store::Durability;
+use counter_server::{Durability, Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
 
 /// Process of Redis, which ends with this.
 #[derive(Debug)]
@@ -52,6 +51,7 @@ impl Drop for Redis {
 pub(crate) async fn own() -> Server {
     let options = ServeOptions {
         storage: Storage::Memory(KeyspaceOptions::default()),
+        peers: None,
         durability: Durability::Memory,
         resp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         http: None,

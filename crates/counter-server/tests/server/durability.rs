@@ -1,7 +1,6 @@
 //! What replies guarantee.
 
-use counter_server::{ServeOptions, Server};
-use counter_store::Durability;
+use counter_server::{Durability, ServeOptions, Server};
 
 use crate::setup::{Client, directory, durable_server, options, server};
 
@@ -27,7 +26,7 @@ async fn counts_survive_the_end_of_a_server_and_are_on_disk_when_a_client_has_wa
     let mut client = Client::connect(&server).await;
     let requests = "INCR a\r\nSET b 7 PXAT 4102444800000\r\nWAITAOF 1 0 0\r\n";
     assert_eq!(client.ask(requests, 5).await, ":1\r\n+OK\r\n*2\r\n:1\r\n:0\r\n");
-    assert_eq!(server.service().counters().unwrap().store().unwrap().committed().borrow().failures, 0);
+    assert_eq!(server.service().counters().unwrap().committed().unwrap().borrow().failures, 0);
     drop(client);
     server.shutdown().await.unwrap();
     let server = durable_server(dir.path(), Durability::Fsync).await;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceOptions;
-use counter_server::{Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
-use counter_store::{Durability, StoreOptions};
+use counter_server::{Durability, Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
+use counter_store::StoreOptions;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -15,6 +15,7 @@ pub(crate) fn options() -> ServeOptions {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     ServeOptions {
         storage: Storage::Memory(KeyspaceOptions::default()),
+        peers: None,
         durability: Durability::Memory,
         resp: Some(any),
         http: Some(any),

@@ -2,7 +2,7 @@ use super::*;
 use crate::auth::{Access, Tokens};
 use crate::resp::decode::Decoder;
 
-const MOMENT: Moment = Moment { now_ms: 1_000_000, is_loading: false };
+const MOMENT: Moment = Moment { now_ms: 1_000_000, is_loading: false, is_replicated: false };
 
 /// Plans inline commands, one a line.
 fn plan(client: &mut Client, moment: Moment, lines: &str) -> Plan {
@@ -101,6 +101,23 @@ fn a_loading_server_refuses_what_needs_counters() {
     let replies = replies(&plan(&mut client, loading, lines));
     assert_eq!(replies.matches("-LOADING ").count(), 4, "{replies}");
     assert!(replies.contains("$5 proto :2 ") && replies.contains("-EXECABORT"), "{replies}");
+}
+
+#[test]
+fn what_needs_one_owner_is_refused_by_itself_where_counters_are_replicated() {
+    let mut client = Client::new(1, Login::default());
+    let replicated = Moment { is_replicated: true, ..MOMENT };
+    let plan = plan(
+        &mut client,
+        replicated,
+        "INCR a\nSET a 1\nDEL a b\nEXPIRE a 9\nINCREX a\nGET a\nTTL a\nPERSIST a\n",
+    );
+    let replies = replies(&plan);
+    for command in ["set", "remove", "expire", "add within bounds"] {
+        let refused = format!("-ERR {command} needs one owner; this store is replicated ");
+        assert!(replies.contains(&refused), "{refused} is not in {replies}");
+    }
+    assert_eq!(plan.batch.len(), 4);
 }
 
 #[test]

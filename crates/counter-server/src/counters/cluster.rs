@@ -1,0 +1,74 @@
+//! Counters that other nodes have copies of.
+
+use counter_cluster::{ClusterStatus, Durability, Node};
+use tokio::time::{Instant, sleep_until};
+
+use super::error::CountersError;
+use super::node::{NodeCounters, NodeSessions};
+use super::{Counters, Handle, Kind};
+
+impl Counters {
+    /// Creates the counters of a node of a cluster. The node ends by itself, not with them.
+    #[must_use]
+    pub fn of_node(node: &Node, default_durability: Durability, max_sessions: usize) -> Self {
+        let kind = Kind::Node(Box::new(NodeSessions::new(node, max_sessions)));
+        Self::new(Handle::Node(NodeCounters(node.handle())), kind, default_durability)
+    }
+
+    /// Waits until `nodes` other nodes have received everything that was sent through this clone before, or until a
+    /// time. Returns the number of those that have.
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn received_until(&self, nodes: usize, end: Instant) -> Result<usize, CountersError> {
+        match self.cluster() {
+            Some(node) => node.received_until(nodes, end).await,
+            None => Ok(wait_for_nobody(nodes, end).await),
+        }
+    }
+
+    /// Waits until `nodes` other nodes have committed everything that was sent through this clone before, or until a
+    /// time. Returns the number of those that have.
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn committed_until(&self, nodes: usize, end: Instant) -> Result<usize, CountersError> {
+        match self.cluster() {
+            Some(node) => node.committed_until(nodes, end).await,
+            None => Ok(wait_for_nobody(nodes, end).await),
+        }
+    }
+
+    /// Returns the status of the cluster, if there is one.
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn cluster_status(&self) -> Result<Option<ClusterStatus>, CountersError> {
+        Ok(match self.cluster() {
+            Some(node) => Some(node.status().await?),
+            None => None,
+        })
+    }
+
+    /// Returns true if other nodes have copies of the counters, so that what needs one owner is refused.
+    #[must_use]
+    pub fn is_replicated(&self) -> bool {
+        self.cluster().is_some()
+    }
+
+    /// Returns the node, if it replicates. One that does not has what its keyspace has.
+    pub(super) fn cluster(&self) -> Option<&NodeCounters> {
+        match &self.handle {
+            Handle::Node(node) if node.0.incarnation().is_some() => Some(node),
+            Handle::Memory(_) | Handle::Store(_) | Handle::Node(_) => None,
+        }
+    }
+}
+
+/// Waits for other nodes where there are none: only the time can end it.
+async fn wait_for_nobody(nodes: usize, end: Instant) -> usize {
+    if nodes > 0 {
+        sleep_until(end).await;
+    }
+    0
+}

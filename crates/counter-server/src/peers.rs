@@ -1,0 +1,48 @@
+//! The node of a cluster that a server is.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use counter_cluster::NodeOptions;
+use ractor_transport::{Cookie, Identity, NodeName, Security};
+
+/// How a server takes part in a cluster.
+#[derive(Clone, Debug)]
+pub struct PeerOptions {
+    /// Name of this node, unique in the cluster.
+    pub name: NodeName,
+    /// Address to listen on for other nodes.
+    pub listen: SocketAddr,
+    /// Addresses of other nodes, as `host:port`.
+    pub peers: Vec<String>,
+    /// Path of the secret that all nodes share.
+    pub cookie_file: PathBuf,
+    /// Directory of the node's certificate. Without it, only addresses of this machine are allowed.
+    pub tls_dir: Option<PathBuf>,
+    /// Allows addresses beyond this machine without TLS.
+    pub allow_plaintext: bool,
+    /// Goes on with a store that other nodes know a later state of.
+    pub accept_rollback: bool,
+}
+
+impl PeerOptions {
+    /// Reads the cookie and the certificate, and returns the options of a node in memory.
+    ///
+    /// # Errors
+    /// If they cannot be read, or the certificate is another node's.
+    pub(crate) fn node_options(&self) -> anyhow::Result<NodeOptions> {
+        let cookie = Cookie::from_file(&self.cookie_file)?;
+        let security = match &self.tls_dir {
+            Some(dir) => Security::Tls(Arc::new(Identity::load(dir, &self.name)?)),
+            None => Security::Plain,
+        };
+        Ok(NodeOptions {
+            listen: self.listen,
+            peers: self.peers.clone(),
+            security,
+            allow_plaintext: self.allow_plaintext,
+            ..NodeOptions::new(self.name.clone(), cookie)
+        })
+    }
+}
