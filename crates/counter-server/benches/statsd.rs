@@ -11,8 +11,7 @@ use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
-use counter_keyspace::KeyspaceOptions;
-use counter_server::{Durability, Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
+use counter_server::{ServeOptions, Server};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::socket::{MsgFlags, MultiHeaders, sendmmsg};
 use nix::sys::time::TimeValLike;
@@ -81,22 +80,7 @@ fn measure(runtime: &Runtime, rate: u32) {
 }
 
 fn options() -> ServeOptions {
-    ServeOptions {
-        storage: Storage::Memory(KeyspaceOptions::default()),
-        peers: None,
-        durability: Durability::Memory,
-        resp: None,
-        http: None,
-        statsd: StatsdOptions {
-            udp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-            ..StatsdOptions::default()
-        },
-        security: SecurityOptions::default(),
-        limits: Limits::default(),
-        end_earlier_sessions: false,
-        allow_removal_of_all: false,
-        drain_deadline: Duration::from_secs(5),
-    }
+    ServeOptions { resp: None, http: None, ..ServeOptions::default() }
 }
 
 /// Sends at a rate. Returns the number of datagrams, the time, and the CPU time of the thread in microseconds.

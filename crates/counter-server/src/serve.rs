@@ -1,6 +1,6 @@
 //! The server: its front ends, from the start to an orderly end.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +55,26 @@ pub struct ServeOptions {
     pub allow_removal_of_all: bool,
     /// Time for connections to end when the server stops.
     pub drain_deadline: Duration,
+}
+
+impl Default for ServeOptions {
+    /// Returns options of a server in memory on free ports of the loopback interface, which demands nothing of clients.
+    fn default() -> Self {
+        let any = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        Self {
+            storage: Storage::Memory(KeyspaceOptions::default()),
+            peers: None,
+            durability: Durability::Memory,
+            resp: any,
+            http: any,
+            statsd: StatsdOptions { udp: any, tcp: any, unix: None },
+            security: SecurityOptions::default(),
+            limits: Limits::default(),
+            end_earlier_sessions: false,
+            allow_removal_of_all: false,
+            drain_deadline: Duration::from_secs(10),
+        }
+    }
 }
 
 impl ServeOptions {

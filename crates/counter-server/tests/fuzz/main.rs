@@ -6,13 +6,10 @@
 mod mutate;
 
 use std::env;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use counter_keyspace::KeyspaceOptions;
-use counter_server::{
-    Durability, Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage, resp, statsd,
-};
+use counter_server::{ServeOptions, Server, resp, statsd};
 use mutate::Mutator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -107,20 +104,7 @@ fn lines_of_statsd_are_counted_or_refused_the_same_each_time() {
 }
 
 async fn server() -> Server {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let options = ServeOptions {
-        storage: Storage::Memory(KeyspaceOptions::default()),
-        peers: None,
-        durability: Durability::Memory,
-        resp: Some(any),
-        http: Some(any),
-        statsd: StatsdOptions { udp: Some(any), tcp: Some(any), unix: None },
-        security: SecurityOptions::default(),
-        limits: Limits::default(),
-        end_earlier_sessions: false,
-        allow_removal_of_all: true,
-        drain_deadline: Duration::from_secs(5),
-    };
+    let options = ServeOptions { allow_removal_of_all: true, ..ServeOptions::default() };
     Server::start(options).await.expect("ports are free")
 }
 

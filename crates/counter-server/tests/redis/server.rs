@@ -3,10 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use counter_keyspace::KeyspaceOptions;
-use counter_server::{Durability, Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
+use counter_server::{ServeOptions, Server, StatsdOptions};
 
 /// Process of Redis, which ends with this.
 #[derive(Debug)]
@@ -50,17 +48,10 @@ impl Drop for Redis {
 /// Starts this server in memory.
 pub(crate) async fn own() -> Server {
     let options = ServeOptions {
-        storage: Storage::Memory(KeyspaceOptions::default()),
-        peers: None,
-        durability: Durability::Memory,
-        resp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         http: None,
         statsd: StatsdOptions::default(),
-        security: SecurityOptions::default(),
-        limits: Limits::default(),
-        end_earlier_sessions: false,
         allow_removal_of_all: true,
-        drain_deadline: Duration::from_secs(5),
+        ..ServeOptions::default()
     };
     Server::start(options).await.expect("ports are free")
 }

@@ -1,31 +1,15 @@
 //! Servers and clients of tests.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
-use counter_keyspace::KeyspaceOptions;
-use counter_server::{Durability, Limits, SecurityOptions, ServeOptions, Server, StatsdOptions, Storage};
+use counter_server::{Durability, Limits, ServeOptions, Server, Storage};
 use counter_store::StoreOptions;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 /// Returns options of a server in memory on free ports.
 pub(crate) fn options() -> ServeOptions {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    ServeOptions {
-        storage: Storage::Memory(KeyspaceOptions::default()),
-        peers: None,
-        durability: Durability::Memory,
-        resp: Some(any),
-        http: Some(any),
-        statsd: StatsdOptions { udp: Some(any), tcp: Some(any), unix: None },
-        security: SecurityOptions::default(),
-        limits: Limits::default(),
-        end_earlier_sessions: false,
-        allow_removal_of_all: true,
-        drain_deadline: Duration::from_secs(5),
-    }
+    ServeOptions { allow_removal_of_all: true, ..ServeOptions::default() }
 }
 
 /// Starts a server in memory on free ports.
