@@ -12,7 +12,7 @@ use crate::handle::NodeHandle;
 use crate::replicator::COPIES_DEADLINE;
 use crate::replicator::message::ReplicatorMessage;
 
-/// What a handle needs of the node's store.
+/// The part of the node's store that a handle needs.
 #[derive(Clone, Debug)]
 pub(crate) struct HandleStore {
     pub(crate) commits: Commits,

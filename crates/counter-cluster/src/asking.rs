@@ -1,4 +1,4 @@
-//! What a server in front of a node asks.
+//! Questions of a server in front of a node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,8 +68,8 @@ impl NodeHandle {
         self.ask(|reply| ReplicatorMessage::Question(Question::Received(nodes, within, reply))).await
     }
 
-    /// Waits until `nodes` other nodes have committed everything that was sent through this handle before, or until this
-    /// time or 10 s have passed. Returns the number of those that have.
+    /// Waits until `nodes` other nodes have committed everything that was sent through this handle before, or until
+    /// this time or 10 s have passed. Returns the number of those that have.
     ///
     /// # Errors
     /// [`KeyspaceError`] if the node has stopped.

@@ -9,7 +9,7 @@ use ractor_transport::NodeName;
 use crate::alarm::Alarm;
 use crate::ledger::Total;
 
-/// What an acknowledgement of a node guarantees.
+/// Guarantee of a node's acknowledgement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// The operation is on its way to its shard.

@@ -165,8 +165,8 @@ impl Ledger {
 
     /// Keeps an entry if it is newer than the known one, and returns its place if it has changed.
     ///
-    /// Two values for as many operations are a fork: two lives have counted as one replica. It is noted, and the greater
-    /// value is kept everywhere, so that nodes agree.
+    /// Two values for as many operations are a fork: two lives have counted as one replica. It is noted, and the
+    /// greater value is kept everywhere, so that nodes agree.
     ///
     /// # Panics
     /// If there is no such column.

@@ -29,7 +29,7 @@ pub struct NodeStoreOptions {
     pub accept_rollback: bool,
 }
 
-/// What a node starts with.
+/// State that a node starts with.
 pub(crate) struct Opening {
     pub(crate) replication: Replication,
     pub(crate) own: Own,

@@ -54,7 +54,7 @@ struct Peer {
     columns: u32,
     /// The first of them that it has not answered for.
     next_column: u32,
-    /// What its answers have shown to differ, but not exactly enough.
+    /// Parts that its answers have shown to differ, but not exactly enough.
     descent: Descent,
 }
 
@@ -385,8 +385,8 @@ impl Replication {
 
     /// Takes what somebody else holds of this node, and returns this node's counts where that cannot be.
     ///
-    /// What a node with a store has sent was durable. If others hold more of it, its disk has lost something, and they
-    /// are right.
+    /// A node with a store has sent only what was durable. If others hold more of it, its disk has lost something, and
+    /// they are right.
     fn answer_claims(&mut self, entries: &[Entry]) -> Vec<Entry> {
         let corrections = self.corrections(entries);
         if self.store.is_none() {

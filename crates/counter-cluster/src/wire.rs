@@ -132,7 +132,7 @@ pub enum Reply {
     Committed,
 }
 
-/// Who a node is.
+/// Identity of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Its replica.
@@ -141,7 +141,7 @@ pub struct Identity {
     pub store: Option<StoreIdentity>,
 }
 
-/// What a node tells another one about its store.
+/// Identity of a node's store, as it tells another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreIdentity {
     /// Identity of the store.

@@ -52,7 +52,7 @@ pub enum KeyspaceError {
     /// The keyspace is replicated, and the operation is for counters that live in one place. It has not been applied.
     #[error("{command} needs one owner; this store is replicated")]
     NeedsOneOwner {
-        /// What the operation is called.
+        /// Name of the operation.
         command: &'static str,
     },
     /// There is no such shard, or not as many.

@@ -22,12 +22,12 @@ pub(crate) const MAX_REQUEST_BYTES: usize = 8 * CounterName::MAX_BYTES;
 /// Maximum number of requests with a number that are carried out at once; then no further line is read.
 const REQUESTS_AT_ONCE: usize = 256;
 
-/// What requests are answered by.
+/// Node that requests are answered by.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     pub(crate) node: NodeHandle,
     pub(crate) listening: Listening,
-    /// What an answer to an operation guarantees.
+    /// Guarantee of an answer to an operation.
     pub(crate) durability: Durability,
 }
 

@@ -87,7 +87,7 @@ pub(crate) struct NodeArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
-    /// What the answer to an operation on standard input guarantees: memory (it is counted), fsync (it is on this
+    /// Guarantee of the answer to an operation on standard input: memory (it is counted), fsync (it is on this
     /// node's disk) or replicated=N (it is on the disks of N other nodes, too).
     #[arg(long, value_name = "LEVEL", default_value_t)]
     pub(crate) durability: Durability,

@@ -30,7 +30,7 @@ pub struct ServeOptions {
     pub report_every: Duration,
     /// Prints reports as JSON.
     pub json: bool,
-    /// What an answer to an operation guarantees.
+    /// Guarantee of an answer to an operation.
     pub durability: Durability,
 }
 

@@ -1,7 +1,7 @@
 //! Datagrams of StatsD that a server receives a second without loss, at the default size of the socket's buffer.
 //!
-//! `cargo bench -p counter-server --bench statsd -- [DATAGRAMS_A_SECOND...]` sends one count a datagram for some seconds
-//! at each rate, from one thread of the same process, and prints what arrived. Rate 0 is as fast as possible.
+//! `cargo bench -p counter-server --bench statsd -- [DATAGRAMS_A_SECOND...]` sends one count a datagram for some
+//! seconds at each rate, from one thread of the same process, and prints what arrived. Rate 0 is as fast as possible.
 
 #![expect(clippy::print_stdout, reason = "it is what the program is for")]
 

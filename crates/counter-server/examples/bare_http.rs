@@ -1,4 +1,4 @@
-//! What the server's HTTP is measured against: axum as it is, with a handler that adds to one atomic number.
+//! The server that HTTP is measured against: axum as it is, with a handler that adds to one atomic number.
 //!
 //! The argument is the address to listen on.
 

@@ -1,4 +1,4 @@
-//! Who may do what: tokens with roles.
+//! Tokens with roles, which say what a client may do.
 //!
 //! A file has a token a line: its role, `read-only` or `read-write`, a space, and the token. Empty lines and lines that
 //! begin with `#` are left out. A client presents the token as its password (`AUTH`) or as an HTTP bearer token.
@@ -17,7 +17,7 @@ use crate::private_file;
 /// Minimum length of a token, in bytes: what `openssl rand -hex 8` makes.
 const MIN_TOKEN_BYTES: usize = 16;
 
-/// What a client may do. A later role may do everything that an earlier one may.
+/// Permissions of a client. A later role may do everything that an earlier one may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Reads counters and metrics.

@@ -22,8 +22,8 @@ use ractor_transport::NodeName;
 
 /// Counters behind the protocols that clients already speak: Redis, HTTP and StatsD.
 ///
-/// Each setting is a flag, a variable such as COUNTER_MAX_NAMES, or a line of a TOML file such as max-names = 1000. Flags
-/// override variables, which override the file.
+/// Each setting is a flag, a variable such as COUNTER_MAX_NAMES, or a line of a TOML file such as max-names = 1000.
+/// Flags override variables, which override the file.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -50,8 +50,8 @@ pub(crate) struct Cli {
     #[arg(long, global = true, conflicts_with = "memory")]
     pub(crate) end_earlier_sessions: bool,
 
-    /// Guarantee of an answer where a request does not ask for another: memory (applied, and on disk 100 ms later), fsync
-    /// (on disk) or replicated=N (on the disks of N other nodes, too).
+    /// Guarantee of an answer where a request does not ask for another: memory (applied, and on disk 100 ms later),
+    /// fsync (on disk) or replicated=N (on the disks of N other nodes, too).
     #[arg(long, global = true, default_value_t, value_name = "LEVEL")]
     pub(crate) durability: Durability,
 
@@ -75,13 +75,13 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) statsd_socket: Option<PathBuf>,
 
-    /// Path of a file with a role (read-only or read-write) and a token a line, for AUTH and HTTP bearer tokens. Without
-    /// it, every client may do everything. SIGHUP reads it again.
+    /// Path of a file with a role (read-only or read-write) and a token a line, for AUTH and HTTP bearer tokens.
+    /// Without it, every client may do everything. SIGHUP reads it again.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) tokens_file: Option<PathBuf>,
 
-    /// Path of a certificate, followed by those of its issuers, as PEM, for TLS of all front ends over TCP. SIGHUP reads it
-    /// again.
+    /// Path of a certificate, followed by those of its issuers, as PEM, for TLS of all front ends over TCP. SIGHUP
+    /// reads it again.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) tls_cert: Option<PathBuf>,
 

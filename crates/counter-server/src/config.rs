@@ -1,7 +1,7 @@
 //! Settings of the server: flags override `COUNTER_*` variables, which override a TOML file.
 //!
-//! A setting has one definition, its flag. What a variable or the file says is given to the parser of flags as if it had
-//! been a flag, where there is none.
+//! A setting has one definition, its flag. What a variable or the file says is given to the parser of flags as if it
+//! had been a flag, where there is none.
 
 mod file;
 
@@ -49,14 +49,14 @@ pub(crate) enum ConfigError {
     /// A setting has a value that it cannot have.
     #[error("{origin}: {message}")]
     Value {
-        /// Where the value comes from.
+        /// Origin of the value.
         origin: Origin,
-        /// What is wrong.
+        /// Reason.
         message: String,
     },
 }
 
-/// Where a setting comes from.
+/// Origin of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Flag,

@@ -32,7 +32,7 @@ pub struct Counters {
     backend: Arc<Backend>,
 }
 
-/// Where operations go.
+/// Destination of operations.
 #[derive(Clone, Debug)]
 enum Handle {
     Memory(KeyspaceHandle),

@@ -11,7 +11,7 @@ const PAGE: &str = include_str!("dashboard/index.html");
 const UPLOT_SCRIPT: &str = include_str!("dashboard/uplot/uPlot.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("dashboard/uplot/uPlot.min.css");
 
-/// What the page may do: it talks to its own server only.
+/// Permissions of the page: it talks to its own server only.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self' 'unsafe-inline'; \
     style-src 'self' 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -1,4 +1,4 @@
-//! What counts: a keyspace, with a store or not, or a node of a cluster.
+//! The counting part: a keyspace, with a store or not, or a node of a cluster.
 
 use std::net::SocketAddr;
 

@@ -21,8 +21,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10,000 connections, requests of 1 MiB, pipelines of 1,024 commands, 4,096 sessions, a minute to read replies, and no limit of
-    /// names.
+    /// 10,000 connections, requests of 1 MiB, pipelines of 1,024 commands, 4,096 sessions, a minute to read replies,
+    /// and no limit of names.
     fn default() -> Self {
         Self {
             connections: 10_000,

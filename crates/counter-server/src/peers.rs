@@ -7,7 +7,7 @@ use std::sync::Arc;
 use counter_cluster::NodeOptions;
 use ractor_transport::{Cookie, Identity, NodeName, Security};
 
-/// How a server takes part in a cluster.
+/// Options of a server that takes part in a cluster.
 #[derive(Clone, Debug)]
 pub struct PeerOptions {
     /// Name of this node, unique in the cluster.

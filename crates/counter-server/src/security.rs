@@ -1,4 +1,4 @@
-//! What a server demands of those who reach it: TLS, tokens, and that others than this machine need both.
+//! Demands of a server on those who reach it: TLS, tokens, and that others than this machine need both.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -21,7 +21,7 @@ use crate::statsd::{self, StatsdOptions};
 use crate::telemetry::Protocol;
 use crate::{http, resp};
 
-/// Where counters are kept.
+/// Place where counters are kept.
 #[derive(Clone, Debug)]
 pub enum Storage {
     /// In memory: they end with the server.
@@ -33,9 +33,9 @@ pub enum Storage {
 /// Options of a server. A front end without an address is off.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// Where counters are kept.
+    /// Place where counters are kept.
     pub storage: Storage,
-    /// How the server takes part in a cluster, if it does.
+    /// Part of the server in a cluster, if it has one.
     pub peers: Option<PeerOptions>,
     /// Guarantee of requests that do not ask for another.
     pub durability: Durability,
@@ -43,9 +43,9 @@ pub struct ServeOptions {
     pub resp: Option<SocketAddr>,
     /// Address of the HTTP front end.
     pub http: Option<SocketAddr>,
-    /// Where StatsD is received.
+    /// Sockets of StatsD.
     pub statsd: StatsdOptions,
-    /// What the front ends demand of clients.
+    /// Demands of the front ends on clients.
     pub security: SecurityOptions,
     /// Bounds of what clients may ask for.
     pub limits: Limits,

@@ -1,4 +1,4 @@
-//! What all front ends share.
+//! State that all front ends share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

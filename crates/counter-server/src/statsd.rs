@@ -26,7 +26,7 @@ use crate::telemetry::Protocol;
 use datagrams::Datagrams;
 use intake::Metrics;
 
-/// Where StatsD is received. What is `None` is off.
+/// Sockets on which StatsD is received. Those that are `None` are off.
 #[derive(Clone, Debug, Default)]
 pub struct StatsdOptions {
     /// Address of UDP.

@@ -1,4 +1,4 @@
-//! What a server holds and does at a moment, for operators.
+//! Status of a server at a moment, for operators.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub(crate) struct Totals {
     pub(crate) restarts: u128,
 }
 
-/// What a front end has done so far.
+/// Work of a front end so far.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct FrontEndStatus {
     pub(crate) name: &'static str,
@@ -73,7 +73,7 @@ pub(crate) struct FrontEndStatus {
     pub(crate) rejected: u64,
 }
 
-/// How far a store is behind.
+/// Lag of a store.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct StoreStatus {
     /// Time in which what had been counted became durable. `None` if that took too long.

@@ -48,7 +48,7 @@ pub enum TlsError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What should be in it.
+        /// Expected content.
         expected: &'static str,
     },
     /// The certificate cannot be used, or the key is that of another one.

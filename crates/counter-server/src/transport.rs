@@ -19,8 +19,8 @@ use crate::tls::Tls;
 /// Time for a client to complete the handshake of TLS.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Connection of a client. The handshake of TLS is made when it is read or written for the first time, so that accepting
-/// does not wait for it.
+/// Connection of a client. The handshake of TLS is made when it is read or written for the first time, so that
+/// accepting does not wait for it.
 #[derive(Debug)]
 pub(crate) enum Transport {
     Plain(TcpStream),

@@ -142,7 +142,7 @@ pub enum Damage {
         /// Number of the shard.
         shard: usize,
     },
-    /// What was read of another replica does not add up.
+    /// The entries of another replica do not add up.
     #[error("column of {replica} does not add up to the totals that it had")]
     ColumnTotals {
         /// The replica.

@@ -72,7 +72,7 @@ pub(crate) enum Record<'a> {
     ColumnEnd(ReplicaKey, ColumnTotals),
 }
 
-/// What a store that replicates counts as.
+/// Replica that a store counts as from here on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
     pub(crate) own: ReplicaKey,

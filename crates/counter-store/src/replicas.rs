@@ -1,4 +1,4 @@
-//! What a store that replicates holds besides its own counters: the columns of other replicas.
+//! The columns of other replicas, which a store that replicates holds besides its own counters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -82,7 +82,7 @@ pub type ColumnEnds = Vec<(ReplicaKey, ColumnTotals)>;
 /// Columns of other replicas, which the committer takes changes from in rounds, like those of a shard. All methods
 /// block the committer's thread.
 ///
-/// What has been handed out stays pending until the round is confirmed.
+/// Entries that have been handed out stay pending until the round is confirmed.
 pub trait Columns: fmt::Debug + Send + 'static {
     /// Returns about `most` entries that have changed.
     ///
@@ -182,7 +182,7 @@ impl ColumnSink for SortedColumns {
     }
 }
 
-/// What the log says of replicas, besides their entries.
+/// Records of replicas in the log, besides their entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Replicas {
     /// Replica that the store counted as last. `None` if it has never had a peer.

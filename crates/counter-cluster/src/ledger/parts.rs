@@ -46,7 +46,7 @@ pub(crate) enum Scope {
     Relayed,
 }
 
-/// What to do about a part.
+/// Decision about a part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Equal,

@@ -1,4 +1,4 @@
-//! Where a node's store takes the entries of other replicas from.
+//! Source from which a node's store takes the entries of other replicas.
 
 use counter_keyspace::KeyspaceError;
 use counter_store::{ColumnEnds, ColumnPage, Columns};

@@ -37,7 +37,7 @@ pub(crate) enum ReplicatorMessage {
     IdentifyAgain(ActorId),
     /// A gateway has answered that.
     IdentifiedAgain(ActorId, Result<Identity, Unanswered>),
-    /// What was taken from the shards is durable.
+    /// The changes that were taken from the shards are durable.
     Committed,
     /// Replies with the number of other nodes that have committed all that was counted here before, once it is this
     /// one, or after this time.

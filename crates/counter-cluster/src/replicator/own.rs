@@ -11,7 +11,7 @@ use super::state::ReplicatorState;
 /// Maximum number of changed counters that are taken from a shard at once.
 const CHANGES_AT_ONCE: usize = 4096;
 
-/// What is to be done once the ledger holds something.
+/// Action to take once the ledger holds something.
 pub(super) type Then = Box<dyn FnOnce(&mut ReplicatorState, &ActorRef<ReplicatorMessage>) + Send>;
 
 /// Changes of a node with a store that are not in the ledger yet. While they wait for the store, nothing else is taken
@@ -22,7 +22,7 @@ pub(super) struct OwnChanges {
     taken: Option<Vec<(CounterName, Count)>>,
     /// Number of times that changes have been taken.
     times: u64,
-    /// What is to be done, and after how many times.
+    /// Actions to take, and after how many times.
     waiting: Vec<(u64, Then)>,
 }
 

@@ -1,4 +1,4 @@
-//! What the replicator of a node with a store knows of other stores.
+//! Knowledge of other stores, in the replicator of a node with one.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(crate) struct NodeStore {
     pub(crate) alarm: watch::Sender<Option<Alarm>>,
 }
 
-/// What is to be done about a peer's store.
+/// Decision about a peer's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     /// Nothing is to be recorded.

@@ -18,7 +18,7 @@ pub enum Presence {
     Present,
 }
 
-/// What happens to the deadline of a counter that is written. Times are in milliseconds since the Unix epoch.
+/// Change of the deadline of a counter that is written. Times are in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeadlineChange {
     /// It stays as it is.

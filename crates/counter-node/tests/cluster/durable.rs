@@ -94,7 +94,7 @@ async fn nothing_acknowledged_is_lost_when_all_nodes_are_killed_at_once() {
     }
 }
 
-/// What happens to durable nodes, over and over.
+/// Faults of durable nodes, over and over.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Kill(usize),

@@ -30,7 +30,7 @@ pub(super) const PAGES_BEHIND: usize = 256;
 #[derive(Debug)]
 pub struct Subscription(pub(super) Receiver<Change>);
 
-/// What has happened.
+/// Something that has happened to counters.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Counters have changed.
@@ -48,7 +48,7 @@ pub struct ChangedCounters {
     pub changed: EntryPage,
 }
 
-/// What has changed in a shard since the round before.
+/// Changes of a shard since the round before.
 #[derive(Debug, Default)]
 struct Round {
     pages: Vec<Change>,

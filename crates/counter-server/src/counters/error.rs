@@ -55,7 +55,7 @@ pub enum CountersError {
     /// Other nodes have copies of the counters. Nothing has been applied.
     #[error("{command} needs one owner; this store is replicated")]
     NeedsOneOwner {
-        /// What the operation is called.
+        /// Name of the operation.
         command: &'static str,
     },
     /// Too few other nodes are connected. Nothing has been applied.

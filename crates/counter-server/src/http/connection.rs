@@ -28,7 +28,7 @@ use crate::telemetry::{FrontEnd, Protocol};
 /// Time for a client to send the head of a request, also while the connection is idle.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What the requests of one connection share.
+/// State that the requests of one connection share.
 #[derive(Debug)]
 pub(crate) struct Connection {
     service: Service,

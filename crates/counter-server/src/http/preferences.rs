@@ -1,4 +1,4 @@
-//! What the headers of a request ask for. Pure.
+//! Preferences in the headers of a request. Pure.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use counter_cluster::InvalidDurability;
@@ -19,7 +19,7 @@ pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("prefe
 /// Media type of one JSON value a line.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 
-/// How a request is to be carried out.
+/// Way in which a request is to be carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Preferences {
     /// Guarantee of the answer, if not the server's default.

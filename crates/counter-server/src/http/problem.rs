@@ -15,7 +15,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     /// Name of the kind of problem, for programs.
     kind: &'static str,
-    /// What all problems of this kind have in common, for people.
+    /// Title that all problems of this kind have, for people.
     title: &'static str,
     detail: String,
 }

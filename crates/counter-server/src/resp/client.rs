@@ -28,7 +28,7 @@ pub(crate) struct Client {
     login: Login,
 }
 
-/// What a client says of itself.
+/// Description that a client gives of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) name: Vec<u8>,
@@ -58,7 +58,7 @@ struct Queue {
     is_aborted: bool,
 }
 
-/// What commands depend on besides the connection.
+/// Circumstances that commands depend on besides the connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     /// Time in milliseconds since the Unix epoch.
@@ -69,7 +69,7 @@ pub(crate) struct Moment {
     pub(crate) is_replicated: bool,
 }
 
-/// What several requests come to, in order.
+/// Steps that several requests come to, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// Operations of the steps, in order.

@@ -19,7 +19,7 @@ struct Open {
     clients: BTreeMap<u64, ClientInfo>,
 }
 
-/// What a client has said of itself.
+/// Description that a client has given of itself.
 #[derive(Clone, Debug)]
 struct ClientInfo {
     address: SocketAddr,

@@ -57,7 +57,7 @@ pub(crate) enum Kind {
     CountStats,
 }
 
-/// What a command does to counters.
+/// Effect of a command on counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Nothing: it is about the connection or the server.
@@ -77,7 +77,7 @@ pub(crate) struct Spec {
     pub(crate) name: &'static str,
     /// Number of its arguments, the name included; negative if there may be more.
     pub(crate) arity: i64,
-    /// What it does to counters.
+    /// Its effect on counters.
     pub(crate) access: Access,
     /// Index of the last argument that names a counter; negative if counted from the end. 0 if there is none.
     pub(crate) last_key: i64,
@@ -265,7 +265,7 @@ impl Spec {
     }
 }
 
-/// What `COMMAND INFO` or `COMMAND DOCS` says of some commands.
+/// Descriptions of some commands, as in `COMMAND INFO` or `COMMAND DOCS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptions {
     are_docs: bool,

@@ -7,7 +7,7 @@ use super::amount::{Amount, Decimal, SampleRate};
 /// Types of StatsD and DogStatsD that are no counts: gauges, timings, histograms, distributions, sets and meters.
 const OTHER_TYPES: [&[u8]; 6] = [b"g", b"ms", b"h", b"d", b"s", b"m"];
 
-/// What separates a name from its tags.
+/// Separator of a name and its tags.
 const TAGS: &[u8] = b"|#";
 
 /// Decodes lines, with memory that it reuses.

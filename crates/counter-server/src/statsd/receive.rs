@@ -70,8 +70,8 @@ impl Receiver {
         }
     }
 
-    /// Receives like [`receive`](Self::receive), but returns `WouldBlock` if nothing is there. It asks the kernel, which
-    /// may know of datagrams that the runtime has not heard of.
+    /// Receives like [`receive`](Self::receive), but returns `WouldBlock` if nothing is there. It asks the kernel,
+    /// which may know of datagrams that the runtime has not heard of.
     pub(crate) fn try_receive(&mut self) -> io::Result<u64> {
         let socket = match &self.socket {
             Socket::Udp(socket) => socket.as_fd(),

@@ -1,7 +1,7 @@
 //! Mutated input for the parser of each front end, and for the front ends themselves.
 //!
-//! `COUNTER_SERVER_FUZZ=N` tries `N` inputs with each parser (20,000 without it), and `COUNTER_SERVER_SEED=N` begins with
-//! another seed. A failure prints the input.
+//! `COUNTER_SERVER_FUZZ=N` tries `N` inputs with each parser (20,000 without it), and `COUNTER_SERVER_SEED=N` begins
+//! with another seed. A failure prints the input.
 
 mod mutate;
 

@@ -1,4 +1,4 @@
-//! What replies guarantee.
+//! Guarantees of replies.
 
 use counter_server::{Durability, ServeOptions, Server};
 

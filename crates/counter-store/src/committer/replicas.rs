@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::record::{Opened, Payload};
 use crate::replicas::{ColumnEnds, ColumnPage, ColumnTotals, Columns, Member, NoColumns, ReplicaKey};
 
-/// What a round holds of other replicas, and what has been committed of it.
+/// The part of rounds that concerns other replicas, and what has been committed of it.
 #[derive(Debug)]
 pub(crate) struct ReplicaWriter {
     pub(super) columns: Box<dyn Columns>,
-    /// What the store counts as. `None` if it does not replicate.
+    /// Replica that the store counts as. `None` if it does not replicate.
     opened: Option<Opened>,
     members: BTreeSet<Member>,
     /// Totals of each column in its last round.

@@ -37,7 +37,7 @@ pub(crate) struct Rebuilt<R: Rebuild> {
     pub(crate) end: ShardEnd,
     /// Counters that have become columns.
     sealed: Vec<(ReplicaKey, R::Counters)>,
-    /// Whether they have added up.
+    /// True if they have added up.
     adds_up: bool,
 }
 

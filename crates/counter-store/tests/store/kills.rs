@@ -78,13 +78,13 @@ fn a_process_that_counts_until_it_is_killed() {
     });
 }
 
-/// What a process has reported until it was killed.
+/// Reports of a process until it was killed.
 #[derive(Debug, Default)]
 struct Reported {
     sessions: BTreeMap<u64, SessionId>,
     /// Last sequence number that was acknowledged, by client.
     acknowledged: BTreeMap<u64, u64>,
-    /// What has gone wrong, in one line.
+    /// Failure, in one line.
     failure: Option<String>,
 }
 

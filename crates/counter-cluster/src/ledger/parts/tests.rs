@@ -137,7 +137,11 @@ proptest! {
     }
 
     #[test]
-    fn no_request_for_parts_does_any_harm(level: u8, mut paths in prop::collection::vec(any::<u32>(), 0..20), in_order: bool) {
+    fn no_request_for_parts_does_any_harm(
+        level: u8,
+        mut paths in prop::collection::vec(any::<u32>(), 0..20),
+        in_order: bool,
+    ) {
         let names: Vec<_> = Ledger::new(KEY).names_in_bucket(0).take(50).collect();
         let ledger = ledger(names.into_iter().map(|name| (name, Count { value: 1, operations: 1 })));
         if in_order {

@@ -29,7 +29,7 @@ struct FakeShard {
     is_reset: bool,
     /// Rounds are handed out page by page.
     is_paged: bool,
-    /// What has been handed out in a page has changed again at once.
+    /// Counters that are handed out in a page change again at once.
     is_restless: bool,
     /// Names that have changed or gone.
     dirty: BTreeSet<Box<[u8]>>,

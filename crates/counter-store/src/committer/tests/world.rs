@@ -15,7 +15,7 @@ use crate::replicas::{ColumnSink, Member, ReplicaKey, Replicas, SortedColumns, S
 use crate::store::StoreOptions;
 use crate::store::open::{Writers, lock};
 
-/// What a store holds.
+/// Content of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) shards: Vec<SortedShard>,
@@ -34,7 +34,7 @@ pub(super) struct World {
     pub(super) committer: Committer<FakeSource>,
     pub(super) source: FakeSource,
     pub(super) columns: FakeColumns,
-    /// What the store counts as, and its members.
+    /// Replica that the store counts as, and its members.
     own: Option<ReplicaKey>,
     members: BTreeSet<Member>,
     /// States that have been written, and whether they may be on disk: the last acknowledged one comes first.
