@@ -27,12 +27,7 @@ impl Commits {
     /// # Errors
     /// [`DurabilityError::Stopped`].
     pub async fn wait_for(&self, versions: &[u64]) -> Result<(), DurabilityError> {
-        let is_reached = |committed: &Committed| {
-            let pairs = versions.iter().zip(&committed.versions);
-            committed.versions.len() == versions.len()
-                && pairs.clone().all(|(wanted, durable)| durable >= wanted)
-        };
-        self.0.wait_until(u64::MAX, is_reached).await
+        self.0.wait_until(u64::MAX, |committed| committed.reaches(versions)).await
     }
 
     /// Records a store that this one replicates with, durably. Nothing may be sent to it before.

@@ -27,6 +27,15 @@ pub struct Committed {
     pub session_floor: SessionId,
 }
 
+impl Committed {
+    /// Returns true if the shards are durable up to these versions, of which there is one for each shard.
+    #[must_use]
+    pub fn reaches(&self, versions: &[u64]) -> bool {
+        let mut pairs = self.versions.iter().zip(versions);
+        self.versions.len() == versions.len() && pairs.all(|(durable, wanted)| durable >= wanted)
+    }
+}
+
 /// Requests to the committer. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {

@@ -116,15 +116,12 @@ async fn with_sums(change: Change, node: Option<&NodeCounters>) -> Option<Change
 
 /// Waits until rounds are durable. Returns false if the store has stopped before.
 async fn become_durable(rounds: &[Round], committed: &mut watch::Receiver<Committed>) -> bool {
-    let is_durable = |committed: &Committed| {
-        let mut versions = rounds.iter().zip(&committed.versions);
-        committed.versions.len() == rounds.len() && versions.all(|(round, version)| round.version <= *version)
-    };
     if rounds.iter().all(|round| round.pages.is_empty()) {
         return true;
     }
-    let reached = committed.wait_for(|committed| committed.is_stopped || is_durable(committed)).await;
-    reached.is_ok_and(|committed| is_durable(&committed))
+    let versions: Vec<_> = rounds.iter().map(|round| round.version).collect();
+    let reached = committed.wait_for(|committed| committed.is_stopped || committed.reaches(&versions)).await;
+    reached.is_ok_and(|committed| committed.reaches(&versions))
 }
 
 async fn take_round(shard: &mut ShardFeed) -> Result<Round, KeyspaceError> {
