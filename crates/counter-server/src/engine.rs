@@ -44,9 +44,6 @@ impl Engine {
                 options.max_sessions = limits.sessions;
                 let opened = Store::open(&dir, options).await;
                 let (store, keyspace) = opened.with_context(|| dir.display().to_string())?;
-                if let Some(damage) = store.damage() {
-                    tracing::warn!("{}: opened without what is missing: {damage}", dir.display());
-                }
                 Ok((Self::Keyspace(keyspace), Counters::durable(store, durability)))
             }
         }

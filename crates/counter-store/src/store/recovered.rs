@@ -191,6 +191,9 @@ async fn launch(
     columns: Box<dyn Columns>,
 ) -> Result<(Store, Keyspace), OpenError> {
     let Opened { disk, lock, writers, shards, ends, replicas, needs_complete, damage } = opened;
+    if let Some(damage) = &damage {
+        tracing::warn!(%damage, "store is open without what is missing");
+    }
     let floor = match &record {
         Some(record) => record.own.first_session(),
         None => ends.iter().map(|end| end.session_floor).max().unwrap_or_default(),
