@@ -3,7 +3,6 @@
 mod cli;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 use counter_cli::{Completion, Failure, Program, Stop};
@@ -11,7 +10,7 @@ use counter_cluster::{Node, NodeOptions, NodeStoreOptions};
 use counter_node::{Input, ServeOptions, serve};
 use counter_node_protocol::Load;
 use counter_store::StoreOptions;
-use ractor_transport::{Cookie, Identity, Limits, Security, certificates};
+use ractor_transport::{Cookie, Limits, Security, certificates};
 
 use crate::cli::{Cli, Command, NodeArguments, StdinFormat};
 
@@ -44,10 +43,7 @@ async fn node(arguments: NodeArguments, mut stop: Stop) -> Result<(), Failure> {
 
 fn node_options(arguments: &NodeArguments) -> anyhow::Result<NodeOptions> {
     let cookie = Cookie::from_file(&arguments.cookie_file)?;
-    let security = match &arguments.tls_dir {
-        Some(dir) => Security::Tls(Arc::new(Identity::load(dir, &arguments.name)?)),
-        None => Security::Plain,
-    };
+    let security = Security::load(arguments.tls_dir.as_deref(), &arguments.name)?;
     let store = arguments.data.clone().map(|dir| NodeStoreOptions {
         dir,
         options: StoreOptions { accept_loss: arguments.accept_loss, ..StoreOptions::default() },

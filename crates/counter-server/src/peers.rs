@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use counter_cluster::NodeOptions;
-use ractor_transport::{Cookie, Identity, NodeName, Security};
+use ractor_transport::{Cookie, NodeName, Security};
 
 /// Options of a server that takes part in a cluster.
 #[derive(Clone, Debug)]
@@ -33,10 +32,7 @@ impl PeerOptions {
     /// If they cannot be read, or the certificate is another node's.
     pub(crate) fn node_options(&self) -> anyhow::Result<NodeOptions> {
         let cookie = Cookie::from_file(&self.cookie_file)?;
-        let security = match &self.tls_dir {
-            Some(dir) => Security::Tls(Arc::new(Identity::load(dir, &self.name)?)),
-            None => Security::Plain,
-        };
+        let security = Security::load(self.tls_dir.as_deref(), &self.name)?;
         Ok(NodeOptions {
             listen: self.listen,
             peers: self.peers.clone(),

@@ -1,7 +1,9 @@
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::tls::Identity;
+use crate::node_name::NodeName;
+use crate::tls::{Identity, IdentityError};
 
 /// Authentication of peers, before they prove that they know the cookie.
 #[derive(Clone, Debug)]
@@ -25,6 +27,17 @@ pub struct PlaintextRefused {
 }
 
 impl Security {
+    /// Reads the certificates of a node from its directory, as [`Identity::load`] does. Without one, there are none.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub fn load(dir: Option<&Path>, name: &NodeName) -> Result<Self, IdentityError> {
+        Ok(match dir {
+            Some(dir) => Self::Tls(Arc::new(Identity::load(dir, name)?)),
+            None => Self::Plain,
+        })
+    }
+
     /// Checks that an address may be listened on, or dialled.
     ///
     /// # Errors
