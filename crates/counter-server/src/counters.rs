@@ -18,6 +18,8 @@ use tokio::sync::watch;
 use crate::on_demand::OnDemand;
 use node::{NodeCounters, NodeSessions};
 
+pub(crate) use node::of_cluster;
+
 pub use changes::{Change, ChangedCounters, Subscription};
 pub use counter_cluster::Durability;
 pub use error::CountersError;
@@ -67,8 +69,7 @@ impl Counters {
     pub fn in_memory(keyspace: &Keyspace, max_sessions: usize) -> Self {
         // Sessions end with the process: one of another process has another incarnation.
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let first = SessionId { incarnation: seconds, number: 0 };
-        let sessions = SessionIssuer::new(seconds, first, max_sessions);
+        let sessions = SessionIssuer::first(seconds, max_sessions);
         Self::new(Handle::Memory(keyspace.handle()), Kind::Memory(sessions.into()), Durability::Memory)
     }
 
@@ -185,10 +186,7 @@ impl Counters {
     /// [`CountersError`]: the session is closed, but its record may stay until the next one is closed.
     pub async fn close_session(&self, id: SessionId) -> Result<(), CountersError> {
         match &self.backend.kind {
-            Kind::Memory(sessions) => {
-                let floor = lock(sessions).close(id);
-                self.keyspace().set_session_floor(floor).await?;
-            }
+            Kind::Memory(sessions) => close_in_memory(sessions, self.keyspace(), id).await?,
             Kind::Store(store) => store.close_session(id).await?,
             Kind::Node(sessions) => sessions.close(id).await?,
         }
@@ -220,7 +218,7 @@ impl Counters {
         }
         let mut next = Some(PageToken::default());
         while let Some(token) = next {
-            let (page, following) = self.scan(token).await?;
+            let (page, following) = self.scan_up_to(token, usize::MAX).await?;
             let removals = page.iter().map(|(name, _)| (name.as_bytes(), Operation::RemoveAndGet));
             self.apply(removals, Durability::Memory).await?;
             next = following;
@@ -228,19 +226,8 @@ impl Counters {
         Ok(())
     }
 
-    /// Returns one page of all counters, and the position of the next. A counter that exists throughout a scan is in
-    /// at least one page.
-    ///
-    /// # Errors
-    /// [`CountersError`].
-    pub async fn scan(&self, token: PageToken) -> Result<(Page, Option<PageToken>), CountersError> {
-        match self.cluster() {
-            Some(node) => node.scan(token, usize::MAX, b"").await,
-            None => Ok(self.keyspace().scan(token).await?),
-        }
-    }
-
-    /// Returns one page of up to `max_counters` counters, at least one, like [`scan`](Self::scan).
+    /// Returns one page of up to `max_counters` counters, at least one, and the position of the next. A counter that
+    /// exists throughout a scan is in at least one page.
     ///
     /// # Errors
     /// [`CountersError`].
@@ -249,13 +236,11 @@ impl Counters {
         token: PageToken,
         max_counters: usize,
     ) -> Result<(Page, Option<PageToken>), CountersError> {
-        match self.cluster() {
-            Some(node) => node.scan(token, max_counters, b"").await,
-            None => Ok(self.keyspace().scan_up_to(token, max_counters).await?),
-        }
+        self.scan_prefix(token, max_counters, b"").await
     }
 
-    /// Returns one page of up to `max_counters` counters whose names begin with `prefix`, like [`scan`](Self::scan).
+    /// Returns one page of up to `max_counters` counters whose names begin with `prefix`, like
+    /// [`scan_up_to`](Self::scan_up_to).
     ///
     /// # Errors
     /// [`CountersError`].
@@ -412,6 +397,17 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Closes a session of counters in memory, and forgets the records below the floor.
+async fn close_in_memory(
+    sessions: &Mutex<SessionIssuer>,
+    keyspace: &KeyspaceHandle,
+    id: SessionId,
+) -> Result<(), CountersError> {
+    let floor = lock(sessions).close(id);
+    keyspace.set_session_floor(floor).await?;
+    Ok(())
 }
 
 fn lock(sessions: &Mutex<SessionIssuer>) -> MutexGuard<'_, SessionIssuer> {

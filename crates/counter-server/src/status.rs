@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use counter_cluster::{ClusterStatus, PeerStatus, Total};
+use counter_cluster::{ClusterStatus, PeerStatus};
 use counter_keyspace::Page;
 use counter_protocol::AggregatedStats;
 use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::counters::{Counters, CountersError, Durability};
+use crate::counters::{Counters, CountersError, Durability, of_cluster};
 use crate::on_demand::Publisher;
 use crate::service::{Service, ServiceState};
 use crate::telemetry::{FrontEnd, Protocol};
@@ -124,13 +124,7 @@ impl Status {
         let mut totals: AggregatedStats = shards.iter().cloned().collect();
         let cluster = counters.cluster_status().await?;
         if let Some(cluster) = &cluster {
-            let Total { value, operations } = cluster.total();
-            totals = AggregatedStats {
-                num_counters: cluster.names,
-                total_value: value,
-                total_operations: operations,
-                ..totals
-            };
+            totals = of_cluster(totals, cluster);
         }
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),

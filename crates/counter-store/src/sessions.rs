@@ -37,6 +37,12 @@ impl SessionIssuer {
         Self { incarnation, next: 1, open: BTreeMap::new(), clients: HashMap::new(), limit, earlier }
     }
 
+    /// Creates the issuer of an incarnation without earlier sessions, as of a keyspace without a store.
+    #[must_use]
+    pub fn first(incarnation: u64, limit: usize) -> Self {
+        Self::new(incarnation, SessionId { incarnation, number: 0 }, limit)
+    }
+
     /// Opens a session for a client.
     ///
     /// # Errors

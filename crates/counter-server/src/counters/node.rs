@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::changes::ChangedCounters;
 use super::error::CountersError;
-use super::lock;
+use super::{close_in_memory, lock};
 
 /// Time until nodes are asked again that were too few.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -94,8 +94,7 @@ impl NodeCounters {
     /// Returns the totals of the cluster, with rejections and restarts of this node.
     pub(super) async fn stats(&self) -> Result<AggregatedStats, CountersError> {
         let (status, own) = (self.0.status().await?, self.0.keyspace().stats().await?);
-        let Total { value: total_value, operations: total_operations } = status.total();
-        Ok(AggregatedStats { num_counters: status.names, total_value, total_operations, ..own })
+        Ok(of_cluster(own, &status))
     }
 
     pub(super) async fn status(&self) -> Result<ClusterStatus, CountersError> {
@@ -133,9 +132,8 @@ impl NodeSessions {
     pub(super) fn new(node: &Node, limit: usize) -> Self {
         let incarnation = node.replica().incarnation;
         let node = node.handle();
-        let in_memory = node.committed().is_none().then(|| {
-            Mutex::new(SessionIssuer::new(incarnation, SessionId { incarnation, number: 0 }, limit))
-        });
+        let in_memory =
+            node.committed().is_none().then(|| Mutex::new(SessionIssuer::first(incarnation, limit)));
         Self { node, in_memory }
     }
 
@@ -148,19 +146,21 @@ impl NodeSessions {
 
     pub(super) async fn close(&self, id: SessionId) -> Result<(), CountersError> {
         match &self.in_memory {
-            Some(sessions) => {
-                let floor = lock(sessions).close(id);
-                self.node.keyspace().set_session_floor(floor).await?;
-            }
-            None => self.node.close_session(id).await?,
+            Some(sessions) => close_in_memory(sessions, self.node.keyspace(), id).await,
+            None => Ok(self.node.close_session(id).await?),
         }
-        Ok(())
     }
 
     /// Returns how far the node's store has come, if it has one.
     pub(super) fn committed(&self) -> Option<watch::Receiver<Committed>> {
         self.node.committed()
     }
+}
+
+/// Returns the totals of the cluster in place of those of a node, of which rejections and restarts stay.
+pub(crate) fn of_cluster(own: AggregatedStats, status: &ClusterStatus) -> AggregatedStats {
+    let Total { value: total_value, operations: total_operations } = status.total();
+    AggregatedStats { num_counters: status.names, total_value, total_operations, ..own }
 }
 
 /// Asks until enough nodes have something, or the time is over.
