@@ -62,7 +62,7 @@ pub(crate) async fn apply(
         return Err(Problem::unsupported_media_type(NDJSON));
     }
     let preferences = Preferences::from_headers(&headers)?;
-    let body = read(body, connection.service().limits().request_bytes).await?;
+    let body = read(&connection, body).await?;
     let operations = parse(&body)?;
     let all = operations.iter().flat_map(|(name, operation)| {
         with_count(*operation).map(move |operation| (name.as_bytes(), operation))

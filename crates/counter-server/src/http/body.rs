@@ -7,14 +7,16 @@ use axum::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::connection::Connection;
 use super::preferences::has_media_type;
 use super::problem::Problem;
 
 /// Time for a client to send the body of a request.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Reads a body of up to this length.
-pub(crate) async fn read(body: Body, limit_bytes: usize) -> Result<Bytes, Problem> {
+/// Reads a body of up to the length that the server allows.
+pub(crate) async fn read(connection: &Connection, body: Body) -> Result<Bytes, Problem> {
+    let limit_bytes = connection.service().limits().request_bytes;
     if body.size_hint().lower() > limit_bytes as u64 {
         return Err(Problem::too_large(limit_bytes));
     }
@@ -28,11 +30,11 @@ pub(crate) async fn read(body: Body, limit_bytes: usize) -> Result<Bytes, Proble
 
 /// Reads a body of JSON. `None` if it is empty.
 pub(crate) async fn read_json<T: DeserializeOwned>(
+    connection: &Connection,
     headers: &HeaderMap,
     body: Body,
-    limit_bytes: usize,
 ) -> Result<Option<T>, Problem> {
-    let bytes = read(body, limit_bytes).await?;
+    let bytes = read(connection, body).await?;
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -63,8 +63,7 @@ pub(crate) async fn add(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let limit_bytes = connection.service().limits().request_bytes;
-    let addition = read_json(&headers, body, limit_bytes).await?;
+    let addition = read_json(&connection, &headers, body).await?;
     let Addition { by: Integer(by) } = addition.unwrap_or(Addition { by: one() });
     change(&connection, name, Operation::Add(by), &headers).await
 }
@@ -75,8 +74,7 @@ pub(crate) async fn set(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let limit_bytes = connection.service().limits().request_bytes;
-    let assignment = read_json(&headers, body, limit_bytes).await?;
+    let assignment = read_json(&connection, &headers, body).await?;
     let missing = || Problem::invalid("the body is empty; it has to be {\"value\": NUMBER}");
     let Assignment { value: Integer(value) } = assignment.ok_or_else(missing)?;
     change(&connection, name, Operation::Set(value), &headers).await
