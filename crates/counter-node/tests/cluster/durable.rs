@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -208,10 +208,10 @@ async fn copies_that_cannot_be_made_are_refused_at_once() {
     assert_hits(&cluster, 2, 3).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_restored_from_a_backup_counts_on_and_all_totals_are_exact() {
-    let _machine = shared().await;
-    let mut cluster = durable_cluster(3, "fsync").await;
+/// Returns a cluster that has counted 50 operations on its first node, which is down, and the copy of that node's
+/// directory from when there were 20.
+async fn cluster_with_old_backup(nodes: usize) -> (Cluster, PathBuf) {
+    let mut cluster = durable_cluster(nodes, "fsync").await;
     let backup = cluster.directory().join("backup");
     count(&cluster, 0, 20).await;
     cluster.kill(0).await.unwrap();
@@ -220,6 +220,13 @@ async fn a_node_restored_from_a_backup_counts_on_and_all_totals_are_exact() {
     count(&cluster, 0, 30).await;
     cluster.wait_until_converged(NEVER).await.unwrap();
     cluster.kill(0).await.unwrap();
+    (cluster, backup)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_restored_from_a_backup_counts_on_and_all_totals_are_exact() {
+    let _machine = shared().await;
+    let (mut cluster, backup) = cluster_with_old_backup(3).await;
     copy(&backup, &cluster.data(0));
     restart_all(&mut cluster, &[0]).await;
     count(&cluster, 0, 5).await;
@@ -267,15 +274,7 @@ async fn a_cloned_directory_is_another_replica_and_nothing_is_counted_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_has_lost_its_last_seconds_is_refused_and_then_made_good_by_the_others() {
     let _machine = shared().await;
-    let mut cluster = durable_cluster(2, "fsync").await;
-    let backup = cluster.directory().join("backup");
-    count(&cluster, 0, 20).await;
-    cluster.kill(0).await.unwrap();
-    copy(&cluster.data(0), &backup);
-    restart_all(&mut cluster, &[0]).await;
-    count(&cluster, 0, 30).await;
-    cluster.wait_until_converged(NEVER).await.unwrap();
-    cluster.kill(0).await.unwrap();
+    let (mut cluster, backup) = cluster_with_old_backup(2).await;
     // Everything is as it was then, but for the watermark.
     let watermark = fs::read(cluster.data(0).join("watermark")).unwrap();
     copy(&backup, &cluster.data(0));
