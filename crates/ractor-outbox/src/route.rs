@@ -1,6 +1,6 @@
 //! Address of an actor, through its restarts, and the lanes that lead to it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Arc, Weak};
 
@@ -30,7 +30,8 @@ struct State<B: Batch, M> {
     closed: bool,
     /// Number of the latest incarnation, which is the number of redirections.
     incarnation: u64,
-    lanes: HashMap<u64, Arc<Lane<B>>>,
+    /// Lanes in the order of their creation, in which they are forwarded.
+    lanes: BTreeMap<u64, Arc<Lane<B>>>,
     next_lane: u64,
     /// Task that waits for the end of an actor that nobody restarts.
     watch: Option<AbortHandle>,
@@ -60,7 +61,7 @@ impl<B: Batch, M: Message + From<Parcel<B>>> Route<B, M> {
 
     fn new(actor: Option<ActorRef<M>>, supervised: bool) -> Arc<Self> {
         let state =
-            State { actor, closed: false, incarnation: 0, lanes: HashMap::new(), next_lane: 0, watch: None };
+            State { actor, closed: false, incarnation: 0, lanes: BTreeMap::new(), next_lane: 0, watch: None };
         Arc::new(Self { state: Mutex::new(state), supervised, moved: Notify::new() })
     }
 

@@ -371,3 +371,15 @@ fn an_error_has_the_item_and_does_not_print_it() {
     assert_eq!(error.to_string(), "outbox is full: wait, drop the item or send it elsewhere");
     assert_eq!(error.into_item(), "secret");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_in_several_outboxes_goes_to_a_successor_in_the_order_of_their_creation() {
+    let ledger = ledger(usize::MAX >> 4).await;
+    let outbox = Outbox::supervised(capacity(9));
+    let clones = [(); 20].map(|()| outbox.clone());
+    for (number, clone) in (0..).zip(&clones).collect::<Vec<_>>().into_iter().rev() {
+        clone.try_send(number).unwrap();
+    }
+    outbox.redirect(ledger.actor);
+    assert_eq!(written(&outbox).await, (0..20).collect::<Vec<_>>());
+}
