@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use counter_keyspace::{Keyspace, KeyspaceOptions};
 use counter_store::{Member, OpenError, Recovered, Sealed, Store, StoreId, StoreOptions};
 use ractor_transport::NodeName;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::ledger::{Ledger, Recovering, Source};
@@ -115,7 +114,7 @@ impl Own {
             }
             Self::Replicated(replicated) => {
                 let Replicated { sealed, id, members, accept_rollback } = *replicated;
-                let columns = StoreColumns::new(replicator, Handle::current());
+                let columns = StoreColumns::new(replicator);
                 let (store, keyspace) = sealed.start(columns).await?;
                 let (members, alarm) = (watch::Sender::new(members), watch::Sender::default());
                 let replicated = NodeStore { id, commits: store.commits(), members, accept_rollback, alarm };

@@ -17,6 +17,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::frame::Tip;
 use crate::log::Log;
 use crate::record::{Payload, ShardEnd};
+use crate::replicas::Columns;
 use crate::source::Source;
 use crate::store::open::Writers;
 use crate::watermark::{FILE_BYTES, NAME, Watermark};
@@ -29,12 +30,12 @@ use job::SnapshotJob;
 
 /// Writes rounds and snapshots.
 #[derive(Debug)]
-pub(crate) struct Committer<S: Source> {
+pub(crate) struct Committer<S: Source, C: Columns> {
     disk: Arc<dyn Disk>,
     log: Log,
     watermark: WatermarkFile,
     source: S,
-    replicas: ReplicaWriter,
+    replicas: ReplicaWriter<C>,
     /// End of each shard's last committed round.
     ends: Vec<ShardEnd>,
     /// Versions of the shards in the last round.
@@ -89,13 +90,13 @@ impl From<KeyspaceError> for RoundError {
     }
 }
 
-impl<S: Source> Committer<S> {
+impl<S: Source, C: Columns> Committer<S, C> {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         Writers { log, watermark, size }: Writers,
         source: S,
         ends: Vec<ShardEnd>,
-        replicas: ReplicaWriter,
+        replicas: ReplicaWriter<C>,
     ) -> Self {
         let session_floor = ends.iter().map(|end| end.session_floor).max().unwrap_or_default();
         Self {
@@ -124,13 +125,13 @@ impl<S: Source> Committer<S> {
 
     /// Writes the whole state into a new segment, after an error. Nothing that was written since the last durable round
     /// is trusted, and neither is anything before it: recovery will begin with this round.
-    pub(crate) fn rewrite(&mut self) -> Result<(), RoundError> {
+    pub(crate) async fn rewrite(&mut self) -> Result<(), RoundError> {
         self.abandon_snapshot();
         self.payload.clear();
         self.require_complete();
         self.log.restart()?;
         self.watermark.reopen(&*self.disk)?;
-        self.round()
+        self.round().await
     }
 
     pub(crate) fn prepare_spare(&mut self) -> io::Result<()> {

@@ -43,6 +43,7 @@ mod handle;
 mod header;
 mod log;
 mod progress;
+mod random;
 mod read;
 mod rebuild;
 mod record;
@@ -63,6 +64,6 @@ pub use recovery::Progress;
 pub use replicas::{ColumnEnds, ColumnPage, ColumnSink, ColumnTotals, Columns, Member, ReplicaKey, StoreId};
 pub use sessions::{SessionIssuer, TooManySessions};
 pub use store::{
-    Durability, Loader, OnDiskFailure, Recovered, Sealed, Sessions, Store, StoreOptions, rename_store,
+    Driver, Durability, Loader, OnDiskFailure, Recovered, Sealed, Sessions, Store, StoreOptions, rename_store,
 };
 pub use tool::{Report, read};

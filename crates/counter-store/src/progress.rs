@@ -1,10 +1,10 @@
 //! What the committer and those who wait for it tell each other.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use counter_keyspace::SessionId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::DurabilityError;
 use crate::replicas::Member;
@@ -48,7 +48,8 @@ struct Shared {
     requests: Mutex<Requests>,
     /// Members to be recorded.
     members: Mutex<Vec<Member>>,
-    arrived: Condvar,
+    /// For the committer, which is the only one that waits.
+    arrived: Notify,
 }
 
 /// What has been requested since the committer looked.
@@ -73,7 +74,7 @@ impl Inbox {
     pub(crate) async fn wait(&self) -> Result<(), DurabilityError> {
         let failures = self.committed.borrow().failures;
         let round = {
-            let mut requests = self.requests();
+            let mut requests = self.lock();
             requests.is_waited_for = true;
             requests.rounds_begun + 1
         };
@@ -104,7 +105,7 @@ impl Inbox {
 
     /// Requests a round that ends the sessions below this one, durably.
     pub(crate) fn end_sessions_below(&self, floor: SessionId) {
-        let mut requests = self.requests();
+        let mut requests = self.lock();
         requests.session_floor = requests.session_floor.max(floor);
         requests.is_waited_for = true;
         drop(requests);
@@ -123,38 +124,48 @@ impl Inbox {
 
     /// Requests an orderly end.
     pub(crate) fn stop(&self) {
-        self.requests().is_stopping = true;
+        self.lock().is_stopping = true;
         self.shared.arrived.notify_one();
     }
 
     /// Notes that a round begins, which answers all who wait by now.
     pub(crate) fn begin_round(&self) -> u64 {
-        let mut requests = self.requests();
+        let mut requests = self.lock();
         requests.is_waited_for = false;
         requests.rounds_begun += 1;
         requests.rounds_begun
     }
 
-    /// Waits for this time, or until the store is to stop.
-    pub(crate) fn wait_in_failure(&self, timeout: Duration) {
-        let requests = self.requests();
-        let is_going_on = |requests: &mut Requests| !requests.is_stopping;
-        drop(self.shared.arrived.wait_timeout_while(requests, timeout, is_going_on));
+    /// Returns what has been requested.
+    pub(crate) fn requests(&self) -> Requests {
+        *self.lock()
     }
 
-    /// Returns the requests, after this time if there are none before.
-    pub(crate) fn receive(&self, timeout: Duration) -> Requests {
-        let requests = self.requests();
-        let is_idle = |requests: &mut Requests| !requests.is_waited_for && !requests.is_stopping;
-        let waited = self.shared.arrived.wait_timeout_while(requests, timeout, is_idle);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+    /// Waits until something is requested, up to this time.
+    pub(crate) async fn requested_until(&self, deadline: Instant) {
+        self.wait_for(|requests| requests.is_waited_for || requests.is_stopping, deadline).await;
+    }
+
+    /// Waits until the store is to stop, up to this time.
+    pub(crate) async fn stopping_until(&self, deadline: Instant) {
+        self.wait_for(|requests| requests.is_stopping, deadline).await;
+    }
+
+    async fn wait_for(&self, is_awaited: impl Fn(&Requests) -> bool, deadline: Instant) {
+        let arrival = async {
+            while !is_awaited(&self.requests()) {
+                self.shared.arrived.notified().await;
+            }
+        };
+        // At the deadline there is something to do without a request.
+        let _ = timeout_at(deadline, arrival).await;
     }
 
     fn members(&self) -> MutexGuard<'_, Vec<Member>> {
         self.shared.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn requests(&self) -> MutexGuard<'_, Requests> {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
         self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

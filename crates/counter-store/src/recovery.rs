@@ -1,5 +1,6 @@
 //! Recovery: what the files of a store say, and the state that they lead to.
 
+mod build;
 mod replay;
 
 use crate::check::{Base, LogCheck, Plan, Span, Verdict};
@@ -11,8 +12,9 @@ use crate::header::{self, Identity};
 use crate::read::{self, Found, SnapshotFrame, SnapshotReader};
 use crate::watermark::Watermark;
 
+pub(crate) use build::Rebuilt;
 pub use replay::Progress;
-pub(crate) use replay::{Rebuilt, replay};
+pub(crate) use replay::replay;
 
 /// What the files of a store say, all of it verified but the totals.
 #[derive(Debug)]

@@ -79,8 +79,7 @@ impl ColumnPage {
 /// Totals of columns at the end of a round.
 pub type ColumnEnds = Vec<(ReplicaKey, ColumnTotals)>;
 
-/// Columns of other replicas, which the committer takes changes from in rounds, like those of a shard. All methods
-/// block the committer's thread.
+/// Columns of other replicas, which the committer takes changes from in rounds, like those of a shard.
 ///
 /// Entries that have been handed out stay pending until the round is confirmed.
 pub trait Columns: fmt::Debug + Send + 'static {
@@ -88,13 +87,13 @@ pub trait Columns: fmt::Debug + Send + 'static {
     ///
     /// # Errors
     /// [`KeyspaceError`]. Nothing is lost.
-    fn pull(&mut self, most: usize) -> Result<ColumnPage, KeyspaceError>;
+    fn pull(&mut self, most: usize) -> impl Future<Output = Result<ColumnPage, KeyspaceError>> + Send;
 
     /// Returns all the rest of the round, and the totals of all columns that have changed in it.
     ///
     /// # Errors
     /// [`KeyspaceError`]. Nothing is lost.
-    fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError>;
+    fn finish(&mut self) -> impl Future<Output = Result<(ColumnPage, ColumnEnds), KeyspaceError>> + Send;
 
     /// Confirms the round: it is durable.
     fn confirm(&mut self);
@@ -109,7 +108,11 @@ pub trait Columns: fmt::Debug + Send + 'static {
     ///
     /// # Errors
     /// [`KeyspaceError`].
-    fn snapshot_page(&mut self, from: u64, most: usize) -> Result<(ColumnPage, Option<u64>), KeyspaceError>;
+    fn snapshot_page(
+        &mut self,
+        from: u64,
+        most: usize,
+    ) -> impl Future<Output = Result<(ColumnPage, Option<u64>), KeyspaceError>> + Send;
 }
 
 /// Receives the columns that a store holds when it is opened.
@@ -130,11 +133,11 @@ pub trait ColumnSink: Send + 'static {
 pub(crate) struct NoColumns;
 
 impl Columns for NoColumns {
-    fn pull(&mut self, _: usize) -> Result<ColumnPage, KeyspaceError> {
+    async fn pull(&mut self, _: usize) -> Result<ColumnPage, KeyspaceError> {
         Ok(ColumnPage::default())
     }
 
-    fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError> {
+    async fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError> {
         Ok((ColumnPage::default(), Vec::new()))
     }
 
@@ -144,7 +147,7 @@ impl Columns for NoColumns {
 
     fn reset(&mut self) {}
 
-    fn snapshot_page(&mut self, _: u64, _: usize) -> Result<(ColumnPage, Option<u64>), KeyspaceError> {
+    async fn snapshot_page(&mut self, _: u64, _: usize) -> Result<(ColumnPage, Option<u64>), KeyspaceError> {
         Ok((ColumnPage::default(), None))
     }
 }

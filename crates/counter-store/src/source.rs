@@ -4,9 +4,8 @@ use counter_keyspace::{
     EntryPage, Feed, KeyspaceError, KeyspaceHandle, RoundPage, SessionId, SessionRecord, SnapshotToken,
 };
 use futures_util::future::try_join_all;
-use tokio::runtime;
 
-/// Changes of a keyspace. All methods block.
+/// Changes of a keyspace.
 pub(crate) trait Source: Send + 'static {
     /// Position in a snapshot.
     type Token: Copy + Default + Send;
@@ -16,10 +15,17 @@ pub(crate) trait Source: Send + 'static {
 
     /// Finishes the rounds of all shards at once, or returns a page of those that have more changed counters left than
     /// this.
-    fn finish_all(&mut self, most: usize) -> Result<Vec<RoundPage>, KeyspaceError>;
+    fn finish_all(
+        &mut self,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<RoundPage>, KeyspaceError>> + Send;
 
     /// Finishes the round of one shard in the same way.
-    fn finish(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError>;
+    fn finish(
+        &mut self,
+        shard: usize,
+        most: usize,
+    ) -> impl Future<Output = Result<RoundPage, KeyspaceError>> + Send;
 
     /// Confirms the round of all shards.
     fn confirm(&mut self);
@@ -36,7 +42,7 @@ pub(crate) trait Source: Send + 'static {
         shard: usize,
         from: Self::Token,
         most: usize,
-    ) -> Result<(EntryPage, Option<Self::Token>), KeyspaceError>;
+    ) -> impl Future<Output = Result<(EntryPage, Option<Self::Token>), KeyspaceError>> + Send;
 
     /// Returns up to this number of session records behind this one.
     fn session_page(
@@ -44,20 +50,19 @@ pub(crate) trait Source: Send + 'static {
         shard: usize,
         after: Option<SessionId>,
         most: usize,
-    ) -> Result<Vec<(SessionId, SessionRecord)>, KeyspaceError>;
+    ) -> impl Future<Output = Result<Vec<(SessionId, SessionRecord)>, KeyspaceError>> + Send;
 }
 
-/// Feed of a keyspace, for a thread that is not one of the runtime's.
+/// Feed of a keyspace.
 #[derive(Debug)]
 pub(crate) struct FeedSource {
     keyspace: KeyspaceHandle,
     feed: Feed,
-    runtime: runtime::Handle,
 }
 
 impl FeedSource {
-    pub(crate) const fn new(keyspace: KeyspaceHandle, feed: Feed, runtime: runtime::Handle) -> Self {
-        Self { keyspace, feed, runtime }
+    pub(crate) const fn new(keyspace: KeyspaceHandle, feed: Feed) -> Self {
+        Self { keyspace, feed }
     }
 }
 
@@ -68,13 +73,13 @@ impl Source for FeedSource {
         self.feed.shards()
     }
 
-    fn finish_all(&mut self, most: usize) -> Result<Vec<RoundPage>, KeyspaceError> {
+    async fn finish_all(&mut self, most: usize) -> Result<Vec<RoundPage>, KeyspaceError> {
         let shards = self.feed.shards_mut();
-        self.runtime.block_on(try_join_all(shards.iter_mut().map(|shard| shard.finish_within(most))))
+        try_join_all(shards.iter_mut().map(|shard| shard.finish_within(most))).await
     }
 
-    fn finish(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
-        self.runtime.block_on(self.feed.finish_within(shard, most))
+    async fn finish(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
+        self.feed.finish_within(shard, most).await
     }
 
     fn confirm(&mut self) {
@@ -89,21 +94,21 @@ impl Source for FeedSource {
         self.feed = self.keyspace.follow();
     }
 
-    fn snapshot_page(
+    async fn snapshot_page(
         &mut self,
         shard: usize,
         from: SnapshotToken,
         most: usize,
     ) -> Result<(EntryPage, Option<SnapshotToken>), KeyspaceError> {
-        self.runtime.block_on(self.feed.snapshot_page(shard, from, most))
+        self.feed.snapshot_page(shard, from, most).await
     }
 
-    fn session_page(
+    async fn session_page(
         &mut self,
         shard: usize,
         after: Option<SessionId>,
         most: usize,
     ) -> Result<Vec<(SessionId, SessionRecord)>, KeyspaceError> {
-        self.runtime.block_on(self.feed.session_page(shard, after, most))
+        self.feed.session_page(shard, after, most).await
     }
 }

@@ -8,10 +8,9 @@ mod sessions;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use counter_keyspace::{Keyspace, KeyspaceHandle, SessionId};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::commits::Commits;
 use crate::disk::{Disk, FsDisk};
@@ -23,7 +22,7 @@ use crate::replicas::SortedColumns;
 use crate::sessions::TooManySessions;
 
 pub use load::{Loader, rename_store};
-pub use options::{Durability, OnDiskFailure, StoreOptions};
+pub use options::{Driver, Durability, OnDiskFailure, StoreOptions};
 pub use recovered::{Recovered, Sealed};
 pub use sessions::Sessions;
 
@@ -35,7 +34,8 @@ pub struct Store {
     options: StoreOptions,
     damage: Option<Damage>,
     sessions: Sessions,
-    thread: Option<JoinHandle<()>>,
+    /// Told when the committer has ended in order.
+    ended: Option<oneshot::Receiver<()>>,
 }
 
 impl Store {
@@ -142,12 +142,9 @@ impl Store {
     pub async fn shutdown(mut self) -> Result<(), DurabilityError> {
         let flushed = self.flush().await;
         self.inbox.stop();
-        let thread = self.thread.take();
-        let joined = tokio::task::spawn_blocking(|| thread.map(JoinHandle::join)).await;
-        match joined {
-            Ok(Some(Ok(()))) => flushed,
-            _ => Err(DurabilityError::Stopped),
-        }
+        let ended = self.ended.take().ok_or(DurabilityError::Stopped)?;
+        ended.await.map_err(|_| DurabilityError::Stopped)?;
+        flushed
     }
 }
 

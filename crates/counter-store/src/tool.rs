@@ -10,6 +10,7 @@ use crate::error::{Damage, OpenError};
 use crate::rebuild::SortedShard;
 use crate::recovery::{self, Inspection, Progress};
 use crate::replicas::{ColumnSink, ColumnTotals, Member, ReplicaKey, SortedColumns};
+use crate::store::Driver;
 use crate::store::open::lock;
 
 /// What a store holds.
@@ -56,7 +57,8 @@ pub fn read(
     let shards = usize::try_from(inspected.identity.shards).unwrap_or(usize::MAX);
     let mut columns = SortedColumns::default();
     let shards = vec![SortedShard::default(); shards];
-    let (rebuilt, replicas) = recovery::replay(&*disk, &inspected, shards, &mut columns, progress)?;
+    let (rebuilt, replicas) =
+        recovery::replay(&*disk, &inspected, shards, &mut columns, Driver::Thread, progress)?;
     for (name, &(count, deadline_ms)) in rebuilt.iter().flat_map(|rebuilt| &rebuilt.shard.counters) {
         show(None, Entry { name, count, deadline_ms });
     }

@@ -3,16 +3,14 @@
 use counter_keyspace::KeyspaceError;
 use counter_store::{ColumnEnds, ColumnPage, Columns};
 use ractor::RpcReplyPort;
-use tokio::runtime::Handle;
 
 use super::message::{ReplicatorMessage, ReplicatorOutbox};
 use crate::replication::{Replication, StorePosition};
 
-/// Columns of the replicator, for the store's thread, which is not one of the runtime's.
+/// Columns of the replicator, for the store.
 #[derive(Debug)]
 pub(crate) struct StoreColumns {
     replicator: ReplicatorOutbox,
-    runtime: Handle,
     position: StorePosition,
 }
 
@@ -38,24 +36,24 @@ impl ColumnsRequest {
 }
 
 impl StoreColumns {
-    pub(crate) fn new(replicator: ReplicatorOutbox, runtime: Handle) -> Self {
-        Self { replicator, runtime, position: StorePosition::default() }
+    pub(crate) fn new(replicator: ReplicatorOutbox) -> Self {
+        Self { replicator, position: StorePosition::default() }
     }
 }
 
 impl Columns for StoreColumns {
-    fn pull(&mut self, most: usize) -> Result<ColumnPage, KeyspaceError> {
+    async fn pull(&mut self, most: usize) -> Result<ColumnPage, KeyspaceError> {
         let position = self.position;
         let question = |reply| ReplicatorMessage::Columns(ColumnsRequest::Pull(position, most, reply));
-        let page = self.runtime.block_on(self.replicator.call(question))?;
+        let page = self.replicator.call(question).await?;
         self.position.arrived();
         Ok(page)
     }
 
-    fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError> {
+    async fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError> {
         let position = self.position;
         let question = |reply| ReplicatorMessage::Columns(ColumnsRequest::Finish(position, reply));
-        let finished = self.runtime.block_on(self.replicator.call(question))?;
+        let finished = self.replicator.call(question).await?;
         self.position.arrived();
         Ok(finished)
     }
@@ -72,8 +70,12 @@ impl Columns for StoreColumns {
         self.position.reset();
     }
 
-    fn snapshot_page(&mut self, from: u64, most: usize) -> Result<(ColumnPage, Option<u64>), KeyspaceError> {
+    async fn snapshot_page(
+        &mut self,
+        from: u64,
+        most: usize,
+    ) -> Result<(ColumnPage, Option<u64>), KeyspaceError> {
         let question = |reply| ReplicatorMessage::Columns(ColumnsRequest::Snapshot(from, most, reply));
-        Ok(self.runtime.block_on(self.replicator.call(question))?)
+        Ok(self.replicator.call(question).await?)
     }
 }

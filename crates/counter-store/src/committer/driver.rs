@@ -1,46 +1,35 @@
-//! The thread that does what the [`CommitterState`] decides.
-
-use std::time::Duration;
+//! Does what the [`CommitterState`] decides.
 
 use counter_keyspace::KeyspaceError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::progress::{Committed, Inbox};
+use crate::replicas::Columns;
 use crate::source::Source;
 
 use super::state::{Action, CommitterState, Event, Timing, Work};
 use super::{Committer, RoundError};
 
-/// Commits until it is told to stop.
-pub(crate) fn run<S: Source>(
-    mut committer: Committer<S>,
+/// Commits until it is told to stop. Everything but the disk is waited for without blocking.
+pub(crate) async fn run<S: Source, C: Columns>(
+    mut committer: Committer<S, C>,
     timing: Timing,
     inbox: &Inbox,
     committed: &watch::Sender<Committed>,
 ) {
     let mut state = CommitterState::new(timing);
     let start = Instant::now();
-    let mut timeout = Duration::ZERO;
     loop {
-        let requests = inbox.receive(timeout);
+        let requests = inbox.requests();
         committer.raise_session_floor(requests.session_floor);
-        let now = start.elapsed();
-        let action = state.next(now, requests, committer.work());
-        timeout = Duration::ZERO;
-        match action {
-            Action::Wait(until) => {
-                timeout = until.saturating_sub(now);
-                if state.is_failed() {
-                    // Requests have to wait for the next attempt.
-                    inbox.wait_in_failure(timeout);
-                    timeout = Duration::ZERO;
-                }
-                continue;
-            }
+        match state.next(start.elapsed(), requests, committer.work()) {
+            // Requests have to wait for the next attempt.
+            Action::Wait(until) if state.is_failed() => inbox.stopping_until(start + until).await,
+            Action::Wait(until) => inbox.requested_until(start + until).await,
             Action::Stop => break,
             action => {
-                let event = committer.act(action, inbox, committed);
+                let event = committer.act(action, inbox, committed).await;
                 state.handle(start.elapsed(), event, requests.is_stopping);
             }
         }
@@ -48,15 +37,15 @@ pub(crate) fn run<S: Source>(
     committed.send_modify(|committed| committed.is_stopped = true);
 }
 
-impl<S: Source> Committer<S> {
+impl<S: Source, C: Columns> Committer<S, C> {
     /// Does what was decided, and publishes the outcome.
-    fn act(&mut self, action: Action, inbox: &Inbox, committed: &watch::Sender<Committed>) -> Event {
+    async fn act(&mut self, action: Action, inbox: &Inbox, committed: &watch::Sender<Committed>) -> Event {
         match action {
             Action::Round | Action::Rewrite => {
                 let round = inbox.begin_round();
                 // After the round has begun: it answers whoever has added one before.
                 self.replicas.add_members(inbox.take_members());
-                let done = if action == Action::Round { self.round() } else { self.rewrite() };
+                let done = if action == Action::Round { self.round().await } else { self.rewrite().await };
                 self.publish(round, done, committed)
             }
             Action::StartSnapshot => match self.start_snapshot() {
@@ -65,7 +54,7 @@ impl<S: Source> Committer<S> {
                 Err(error) => self.publish(0, Err(error.into()), committed),
             },
             Action::SnapshotStep => {
-                if let Err(error) = self.snapshot_step() {
+                if let Err(error) = self.snapshot_step().await {
                     tracing::warn!(?error, "snapshot failed, and will be tried again");
                     self.abandon_snapshot();
                 }

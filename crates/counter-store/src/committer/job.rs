@@ -8,6 +8,7 @@ use crate::files::{self, Files};
 use crate::header::Header;
 use crate::read::{SnapshotFrame, SnapshotReader};
 use crate::record::Payload;
+use crate::replicas::Columns;
 use crate::snapshot::SnapshotWriter;
 use crate::source::Source;
 
@@ -59,7 +60,7 @@ enum Phase<T> {
     },
 }
 
-impl<S: Source> Committer<S> {
+impl<S: Source, C: Columns> Committer<S, C> {
     /// Begins a snapshot, in front of which everything is durable. An error is one of the log.
     pub(crate) fn start_snapshot(&mut self) -> io::Result<()> {
         self.log.roll()?;
@@ -87,11 +88,11 @@ impl<S: Source> Committer<S> {
     }
 
     /// Takes the next step of a snapshot. An error has cost nothing but the snapshot.
-    pub(crate) fn snapshot_step(&mut self) -> Result<(), RoundError> {
+    pub(crate) async fn snapshot_step(&mut self) -> Result<(), RoundError> {
         let Some(SnapshotJob { start, segment, phase }) = self.job.take() else { return Ok(()) };
         let next = match phase {
             Phase::Counters { mut writer, shard, from } => {
-                let (page, next) = self.source.snapshot_page(shard, from, PAGE_ENTRIES)?;
+                let (page, next) = self.source.snapshot_page(shard, from, PAGE_ENTRIES).await?;
                 writer.page(shard, &page)?;
                 writer.sync_from(SYNC_BYTES)?;
                 match next {
@@ -100,7 +101,7 @@ impl<S: Source> Committer<S> {
                 }
             }
             Phase::Sessions { mut writer, shard, after } => {
-                let records = self.source.session_page(shard, after, PAGE_SESSIONS)?;
+                let records = self.source.session_page(shard, after, PAGE_SESSIONS).await?;
                 let of_page = records.iter().map(|(id, record)| (*id, record));
                 writer.write(|payload, full| payload.sessions(shard, of_page, full))?;
                 writer.sync_from(SYNC_BYTES)?;
@@ -111,7 +112,7 @@ impl<S: Source> Committer<S> {
                 }
             }
             Phase::Columns { mut writer, from } => {
-                let (page, next) = self.replicas.columns.snapshot_page(from, PAGE_ENTRIES)?;
+                let (page, next) = self.replicas.columns.snapshot_page(from, PAGE_ENTRIES).await?;
                 writer.columns(&page)?;
                 writer.sync_from(SYNC_BYTES)?;
                 match next {

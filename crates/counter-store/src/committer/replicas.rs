@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::{Opened, Payload};
-use crate::replicas::{ColumnEnds, ColumnPage, ColumnTotals, Columns, Member, NoColumns, ReplicaKey};
+use crate::replicas::{ColumnEnds, ColumnPage, ColumnTotals, Columns, Member, ReplicaKey};
 
 /// The part of rounds that concerns other replicas, and what has been committed of it.
 #[derive(Debug)]
-pub(crate) struct ReplicaWriter {
-    pub(super) columns: Box<dyn Columns>,
+pub(crate) struct ReplicaWriter<C> {
+    pub(super) columns: C,
     /// Replica that the store counts as. `None` if it does not replicate.
     opened: Option<Opened>,
     members: BTreeSet<Member>,
@@ -19,19 +19,12 @@ pub(crate) struct ReplicaWriter {
     new_ends: ColumnEnds,
 }
 
-impl Default for ReplicaWriter {
-    /// Creates that of a store that does not replicate.
-    fn default() -> Self {
-        Self::new(None, BTreeSet::new(), BTreeMap::new(), Box::new(NoColumns))
-    }
-}
-
-impl ReplicaWriter {
+impl<C: Columns> ReplicaWriter<C> {
     pub(crate) fn new(
         opened: Option<Opened>,
         members: BTreeSet<Member>,
         ends: BTreeMap<ReplicaKey, ColumnTotals>,
-        columns: Box<dyn Columns>,
+        columns: C,
     ) -> Self {
         let (new_members, new_ends) = (BTreeSet::new(), Vec::new());
         Self { columns, opened, members, ends, is_opened: false, new_members, new_ends }

@@ -7,6 +7,7 @@ use counter_keyspace::{RoundEnd, RoundPage, SessionId};
 use crate::frame::Flags;
 use crate::log::Log;
 use crate::record::{Payload, ShardEnd};
+use crate::replicas::Columns;
 use crate::source::Source;
 
 use super::replicas::put_page;
@@ -30,11 +31,11 @@ struct RoundWriter<'a> {
     has_begun: bool,
 }
 
-impl<S: Source> Committer<S> {
+impl<S: Source, C: Columns> Committer<S, C> {
     /// Commits a round. If it returns an error of the source, nothing has been committed, and nothing is lost.
-    pub(crate) fn round(&mut self) -> Result<(), RoundError> {
+    pub(crate) async fn round(&mut self) -> Result<(), RoundError> {
         self.payload.clear();
-        let collected = self.collect();
+        let collected = self.collect().await;
         if matches!(collected, Err(RoundError::Source(_))) {
             self.source.retry();
             self.replicas.columns.retry();
@@ -44,19 +45,19 @@ impl<S: Source> Committer<S> {
         Ok(())
     }
 
-    fn collect(&mut self) -> Result<(), RoundError> {
+    async fn collect(&mut self) -> Result<(), RoundError> {
         let mut writer = RoundWriter { log: &mut self.log, payload: &mut self.payload, has_begun: false };
         let mut taken = vec![Taken::default(); self.ends.len()];
         writer.write(|payload, full| self.replicas.begin_round(self.needs_complete, payload, full))?;
         // As many as were left at first: what changes meanwhile comes last, or in the next round.
         let mut left = usize::MAX;
         while left > 0 {
-            let page = self.replicas.columns.pull(PAGE_ENTRIES)?;
+            let page = self.replicas.columns.pull(PAGE_ENTRIES).await?;
             left = left.saturating_sub(page.len()).min(page.left);
             writer.write(|payload, full| put_page(&page, payload, full))?;
         }
         let (mut ends, mut versions) = (self.ends.clone(), self.versions.clone());
-        for (shard, mut page) in self.source.finish_all(PAGE_ENTRIES)?.into_iter().enumerate() {
+        for (shard, mut page) in self.source.finish_all(PAGE_ENTRIES).await?.into_iter().enumerate() {
             // Counters that change meanwhile are handed out again.
             let mut patience = page.left.saturating_mul(PATIENCE);
             while page.end.is_none() {
@@ -64,7 +65,7 @@ impl<S: Source> Committer<S> {
                 writer.page(shard, &page)?;
                 patience = patience.saturating_sub(page.changed.len().max(1));
                 let most = if patience > 0 { PAGE_ENTRIES } else { usize::MAX };
-                page = self.source.finish(shard, most)?;
+                page = self.source.finish(shard, most).await?;
             }
             taken[shard].add(&page);
             let Some(end) = &page.end else { continue };
@@ -74,7 +75,7 @@ impl<S: Source> Committer<S> {
                 writer.page(shard, &page)?;
             }
         }
-        let (page, column_ends) = self.replicas.columns.finish()?;
+        let (page, column_ends) = self.replicas.columns.finish().await?;
         writer.write(|payload, full| {
             put_page(&page, payload, full)?;
             self.replicas.end_round(column_ends, payload, full)

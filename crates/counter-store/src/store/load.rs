@@ -7,6 +7,7 @@ use counter_keyspace::{Entry, Keyspace, Partitioner, RecoveryError, ShardBuilder
 
 use crate::disk::{FsDisk, sync_parent};
 use crate::error::OpenError;
+use crate::random::Random;
 
 use super::open::{Opened, new_partitioner};
 use super::{Recovered, Store, StoreOptions};
@@ -27,7 +28,8 @@ impl Store {
     /// [`OpenError::Disk`] if the system has no random numbers.
     pub fn loader(shards: NonZeroUsize) -> Result<Loader, OpenError> {
         let random_numbers = OpenError::disk("get random numbers");
-        let (hash_seeds, partitioner) = new_partitioner(shards).map_err(random_numbers)?;
+        let (hash_seeds, partitioner) =
+            new_partitioner(&mut Random::System, shards).map_err(random_numbers)?;
         let builders = (0..shards.get()).map(|n| ShardBuilder::new(&partitioner, n)).collect();
         Ok(Loader { hash_seeds, partitioner, builders, names: 0 })
     }

@@ -14,6 +14,7 @@ use crate::files::{self, Files};
 use crate::frame::Tip;
 use crate::header::{Header, Identity};
 use crate::log::Log;
+use crate::random::Random;
 use crate::rebuild::{Rebuild, SortedShard};
 use crate::record::ShardEnd;
 use crate::recovery::{self, Inspected, Inspection, Progress, Rebuilt};
@@ -33,6 +34,8 @@ pub(crate) struct Opened {
     pub(crate) replicas: Replicas,
     pub(crate) needs_complete: bool,
     pub(crate) damage: Option<Damage>,
+    /// Numbers to be drawn from now on.
+    pub(crate) random: Random,
 }
 
 /// State that was recovered, and how it is distributed.
@@ -69,9 +72,11 @@ impl Opened {
         watermark: Option<Watermark>,
     ) -> Result<Self, OpenError> {
         let random_numbers = OpenError::disk("get random numbers");
-        let (hash_seeds, partitioner) = new_partitioner(options.keyspace.shards).map_err(&random_numbers)?;
-        let store =
-            watermark.map_or_else(random, |watermark| Ok(watermark.store)).map_err(&random_numbers)?;
+        let mut random = Random::new(options.seed);
+        let (hash_seeds, partitioner) =
+            new_partitioner(&mut random, options.keyspace.shards).map_err(&random_numbers)?;
+        let store = watermark.map_or_else(|| random.bytes(), |watermark| Ok(watermark.store));
+        let store = store.map_err(&random_numbers)?;
         let identity = identity(store, hash_seeds, &partitioner);
         let shards = (0..partitioner.shards().get()).map(|n| ShardBuilder::new(&partitioner, n));
         let shards: Vec<_> = shards.collect();
@@ -79,7 +84,8 @@ impl Opened {
         let writers = Writers::create(&disk, options, identity, watermark);
         let writers = writers.map_err(OpenError::disk("create the store"))?;
         let replicas = Replicas::default();
-        Ok(Self { disk, lock, writers, shards, ends, replicas, needs_complete: false, damage: None })
+        let (needs_complete, damage) = (false, None);
+        Ok(Self { disk, lock, writers, shards, ends, replicas, needs_complete, damage, random })
     }
 
     /// Creates a store that holds these counters once its first round is durable.
@@ -92,11 +98,13 @@ impl Opened {
     ) -> Result<Self, OpenError> {
         let lock = lock(&*disk)?;
         let create = OpenError::disk("create the store");
-        let identity = identity(random().map_err(&create)?, hash_seeds, partitioner);
+        let mut random = Random::new(options.seed);
+        let identity = identity(random.bytes().map_err(&create)?, hash_seeds, partitioner);
         let ends = vec![ShardEnd::default(); shards.len()];
         let writers = Writers::create(&disk, options, identity, None).map_err(&create)?;
         let replicas = Replicas::default();
-        Ok(Self { disk, lock, writers, shards, ends, replicas, needs_complete: true, damage: None })
+        let (needs_complete, damage) = (true, None);
+        Ok(Self { disk, lock, writers, shards, ends, replicas, needs_complete, damage, random })
     }
 
     fn resume(
@@ -107,13 +115,16 @@ impl Opened {
         sink: &mut dyn ColumnSink,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, OpenError> {
+        let mut random = Random::new(options.seed);
         let State { identity, shards, ends, replicas, is_new } =
-            recover(&*disk, options.keyspace.shards, inspected, sink, progress)?;
-        let writers = Writers::resume(&disk, options, identity, inspected);
+            recover(&*disk, options, &mut random, inspected, sink, progress)?;
+        let writers = random
+            .number()
+            .and_then(|fresh_checksum| Writers::resume(&disk, options, identity, inspected, fresh_checksum));
         let writers = writers.map_err(OpenError::disk("make the recovered log durable"))?;
         let needs_complete = is_new || inspected.damage.is_some();
         let damage = inspected.damage.clone();
-        Ok(Self { disk, lock, writers, shards, ends, replicas, needs_complete, damage })
+        Ok(Self { disk, lock, writers, shards, ends, replicas, needs_complete, damage, random })
     }
 }
 
@@ -142,15 +153,17 @@ impl Writers {
         Ok(Self { log, watermark, size: LogSize::new(options.min_snapshot_bytes, 0, 0) })
     }
 
-    /// Makes durable what has been recovered, and goes on behind it in a new segment.
+    /// Makes durable what has been recovered, and goes on behind it in a new segment. If something is missing, what
+    /// follows is told from it by `fresh_checksum`, a random number.
     pub(crate) fn resume(
         disk: &Arc<dyn Disk>,
         options: &StoreOptions,
         identity: Identity,
         inspected: &Inspected,
+        fresh_checksum: u64,
     ) -> io::Result<Self> {
         sync_recovered(&**disk, inspected)?;
-        let after = inspected.after(u64::from_le_bytes(random()?));
+        let after = inspected.after(fresh_checksum);
         let last = Watermark { store: identity.store, writes: 0, durable: Tip::default() };
         let mut last = inspected.watermark.unwrap_or(last);
         if inspected.damage.is_none() {
@@ -168,24 +181,27 @@ impl Writers {
 /// Builds the state, distributed as it was, or anew if the number of shards or the hash function has changed.
 fn recover(
     disk: &dyn Disk,
-    shards: NonZeroUsize,
+    options: &StoreOptions,
+    random: &mut Random,
     inspected: &Inspected,
     sink: &mut dyn ColumnSink,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<State, OpenError> {
+    let (shards, driver) = (options.keyspace.shards, options.driver);
     let old = inspected.identity;
     let old_shards = usize::try_from(old.shards).ok().and_then(NonZeroUsize::new);
     let old_shards = old_shards.ok_or(OpenError::Lost(Damage::Malformed))?;
     let partitioner = Partitioner::new(old.hash_seeds, old_shards);
     if old_shards == shards && partitioner.test_vector() == old.hash_test {
         let builders = (0..shards.get()).map(|n| ShardBuilder::new(&partitioner, n)).collect();
-        let (rebuilt, replicas) = recovery::replay(disk, inspected, builders, sink, progress)?;
+        let (rebuilt, replicas) = recovery::replay(disk, inspected, builders, sink, driver, progress)?;
         let (shards, ends) = rebuilt.into_iter().map(|rebuilt| (rebuilt.shard, rebuilt.end)).unzip();
         return Ok(State { identity: old, shards, ends, replicas, is_new: false });
     }
     let sorted = vec![SortedShard::default(); old_shards.get()];
-    let (rebuilt, replicas) = recovery::replay(disk, inspected, sorted, sink, progress)?;
-    let (hash_seeds, partitioner) = new_partitioner(shards).map_err(OpenError::disk("get random numbers"))?;
+    let (rebuilt, replicas) = recovery::replay(disk, inspected, sorted, sink, driver, progress)?;
+    let (hash_seeds, partitioner) =
+        new_partitioner(random, shards).map_err(OpenError::disk("get random numbers"))?;
     let floor = SessionId { incarnation: inspected.incarnation + 1, number: 0 };
     let shards = distribute(rebuilt, &partitioner, floor)?;
     let ends = vec![ShardEnd { session_floor: floor, ..ShardEnd::default() }; shards.len()];
@@ -239,10 +255,13 @@ fn sync_recovered(disk: &dyn Disk, inspected: &Inspected) -> io::Result<()> {
 }
 
 /// Draws the keys of a hash.
-pub(crate) fn new_partitioner(shards: NonZeroUsize) -> io::Result<([u64; 4], Partitioner)> {
+pub(crate) fn new_partitioner(
+    random: &mut Random,
+    shards: NonZeroUsize,
+) -> io::Result<([u64; 4], Partitioner)> {
     let mut seeds = [0; 4];
     for seed in &mut seeds {
-        *seed = u64::from_le_bytes(random()?);
+        *seed = random.number()?;
     }
     Ok((seeds, Partitioner::new(seeds, shards)))
 }
@@ -254,11 +273,4 @@ fn identity(store: [u8; 16], hash_seeds: [u64; 4], partitioner: &Partitioner) ->
         hash_test: partitioner.test_vector(),
         shards: u32::try_from(partitioner.shards().get()).expect("there are fewer shards"),
     }
-}
-
-/// Returns random bytes of the system.
-pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes)
 }

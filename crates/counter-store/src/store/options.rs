@@ -22,6 +22,17 @@ pub enum OnDiskFailure {
     Stop,
 }
 
+/// What a store runs on: its recovery, and what commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// Threads of its own: nothing of the caller's runtime waits for the disk.
+    #[default]
+    Thread,
+    /// A task of the caller's runtime, which blocks while the disk is at work. For disks that never block, as those of
+    /// simulations: on a current-thread runtime whose time is paused, everything happens in one order.
+    Task,
+}
+
 /// Options of a store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -36,6 +47,12 @@ pub struct StoreOptions {
     pub on_disk_failure: OnDiskFailure,
     /// Maximum number of sessions that a client has open.
     pub max_sessions: usize,
+    /// What the store runs on.
+    pub driver: Driver,
+    /// Seed of the random numbers that are drawn: the store's identity and hash seeds when it is created, and the
+    /// incarnation when it is opened to replicate. With `None` they are the system's, as they have to be wherever names
+    /// come from outside, or another store is to be another one.
+    pub seed: Option<u64>,
     /// Opens what is provably consistent if something is missing.
     pub accept_loss: bool,
     /// Length of a segment of the log, in bytes. One is reserved ahead.
@@ -53,6 +70,8 @@ impl Default for StoreOptions {
             round_interval: Duration::from_millis(100),
             on_disk_failure: OnDiskFailure::default(),
             max_sessions: 64,
+            driver: Driver::default(),
+            seed: None,
             accept_loss: false,
             segment_bytes: 16 << 20,
             min_snapshot_bytes: 64 << 20,

@@ -1,15 +1,14 @@
 //! A store between its recovery and its start, when it is decided whether it replicates.
 
-use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::Builder;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use counter_keyspace::{Keyspace, ShardBuilder};
 use tokio::runtime;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::committer::{self, Committer, ReplicaWriter, Timing};
 use crate::disk::{Disk, FsDisk};
@@ -21,8 +20,8 @@ use crate::replicas::{ColumnSink, Columns, Member, NoColumns, ReplicaKey, Replic
 use crate::sessions::SessionIssuer;
 use crate::source::FeedSource;
 
-use super::open::{Opened, random};
-use super::{Sessions, Store, StoreOptions};
+use super::open::Opened;
+use super::{Driver, Sessions, Store, StoreOptions};
 
 /// Time between two steps of a snapshot, each of which writes or reads a few hundred kilobytes.
 const STEP_INTERVAL: Duration = Duration::from_millis(2);
@@ -69,11 +68,18 @@ impl Store {
         mut sink: S,
         progress: impl FnMut(Progress) + Send + 'static,
     ) -> Result<(Recovered, S), OpenError> {
-        let recovering = tokio::task::spawn_blocking(move || {
+        let driver = options.driver;
+        let recover = move || {
             let opened = Opened::open(disk, &options, &mut sink, progress)?;
-            Ok::<_, OpenError>((Recovered { opened, options }, sink))
-        });
-        recovering.await.map_err(|error| OpenError::Keyspace(error.into()))?
+            Ok((Recovered { opened, options }, sink))
+        };
+        match driver {
+            Driver::Task => recover(),
+            Driver::Thread => {
+                let recovering = tokio::task::spawn_blocking(recover);
+                recovering.await.map_err(|error| OpenError::Keyspace(error.into()))?
+            }
+        }
     }
 }
 
@@ -109,7 +115,7 @@ impl Recovered {
         }
         let needs_complete = self.opened.needs_complete;
         let incarnation = self.opened.writers.log.header().incarnation;
-        let (store, keyspace) = launch(self, incarnation, None, Box::new(NoColumns)).await?;
+        let (store, keyspace) = launch(self, incarnation, None, NoColumns).await?;
         if needs_complete {
             // What was missing is made good for, or what was distributed anew is so durably, before anybody counts.
             store.inbox.wait().await.map_err(|error| OpenError::Keyspace(error.into()))?;
@@ -146,7 +152,8 @@ impl Recovered {
         });
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let after = self.own().map_or(0, |own| own.incarnation).max(seconds << 32);
-        let random = random().map(u32::from_le_bytes).map_err(OpenError::disk("get random numbers"))?;
+        let random = self.opened.random.bytes().map(u32::from_le_bytes);
+        let random = random.map_err(OpenError::disk("get random numbers"))?;
         let own = ReplicaKey { node: node.into(), incarnation: after + 1 + u64::from(random) };
         let sealed = (names > 0).then_some(last);
         for shard in &mut self.opened.shards {
@@ -179,7 +186,7 @@ impl Sealed {
     /// [`OpenError`].
     pub async fn start(self, columns: impl Columns) -> Result<(Store, Keyspace), OpenError> {
         let incarnation = self.record.own.incarnation;
-        launch(self.recovered, incarnation, Some(self.record), Box::new(columns)).await
+        launch(self.recovered, incarnation, Some(self.record), columns).await
     }
 }
 
@@ -188,9 +195,9 @@ async fn launch(
     Recovered { opened, options }: Recovered,
     incarnation: u64,
     record: Option<OpenedRecord>,
-    columns: Box<dyn Columns>,
+    columns: impl Columns,
 ) -> Result<(Store, Keyspace), OpenError> {
-    let Opened { disk, lock, writers, shards, ends, replicas, needs_complete, damage } = opened;
+    let Opened { disk, lock, writers, shards, ends, replicas, needs_complete, damage, random: _ } = opened;
     if let Some(damage) = &damage {
         tracing::warn!(%damage, "store is open without what is missing");
     }
@@ -201,7 +208,7 @@ async fn launch(
     let shards = shards.into_iter().map(ShardBuilder::build).collect();
     let resumed = Keyspace::resume_from(options.keyspace.clone(), shards).await;
     let (keyspace, feed) = resumed.map_err(|error| OpenError::Keyspace(error.into()))?;
-    let source = FeedSource::new(keyspace.handle(), feed, runtime::Handle::current());
+    let source = FeedSource::new(keyspace.handle(), feed);
     let Replicas { members, ends: column_ends, .. } = replicas;
     let replicas = ReplicaWriter::new(record, members, column_ends, columns);
     let mut committer = Committer::new(disk, writers, source, ends, replicas);
@@ -211,7 +218,17 @@ async fn launch(
     let (sender, receiver) = watch::channel(Committed::default());
     let inbox = Inbox::new(receiver);
     let timing = Timing { round_interval: options.round_interval, step_interval: STEP_INTERVAL };
-    let thread = spawn(committer, timing, inbox.clone(), sender, lock)?;
+    let (end, ended) = oneshot::channel();
+    let run = {
+        let inbox = inbox.clone();
+        async move {
+            committer::run(committer, timing, &inbox, &sender).await;
+            drop(lock);
+            // Nobody waits if the store was dropped.
+            let _ = end.send(());
+        }
+    };
+    drive(options.driver, run).map_err(OpenError::disk("start a thread"))?;
     let issuer = SessionIssuer::new(incarnation, floor, options.max_sessions);
     let store = Store {
         sessions: Sessions::new(issuer, inbox.clone(), keyspace.handle()),
@@ -219,23 +236,19 @@ async fn launch(
         keyspace: keyspace.handle(),
         options,
         damage,
-        thread: Some(thread),
+        ended: Some(ended),
     };
     Ok((store, keyspace))
 }
 
-/// Starts the committer's thread, which holds the lock.
-fn spawn(
-    committer: Committer<FeedSource>,
-    timing: Timing,
-    inbox: Inbox,
-    committed: watch::Sender<Committed>,
-    lock: Box<dyn Debug + Send + Sync>,
-) -> Result<JoinHandle<()>, OpenError> {
-    let run = move || {
-        committer::run(committer, timing, &inbox, &committed);
-        drop(lock);
-    };
-    let started: io::Result<_> = Builder::new().name("committer".into()).spawn(run);
-    started.map_err(OpenError::disk("start a thread"))
+/// Runs the committer.
+fn drive(driver: Driver, run: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    match driver {
+        Driver::Task => _ = tokio::spawn(run),
+        Driver::Thread => {
+            let runtime = runtime::Builder::new_current_thread().enable_time().build()?;
+            Builder::new().name("committer".into()).spawn(move || runtime.block_on(run))?;
+        }
+    }
+    Ok(())
 }

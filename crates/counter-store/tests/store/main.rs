@@ -8,3 +8,5 @@ mod durable;
 mod kills;
 #[cfg(test)]
 mod replicated;
+#[cfg(test)]
+mod simulated;

@@ -18,7 +18,7 @@ use super::commands::{refused, run};
 
 /// Columns by replica and name, all of which each round holds.
 #[derive(Clone, Debug, Default)]
-struct Held(Arc<Mutex<BTreeMap<ReplicaKey, Column>>>);
+pub(super) struct Held(Arc<Mutex<BTreeMap<ReplicaKey, Column>>>);
 
 type Column = BTreeMap<Vec<u8>, Count>;
 
@@ -62,11 +62,11 @@ impl ColumnSink for Held {
 }
 
 impl Columns for Held {
-    fn pull(&mut self, _: usize) -> Result<ColumnPage, KeyspaceError> {
+    async fn pull(&mut self, _: usize) -> Result<ColumnPage, KeyspaceError> {
         Ok(ColumnPage::default())
     }
 
-    fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError> {
+    async fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError> {
         let page = self.page();
         let ends = page.columns.iter().map(|(replica, _)| (replica.clone(), self.totals(replica))).collect();
         Ok((page, ends))
@@ -78,7 +78,7 @@ impl Columns for Held {
 
     fn reset(&mut self) {}
 
-    fn snapshot_page(&mut self, _: u64, _: usize) -> Result<(ColumnPage, Option<u64>), KeyspaceError> {
+    async fn snapshot_page(&mut self, _: u64, _: usize) -> Result<(ColumnPage, Option<u64>), KeyspaceError> {
         Ok((self.page(), None))
     }
 }

@@ -134,11 +134,15 @@ impl Source for FakeSource {
         SHARDS
     }
 
-    fn finish_all(&mut self, most: usize) -> Result<Vec<RoundPage>, KeyspaceError> {
-        (0..SHARDS).map(|shard| self.finish(shard, most)).collect()
+    async fn finish_all(&mut self, most: usize) -> Result<Vec<RoundPage>, KeyspaceError> {
+        let mut pages = Vec::new();
+        for shard in 0..SHARDS {
+            pages.push(self.finish(shard, most).await?);
+        }
+        Ok(pages)
     }
 
-    fn finish(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
+    async fn finish(&mut self, shard: usize, most: usize) -> Result<RoundPage, KeyspaceError> {
         if self.unanswering.lock().unwrap().take_if(|unanswering| *unanswering == shard).is_some() {
             return Err(KeyspaceError::Unanswered);
         }
@@ -180,7 +184,7 @@ impl Source for FakeSource {
         }
     }
 
-    fn snapshot_page(
+    async fn snapshot_page(
         &mut self,
         shard: usize,
         from: usize,
@@ -199,7 +203,7 @@ impl Source for FakeSource {
         Ok((page, (end < 256).then_some(end)))
     }
 
-    fn session_page(
+    async fn session_page(
         &mut self,
         shard: usize,
         after: Option<SessionId>,

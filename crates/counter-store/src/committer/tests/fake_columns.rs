@@ -71,11 +71,11 @@ impl State {
 }
 
 impl Columns for FakeColumns {
-    fn pull(&mut self, most: usize) -> Result<ColumnPage, KeyspaceError> {
+    async fn pull(&mut self, most: usize) -> Result<ColumnPage, KeyspaceError> {
         Ok(self.state().take(most.min(3)))
     }
 
-    fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError> {
+    async fn finish(&mut self) -> Result<(ColumnPage, ColumnEnds), KeyspaceError> {
         let mut state = self.state();
         let page = state.take(usize::MAX);
         let changed: BTreeSet<_> = state.handed_out.iter().map(|(replica, _)| replica.clone()).collect();
@@ -103,7 +103,11 @@ impl Columns for FakeColumns {
         state.dirty = places;
     }
 
-    fn snapshot_page(&mut self, from: u64, _: usize) -> Result<(ColumnPage, Option<u64>), KeyspaceError> {
+    async fn snapshot_page(
+        &mut self,
+        from: u64,
+        _: usize,
+    ) -> Result<(ColumnPage, Option<u64>), KeyspaceError> {
         let state = self.state();
         // Positions are first bytes of names, so that others may come and go.
         let end = from + 64;

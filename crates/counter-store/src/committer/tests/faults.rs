@@ -182,8 +182,8 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_all_is_written_anew() {
         world.take(Step::Add(99));
         // The write succeeds, the sync behind it fails.
         disk.fail_at(disk.operations() + 1, Fault::Error);
-        assert!(matches!(world.committer.round(), Err(RoundError::Disk(_))));
-        world.committer.rewrite().unwrap();
+        assert!(matches!(world.commit(), Err(RoundError::Disk(_))));
+        world.rewrite().unwrap();
         let written_anew = world.state();
         // Whatever was written before has become unreadable: the new chain does without.
         disk.put("000001.log", vec![0xff; 100]);
@@ -199,7 +199,7 @@ fn a_round_that_a_shard_does_not_answer_is_taken_again() {
     (0..9).for_each(|name| world.take(Step::Add(name)));
     // The first shard hands out its part.
     world.source.leave_unanswered(SHARDS - 1);
-    assert!(matches!(world.committer.round(), Err(RoundError::Source(KeyspaceError::Unanswered))));
+    assert!(matches!(world.commit(), Err(RoundError::Source(KeyspaceError::Unanswered))));
     world.round();
     disk.restart();
     assert_eq!(recovered(&disk).unwrap(), world.state());

@@ -1,10 +1,10 @@
 use fastrand::Rng;
 
 use super::faults::{random_history, restart, short_history};
-use super::world::{State, Step, World, read, recovered};
+use super::world::{State, Step, World, now, read, recovered};
 use crate::disk::{Fault, MemoryDisk};
 use crate::error::{Damage, OpenError};
-use crate::replicas::ColumnSink;
+use crate::replicas::{ColumnSink, Columns};
 
 const NODE: Option<&str> = Some("node");
 
@@ -122,7 +122,7 @@ fn after_a_rewrite_nothing_before_it_is_needed() {
     world = opened(&disk, "open again");
     (0..9).for_each(|name| world.take(Step::Column(name, 4)));
     world.take(Step::Member(1));
-    world.committer.rewrite().unwrap();
+    world.rewrite().unwrap();
     let state = world.state();
     disk.put("000001.log", vec![0xff; 100]);
     disk.restart();
@@ -137,11 +137,10 @@ fn columns_that_do_not_add_up_are_refused() {
     world.round();
     // Columns that forget an entry: the totals tell.
     world.take(Step::Column(4, 1));
-    let columns: &mut dyn crate::replicas::Columns = &mut world.columns;
-    columns.finish().unwrap();
-    columns.confirm();
+    now(Columns::finish(&mut world.columns)).unwrap();
+    Columns::confirm(&mut world.columns);
     world.take(Step::Column(7, 1));
-    world.committer.round().unwrap();
+    world.commit().unwrap();
     disk.restart_process();
     assert!(matches!(recovered(&disk).unwrap_err(), OpenError::Lost(Damage::ColumnTotals { .. })));
 }

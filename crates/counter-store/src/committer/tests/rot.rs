@@ -1,5 +1,5 @@
 use super::super::RoundError;
-use super::world::{State, Step, World, read, recovered};
+use super::world::{State, Step, World, now, read, recovered};
 use crate::disk::{Disk, Fault, MemoryDisk};
 use crate::error::{Damage, OpenError};
 
@@ -173,13 +173,13 @@ fn totals_that_do_not_add_up_are_refused() {
     let disk = MemoryDisk::new(0);
     let (mut world, _) = World::open(&disk, false).unwrap();
     world.take(Step::Add(1));
-    world.committer.round().unwrap();
+    world.commit().unwrap();
     // A feed that forgets a counter: the totals tell.
     world.take(Step::Add(2));
-    crate::source::Source::finish_all(&mut world.source, usize::MAX).unwrap();
+    now(crate::source::Source::finish_all(&mut world.source, usize::MAX)).unwrap();
     crate::source::Source::confirm(&mut world.source);
     world.take(Step::Add(4));
-    assert!(matches!(world.committer.round(), Ok(()) | Err(RoundError::Disk(_))));
+    assert!(matches!(world.commit(), Ok(()) | Err(RoundError::Disk(_))));
     disk.restart_process();
     assert!(matches!(recovered(&disk).unwrap_err(), OpenError::Lost(Damage::Totals { shard: 0 })));
 }

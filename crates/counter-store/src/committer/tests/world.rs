@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use super::super::{Committer, ReplicaWriter, RoundError};
 use super::fake::{FakeSource, SHARDS};
 use super::fake_columns::FakeColumns;
@@ -12,8 +14,8 @@ use crate::rebuild::{Rebuild, SortedShard};
 use crate::record::{Opened, ShardEnd};
 use crate::recovery::{self, Inspection};
 use crate::replicas::{ColumnSink, Member, ReplicaKey, Replicas, SortedColumns, StoreId};
-use crate::store::StoreOptions;
 use crate::store::open::{Writers, lock};
+use crate::store::{Driver, StoreOptions};
 
 /// Content of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,9 +31,9 @@ pub(super) fn options() -> StoreOptions {
     StoreOptions { segment_bytes: 1500, min_snapshot_bytes: 600, ..StoreOptions::default() }
 }
 
-/// Store without threads and actors.
+/// Store without a driver and actors.
 pub(super) struct World {
-    pub(super) committer: Committer<FakeSource>,
+    pub(super) committer: Committer<FakeSource, FakeColumns>,
     pub(super) source: FakeSource,
     pub(super) columns: FakeColumns,
     /// Replica that the store counts as, and its members.
@@ -85,9 +87,9 @@ impl World {
             }
             Inspection::Store(inspected) => {
                 let (rebuilt, replicas) =
-                    recovery::replay(&*disk, &inspected, shards, &mut sink, &mut |_| {})?;
+                    recovery::replay(&*disk, &inspected, shards, &mut sink, Driver::Thread, &mut |_| {})?;
                 let (shards, ends) = rebuilt.into_iter().map(|rebuilt| (rebuilt.shard, rebuilt.end)).unzip();
-                let writers = Writers::resume(&disk, &options(), inspected.identity, &inspected);
+                let writers = Writers::resume(&disk, &options(), inspected.identity, &inspected, 1);
                 (writers.map_err(&failed)?, shards, ends, replicas, inspected.damage)
             }
         };
@@ -104,7 +106,7 @@ impl World {
             Opened { own: new, sealed }
         });
         let (source, columns) = (FakeSource::new(shards), FakeColumns::new(sink));
-        let writer = ReplicaWriter::new(opened, members.clone(), column_ends, Box::new(columns.clone()));
+        let writer = ReplicaWriter::new(opened, members.clone(), column_ends, columns.clone());
         let mut committer = Committer::new(disk, writers, source.clone(), ends, writer);
         if damage.is_some() {
             committer.require_complete();
@@ -164,7 +166,7 @@ impl World {
     pub(super) fn round(&mut self) {
         let state = self.state();
         self.written.push(state.clone());
-        let done = if self.has_failed { self.committer.rewrite() } else { self.committer.round() };
+        let done = if self.has_failed { self.rewrite() } else { self.commit() };
         match done {
             Ok(()) => {
                 self.has_failed = false;
@@ -175,15 +177,30 @@ impl World {
         }
     }
 
+    /// Commits a round.
+    pub(super) fn commit(&mut self) -> Result<(), RoundError> {
+        now(self.committer.round())
+    }
+
+    /// Writes everything anew.
+    pub(super) fn rewrite(&mut self) -> Result<(), RoundError> {
+        now(self.committer.rewrite())
+    }
+
     fn snapshot_step(&mut self) {
         if self.committer.has_snapshot_step() {
-            if self.committer.snapshot_step().is_err() {
+            if now(self.committer.snapshot_step()).is_err() {
                 self.committer.abandon_snapshot();
             }
         } else if self.committer.needs_snapshot() {
             self.has_failed |= self.committer.start_snapshot().is_err();
         }
     }
+}
+
+/// Returns what a future leads to that does not have to wait.
+pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("what is asked answers at once")
 }
 
 /// Makes what the shards hold the column of a replica, if there is anything.
@@ -208,7 +225,8 @@ pub(super) fn read(disk: &MemoryDisk) -> Result<State, OpenError> {
     match recovery::inspect(disk, false)? {
         Inspection::Nothing(_) => Ok(State { shards, ..State::default() }),
         Inspection::Store(inspected) => {
-            let (rebuilt, replicas) = recovery::replay(disk, &inspected, shards, &mut columns, &mut |_| {})?;
+            let (rebuilt, replicas) =
+                recovery::replay(disk, &inspected, shards, &mut columns, Driver::Task, &mut |_| {})?;
             let shards = rebuilt.into_iter().map(|rebuilt| rebuilt.shard).collect();
             Ok(State { shards, columns, own: replicas.own, members: replicas.members })
         }
