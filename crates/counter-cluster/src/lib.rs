@@ -22,7 +22,8 @@
 //!
 //! [`Ledger`], [`Link`] and [`Replication`] are pure, and know nothing of actors or networks. Around them are two
 //! actors: the replicator, and the gateway, which is the one actor of a node that other nodes can send messages to.
-//! `ractor_cluster` carries the messages, over the connections of [`ractor_transport`].
+//! `ractor_cluster` carries the messages, over the connections of [`ractor_transport`]. Another [`Network`] can take
+//! the place of both.
 //!
 //! # Limitations
 //!
@@ -59,6 +60,7 @@ mod hand_over;
 mod handle;
 mod ledger;
 mod link;
+mod network;
 mod node;
 mod opening;
 mod replica;
@@ -77,8 +79,9 @@ pub use ledger::{
     Source, Total, Totals,
 };
 pub use link::{Checkpoint, Link, Progress, WINDOW};
+pub use network::{Connection, ConnectionId, Inbox, InboxError, Network};
 pub use node::{HAND_OVER_DEADLINE, Node, NodeError, NodeOptions};
-pub use opening::NodeStoreOptions;
+pub use opening::{NodeStoreOptions, ReplicaOptions};
 pub use replica::ReplicaId;
 pub use replication::Replication;
 pub use replicator::actor::{COMPARE_EVERY, REPLICATE_AT_LEAST_EVERY, REPLICATE_EVERY};

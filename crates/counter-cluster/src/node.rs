@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use counter_keyspace::{Keyspace, KeyspaceOptions};
 use counter_store::{DurabilityError, OpenError, Store};
-use ractor::{Actor, ActorRef};
+use ractor::ActorRef;
 use ractor_cluster::NodeServerMessage;
 use ractor_outbox::Fifo;
 use ractor_supervision::{ChildSpec, Options, Strategy, SupervisedActor, SupervisorError, SupervisorHandle};
 use ractor_transport::{
-    Cookie, Limits, NodeName, NodeServerError, Peers, Security, Transport, TransportError, TransportOptions,
+    Cookie, Limits, NodeName, NodeServerError, Security, Transport, TransportError, TransportOptions,
     node_server,
 };
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -21,12 +21,12 @@ use tokio::time::timeout;
 
 use crate::acknowledge::HandleStore;
 use crate::alarm::Alarm;
-use crate::gateway::Gateway;
+use crate::gateway::Gateways;
 use crate::hand_over::{HandOverError, complete};
 use crate::handle::NodeHandle;
-use crate::opening::{Counting, NodeStoreOptions, Opening, Own};
+use crate::network::{Inbox, Network};
+use crate::opening::{Counting, NodeStoreOptions, Opening, ReplicaOptions};
 use crate::replica::ReplicaId;
-use crate::replication::Replication;
 use crate::replicator::actor::Replicator;
 use crate::replicator::message::ReplicatorOutbox;
 use crate::wire::MAX_FRAME_BYTES;
@@ -40,13 +40,20 @@ pub struct Node {
     replica: ReplicaId,
     keyspace: Keyspace,
     supervisor: SupervisorHandle,
-    server: Server,
-    transport: Transport,
+    /// Connections of this process, unless the network is the caller's.
+    connections: Option<Connections>,
     handle: NodeHandle,
     /// Nodes that were ever connected.
     ever_connected: watch::Sender<BTreeSet<NodeName>>,
     store: Option<Store>,
     alarm: watch::Receiver<Option<Alarm>>,
+}
+
+/// A transport, and `ractor_cluster`'s part of the node.
+#[derive(Debug)]
+struct Connections {
+    transport: Transport,
+    server: Server,
 }
 
 /// `ractor_cluster`'s part of the node, which stops with its owner.
@@ -135,24 +142,35 @@ impl Node {
     pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
         let NodeOptions { name, listen, peers, cookie, security, allow_plaintext, limits, keyspace, store } =
             options;
-        let Opening { replication, own } = match store {
-            None => Opening::in_memory(name.clone(), key_of(&cookie), keyspace),
-            Some(store) => {
-                let has_peers = !peers.is_empty();
-                Opening::recover(name.clone(), key_of(&cookie), keyspace, store, has_peers).await?
-            }
-        };
+        let opening = Opening::of(ReplicaOptions {
+            name: name.clone(),
+            digest_key: key_of(&cookie),
+            has_peers: !peers.is_empty(),
+            incarnation: None,
+            keyspace,
+            store,
+        });
+        let opening = opening.await?;
         let server = Server(node_server(&name, &cookie, MAX_FRAME_BYTES as u64).await?);
         let transport = TransportOptions { name, listen, seeds: peers, security, allow_plaintext, limits };
         let transport = Transport::start(transport, server.0.clone()).await?;
-        Self::start_actors(replication, own, server, transport).await
+        let node = Self::start_actors(opening, Arc::new(Gateways(transport.peers()))).await?;
+        Ok(Self { connections: Some(Connections { transport, server }), ..node })
+    }
+
+    /// Starts a node over a network of the caller's, with no counts or with those of its store.
+    ///
+    /// A process can be any number of such nodes.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start_on(network: Arc<dyn Network>, options: ReplicaOptions) -> Result<Self, NodeError> {
+        Self::start_actors(Opening::of(options).await?, network).await
     }
 
     async fn start_actors(
-        replication: Replication,
-        own: Own,
-        server: Server,
-        transport: Transport,
+        Opening { replication, own }: Opening,
+        network: Arc<dyn Network>,
     ) -> Result<Self, NodeError> {
         let (replica, is_alone) = (replication.me().clone(), own.is_alone());
         // The store takes columns from the replicator, which is made of what the store starts.
@@ -175,7 +193,7 @@ impl Node {
         });
         let set = parts.set(Replicator {
             keyspace: keyspace.handle(),
-            tickets: transport.peers(),
+            network: Arc::clone(&network),
             ever_connected: ever_connected.clone(),
             connected,
             store: replicated,
@@ -185,7 +203,7 @@ impl Node {
         let incarnation = (!is_alone).then_some(replica.incarnation);
         let name = replica.node.clone();
         let handle = NodeHandle::new(keyspace.handle(), outbox.clone(), name, incarnation, handle_store);
-        // When the replicator restarts, so does the gateway. Peers notice the new gateway, and send it what the
+        // When the replicator restarts, so does the endpoint. Peers notice the new endpoint, and send it what the
         // replicator may have missed.
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
         let supervisor = SupervisorHandle::start(restarts, vec![replicator.into()]).await?;
@@ -194,10 +212,10 @@ impl Node {
             store.flush().await?;
         }
         if !is_alone {
-            supervisor.start_child(gateway(transport.peers(), outbox)).await?;
+            supervisor.start_child(endpoint(network, outbox)).await?;
         }
         let alarm = alarm.subscribe();
-        Ok(Self { replica, keyspace, supervisor, server, transport, handle, ever_connected, store, alarm })
+        Ok(Self { replica, keyspace, supervisor, connections: None, handle, ever_connected, store, alarm })
     }
 
     /// Returns a handle with outboxes of its own.
@@ -218,10 +236,20 @@ impl Node {
         &self.replica
     }
 
-    /// Returns the address it listens on.
+    /// Returns the address it listens on; `None` over a network of the caller's.
     #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.transport.local_addr()
+    pub const fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.connections {
+            Some(connections) => Some(connections.transport.local_addr()),
+            None => None,
+        }
+    }
+
+    /// Returns the supervisors of the node's actors, those of its keyspace first, to inspect them or to subscribe to
+    /// restarts.
+    #[must_use]
+    pub const fn supervisors(&self) -> [&SupervisorHandle; 2] {
+        [self.keyspace.supervisor(), &self.supervisor]
     }
 
     /// Waits until the node acknowledges nothing any more, and returns why.
@@ -259,10 +287,13 @@ impl Node {
                 self.ever_connected.borrow().iter().map(|node| (node.clone(), false)).collect();
             if lacking.is_empty() { Err(error) } else { Ok(lacking) }
         });
-        let outcome = nodes.and_then(|nodes| complete(&self.replica.node, &nodes, self.transport.seeds()));
-        self.transport.shutdown().await;
-        self.server.0.stop(None);
-        let _ = self.server.0.wait(None).await;
+        let seeds = self.connections.iter().flat_map(|connections| connections.transport.seeds());
+        let outcome = nodes.and_then(|nodes| complete(&self.replica.node, &nodes, seeds));
+        if let Some(Connections { transport, server }) = self.connections {
+            transport.shutdown().await;
+            server.0.stop(None);
+            let _ = server.0.wait(None).await;
+        }
         // The store's last round has what peers have sent, which the replicator holds.
         let stored = match self.store {
             Some(store) => store.shutdown().await.map_err(HandOverError::Store),
@@ -274,15 +305,13 @@ impl Node {
     }
 }
 
-/// Returns the gateway, for a supervisor to start after the replicator.
-fn gateway(tickets: Peers, replicator: ReplicatorOutbox) -> ChildSpec {
-    let gateway = Gateway(tickets);
-    ChildSpec::new("gateway", move |supervisor| {
-        let (gateway, replicator) = (gateway.clone(), replicator.actor());
+/// Returns the network's endpoint, for a supervisor to start after the replicator.
+fn endpoint(network: Arc<dyn Network>, replicator: ReplicatorOutbox) -> ChildSpec {
+    ChildSpec::new("endpoint", move |supervisor| {
+        let (network, replicator) = (Arc::clone(&network), replicator.actor());
         async move {
-            let replicator = replicator.ok_or("the replicator has not started")?;
-            let (actor, _task) = Actor::spawn_linked(None, gateway, replicator, supervisor).await?;
-            Ok(actor.get_cell())
+            let inbox = Inbox::new(replicator.ok_or("the replicator has not started")?);
+            Ok(network.start_endpoint(inbox, supervisor).await?)
         }
     })
 }

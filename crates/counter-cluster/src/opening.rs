@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use counter_keyspace::{Keyspace, KeyspaceOptions};
+use counter_keyspace::{Clock, Keyspace, KeyspaceOptions};
 use counter_store::{Member, OpenError, Recovered, Sealed, Store, StoreId, StoreOptions};
 use ractor_transport::NodeName;
 use tokio::sync::watch;
@@ -16,6 +16,24 @@ use crate::replication::Replication;
 use crate::replicator::columns::StoreColumns;
 use crate::replicator::message::ReplicatorOutbox;
 use crate::replicator::store::NodeStore;
+
+/// What a node is, whatever its [`Network`](crate::Network).
+#[derive(Clone, Debug)]
+pub struct ReplicaOptions {
+    /// Name of this node, unique among the live nodes of the cluster.
+    pub name: NodeName,
+    /// Key of the hash by which nodes compare what they hold: the same on all nodes of a cluster, and secret.
+    pub digest_key: [u64; 2],
+    /// True if the node has peers, or will have. A store that has never had one stays whole without.
+    pub has_peers: bool,
+    /// Lower half of the number that identifies this incarnation of a node without a store, which no other incarnation
+    /// of that node has had in the same second; random if `None`.
+    pub incarnation: Option<u32>,
+    /// Configuration of the node's keyspace. Its clock is the node's.
+    pub keyspace: KeyspaceOptions,
+    /// Directory that keeps what is counted, if any.
+    pub store: Option<NodeStoreOptions>,
+}
 
 /// Directory in which a node keeps what it and others have counted, and how.
 #[derive(Clone, Debug)]
@@ -59,32 +77,40 @@ pub(crate) struct Counting {
 }
 
 impl Opening {
+    /// Creates a node that keeps nothing on disk, or recovers its store.
+    pub(crate) async fn of(options: ReplicaOptions) -> Result<Self, OpenError> {
+        let ReplicaOptions { name, digest_key, has_peers, incarnation, keyspace, store } = options;
+        match store {
+            None => Ok(Self::in_memory(name, digest_key, incarnation, keyspace)),
+            Some(store) => Self::recover(name, digest_key, keyspace, store, has_peers).await,
+        }
+    }
+
     /// Creates a node that keeps nothing on disk.
-    pub(crate) fn in_memory(name: NodeName, key: [u64; 2], keyspace: KeyspaceOptions) -> Self {
-        let replication = Replication::new(ReplicaId::new(name, SystemTime::now()), key);
-        Self { replication, own: Own::InMemory(KeyspaceOptions { is_replicated: true, ..keyspace }) }
+    fn in_memory(name: NodeName, key: [u64; 2], incarnation: Option<u32>, keyspace: KeyspaceOptions) -> Self {
+        let me = ReplicaId::new(name, wall_time(&*keyspace.clock), incarnation);
+        let own = Own::InMemory(KeyspaceOptions { is_replicated: true, ..keyspace });
+        Self { replication: Replication::new(me, key), own }
     }
 
     /// Recovers a node's store. Unless it has never had a peer and gets none, what it held becomes a column.
-    pub(crate) async fn recover(
+    async fn recover(
         name: NodeName,
         key: [u64; 2],
         keyspace: KeyspaceOptions,
         NodeStoreOptions { dir, options, accept_rollback }: NodeStoreOptions,
         has_peers: bool,
     ) -> Result<Self, OpenError> {
+        let now = wall_time(&*keyspace.clock);
         let options = StoreOptions { keyspace, ..options };
         let sink = Recovering::new(Ledger::new(key));
         let (recovered, mut sink) = Store::recover(&dir, options, sink).await?;
         if recovered.own().is_none() && !has_peers {
             let own = Own::Alone(Box::new(recovered));
-            return Ok(Self {
-                replication: Replication::new(ReplicaId::new(name, SystemTime::now()), key),
-                own,
-            });
+            return Ok(Self { replication: Replication::new(ReplicaId::new(name, now, None), key), own });
         }
         let (id, members) = (recovered.id(), recovered.members().cloned().collect());
-        let sealed = recovered.seal(name.as_str(), SystemTime::now(), &mut sink)?;
+        let sealed = recovered.seal(name.as_str(), now, &mut sink)?;
         if !sink.ledger.has_room(Source::Relayed) {
             return Err(OpenError::TooManyReplicas);
         }
@@ -122,4 +148,9 @@ impl Own {
             }
         }
     }
+}
+
+/// Returns a clock's time of day.
+fn wall_time(clock: &dyn Clock) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(clock.now().wall_ms)
 }

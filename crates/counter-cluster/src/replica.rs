@@ -21,12 +21,12 @@ pub struct ReplicaId {
 impl ReplicaId {
     /// Makes an identifier that is new even if the clock stands or was set back.
     ///
-    /// It has the seconds since 1970 in the upper half, and 32 random bits in the lower one.
-    pub(crate) fn new(node: NodeName, now: SystemTime) -> Self {
+    /// It has the seconds since 1970 in the upper half, and `lower` or 32 random bits in the lower one.
+    pub(crate) fn new(node: NodeName, now: SystemTime, lower: Option<u32>) -> Self {
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         // Its keys come from the operating system.
-        let random = RandomState::new().hash_one(()) >> 32;
-        Self { node, incarnation: seconds << 32 | random }
+        let lower = lower.map_or_else(|| RandomState::new().hash_one(()) >> 32, u64::from);
+        Self { node, incarnation: seconds << 32 | lower }
     }
 }
 
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn starts_at_the_same_time_are_different_incarnations() {
-        let start = |now| ReplicaId::new("a".parse().unwrap(), now);
+        let start = |now| ReplicaId::new("a".parse().unwrap(), now, None);
         for now in [SystemTime::now(), UNIX_EPOCH, UNIX_EPOCH - Duration::from_secs(9)] {
             let [a, b, c] = [start(now), start(now), start(now)];
             // Two may be equal, once in 2^32 times.

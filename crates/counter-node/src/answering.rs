@@ -174,7 +174,8 @@ mod tests {
     async fn no_request_is_in_progress_once_answering_has_stopped() {
         let node = Node::start(NodeOptions::new("stops".parse().unwrap(), Cookie::generate())).await.unwrap();
         let handle = node.handle();
-        let listening = Listening { address: node.local_addr(), replica: node.replica().to_string() };
+        let listening =
+            Listening { address: node.local_addr().unwrap(), replica: node.replica().to_string() };
         let endless = Request::Load(Load { operations: u64::MAX, names: 1, seed: 1, per_second: None });
         let (requests, lines) = mpsc::channel(1);
         requests.send(Ok(Line::Whole(serde_json::to_vec(&(1, endless)).unwrap()))).await.unwrap();

@@ -36,7 +36,9 @@ async fn node(arguments: NodeArguments, mut stop: Stop) -> Result<(), Failure> {
     let node_options = node_options(&arguments).map_err(Failure::Input)?;
     let serve_options = serve_options(&arguments);
     let node = Node::start(node_options).await?;
-    tracing::info!(name = %node.name(), address = %node.local_addr(), "listening");
+    if let Some(address) = node.local_addr() {
+        tracing::info!(name = %node.name(), %address, "listening");
+    }
     serve(node, serve_options, async { _ = stop.wait().await }).await?;
     Ok(())
 }

@@ -70,7 +70,7 @@ impl Engine {
     pub(crate) const fn node_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Keyspace(_) => None,
-            Self::Node(node) => Some(node.local_addr()),
+            Self::Node(node) => node.local_addr(),
         }
     }
 }

@@ -69,11 +69,11 @@ impl ReplicatorState {
         let mut copies = FuturesUnordered::new();
         for (peer, node) in peers {
             let complete = self.when_complete(peer);
-            let (tickets, gateway) = (self.tickets.clone(), self.peers.gateway(peer).cloned());
+            let connection = self.peers.connection(peer).cloned();
             let commit = Request::Commit { from: self.replication.me().clone() };
             copies.push(async move {
                 complete.await.ok()?;
-                let answer = ask(&tickets, gateway?, commit, ANSWER_DEADLINE).await;
+                let answer = ask(&*connection?, commit, ANSWER_DEADLINE).await;
                 matches!(answer, Ok(Reply::Committed)).then_some(node)
             });
         }

@@ -1,19 +1,19 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use counter_keyspace::KeyspaceHandle;
-use ractor::pg::{self, GroupChangeMessage};
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_supervision::Lease;
-use ractor_transport::{NodeName, Peers};
+use ractor_transport::NodeName;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::message::ReplicatorMessage;
 use super::state::ReplicatorState;
 use super::store::NodeStore;
+use crate::network::Network;
 use crate::replication::Replication;
-use crate::rpc::GROUP;
 
 /// Minimum interval between replication rounds.
 ///
@@ -38,8 +38,8 @@ const REST: u32 = 16;
 pub(crate) struct Replicator {
     /// The node's own counters.
     pub(crate) keyspace: KeyspaceHandle,
-    /// The transport's peers.
-    pub(crate) tickets: Peers,
+    /// Way to the node's peers.
+    pub(crate) network: Arc<dyn Network>,
     /// Nodes that were ever connected.
     pub(crate) ever_connected: watch::Sender<BTreeSet<NodeName>>,
     /// Number of nodes that are connected.
@@ -63,7 +63,6 @@ impl Actor for Replicator {
         // An incarnation before this one may have had connections.
         let before: Vec<_> = replication.peers().map(|(peer, _)| peer).collect();
         before.into_iter().for_each(|peer| replication.left(peer));
-        pg::monitor(GROUP.into(), myself.get_cell());
         myself.send_after(REPLICATE_EVERY, || ReplicatorMessage::Replicate);
         myself.send_after(COMPARE_EVERY, || ReplicatorMessage::Compare);
         Ok(ReplicatorState::new(replication, self.clone()))
@@ -74,7 +73,7 @@ impl Actor for Replicator {
         myself: ActorRef<ReplicatorMessage>,
         state: &mut ReplicatorState,
     ) -> Result<(), ActorProcessingErr> {
-        state.look_for_gateways(&myself);
+        state.update_connections(&myself);
         Ok(())
     }
 
@@ -93,10 +92,11 @@ impl Actor for Replicator {
                 myself.send_after(rest, || ReplicatorMessage::Replicate);
             }
             ReplicatorMessage::Compare => {
-                state.look_for_gateways(&myself);
+                state.update_connections(&myself);
                 state.compare_all(&myself);
                 myself.send_after(COMPARE_EVERY, || ReplicatorMessage::Compare);
             }
+            ReplicatorMessage::ConnectionsChanged => state.update_connections(&myself),
             ReplicatorMessage::Asked(sender, request, reply) => {
                 state.answer(&myself, &sender, request, reply).await?;
             }
@@ -147,28 +147,6 @@ impl Actor for Replicator {
         }
         state.send_batches(&myself);
         state.notify_waiters();
-        Ok(())
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        myself: ActorRef<ReplicatorMessage>,
-        event: SupervisionEvent,
-        state: &mut ReplicatorState,
-    ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ProcessGroupChanged(GroupChangeMessage::Join(_, _, cells)) => {
-                cells.into_iter().for_each(|cell| state.joined(&myself, cell));
-            }
-            SupervisionEvent::ProcessGroupChanged(GroupChangeMessage::Leave(_, _, cells)) => {
-                cells.iter().for_each(|cell| state.left(cell.get_id()));
-            }
-            // It has no children.
-            SupervisionEvent::ActorStarted(_)
-            | SupervisionEvent::ActorTerminated(..)
-            | SupervisionEvent::ActorFailed(..)
-            | SupervisionEvent::PidLifecycleEvent(_) => {}
-        }
         Ok(())
     }
 }

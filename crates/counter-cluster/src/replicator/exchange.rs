@@ -165,9 +165,8 @@ impl ReplicatorState {
                 Some(name) => Request::Read { from: self.replication.me().clone(), name: name.clone() },
                 None => Request::Flush { from: self.replication.me().clone() },
             };
-            let (from, tickets) = (from.clone(), self.tickets.clone());
-            let gateway = self.peers.gateway(peer)?.clone();
-            Some(async move { (from, ask(&tickets, gateway, request, deadline).await) })
+            let (from, connection) = (from.clone(), self.peers.connection(peer)?.clone());
+            Some(async move { (from, ask(&*connection, request, deadline).await) })
         });
         let (questions, myself) = (join_all(questions), myself.clone());
         self.questions.spawn(async move {

@@ -1,7 +1,10 @@
 //! Nodes that come and go.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use counter_store::{DurabilityError, Member};
-use ractor::{ActorCell, ActorId, ActorRef, pg};
+use ractor::ActorRef;
 use tokio::time::Instant;
 
 use super::actor::COMPARE_EVERY;
@@ -9,22 +12,25 @@ use super::message::ReplicatorMessage;
 use super::state::ReplicatorState;
 use super::store::Admission;
 use crate::alarm::Alarm;
+use crate::network::{Connection, ConnectionId};
 use crate::replica::ReplicaId;
-use crate::rpc::{GROUP, Unanswered};
+use crate::rpc::Unanswered;
 use crate::wire::{Identity, Reply, Request, StoreIdentity};
 
 impl ReplicatorState {
-    /// Asks all gateways that are not among the peers yet for their replicas.
-    pub(super) fn look_for_gateways(&mut self, myself: &ActorRef<ReplicatorMessage>) {
-        pg::get_members(&GROUP.into()).into_iter().for_each(|cell| self.joined(myself, cell));
+    /// Ends the replication by connections that are over, and asks the nodes at the other ends of new ones for their
+    /// replicas.
+    pub(super) fn update_connections(&mut self, myself: &ActorRef<ReplicatorMessage>) {
+        let connections = self.network.connections();
+        let present: BTreeSet<_> = connections.iter().map(|connection| connection.id()).collect();
+        let over: Vec<_> = self.peers.ids().filter(|id| !present.contains(id)).collect();
+        over.into_iter().for_each(|id| self.left(id));
+        connections.into_iter().for_each(|connection| self.joined(myself, connection));
     }
 
-    /// Asks a gateway that has appeared for its replica.
-    pub(super) fn joined(&mut self, myself: &ActorRef<ReplicatorMessage>, cell: ActorCell) {
-        let id = cell.get_id();
-        if id.is_local() {
-            return;
-        }
+    /// Asks the node at the other end of a connection for its replica.
+    fn joined(&mut self, myself: &ActorRef<ReplicatorMessage>, connection: Arc<dyn Connection>) {
+        let id = connection.id();
         if self.is_alone {
             if !std::mem::replace(&mut self.has_refused, true) {
                 tracing::warn!(
@@ -33,11 +39,11 @@ impl ReplicatorState {
             }
             return;
         }
-        let Some(peer) = self.peers.add(id, cell.into()) else { return };
+        let Some(peer) = self.peers.add(id, connection) else { return };
         self.identify(myself, peer, move |identity| ReplicatorMessage::Identified(id, identity));
     }
 
-    /// Asks a gateway who it is.
+    /// Asks the node at the other end of a connection who it is.
     fn identify(
         &mut self,
         myself: &ActorRef<ReplicatorMessage>,
@@ -54,21 +60,20 @@ impl ReplicatorState {
         });
     }
 
-    /// Records the store of a gateway that has answered with its replica, and makes durable what is to be sent to it.
+    /// Records the store of a node that has answered with its replica, and makes durable what is to be sent to it.
     pub(super) fn identified(
         &mut self,
         myself: &ActorRef<ReplicatorMessage>,
-        id: ActorId,
+        id: ConnectionId,
         identity: Result<Identity, Unanswered>,
     ) {
-        // It may have left meanwhile.
-        if self.peers.index_of(id).is_none() {
-            return;
-        }
-        let verified = self.tickets.peer_of(id);
+        // It may be over meanwhile.
+        let connection = self.peers.index_of(id).and_then(|peer| self.peers.connection(peer));
+        let Some(connection) = connection else { return };
+        let verified = connection.node();
         let identity = identity.ok();
-        let identity = identity
-            .filter(|identity| verified.is_some_and(|verified| verified.name == identity.replica.node));
+        let identity =
+            identity.filter(|identity| verified.is_some_and(|verified| verified == identity.replica.node));
         let Some(Identity { replica, store: theirs }) = identity else {
             tracing::warn!("a node does not say who it is, or not its own name; it is asked again soon");
             self.peers.leave(id);
@@ -103,11 +108,11 @@ impl ReplicatorState {
         });
     }
 
-    /// Begins to replicate to a gateway whose store is recorded.
+    /// Begins to replicate to a node whose store is recorded.
     pub(super) fn admitted(
         &mut self,
         myself: &ActorRef<ReplicatorMessage>,
-        id: ActorId,
+        id: ConnectionId,
         replica: ReplicaId,
         member: Result<Option<Member>, DurabilityError>,
     ) {
@@ -127,7 +132,7 @@ impl ReplicatorState {
     }
 
     /// Notes that a store has been recorded. If it has not recorded this one yet, it is asked again soon.
-    fn recorded(&self, myself: &ActorRef<ReplicatorMessage>, id: ActorId, member: Option<Member>) {
+    fn recorded(&self, myself: &ActorRef<ReplicatorMessage>, id: ConnectionId, member: Option<Member>) {
         let (Some(store), Some(member)) = (&self.store, member) else { return };
         if !member.is_mutual {
             myself.send_after(COMPARE_EVERY, move || ReplicatorMessage::IdentifyAgain(id));
@@ -135,7 +140,7 @@ impl ReplicatorState {
         store.recorded(member);
     }
 
-    pub(super) fn identify_again(&mut self, myself: &ActorRef<ReplicatorMessage>, id: ActorId) {
+    pub(super) fn identify_again(&mut self, myself: &ActorRef<ReplicatorMessage>, id: ConnectionId) {
         if let Some(peer) = self.peers.index_of(id) {
             self.identify(myself, peer, move |identity| ReplicatorMessage::IdentifiedAgain(id, identity));
         }
@@ -145,7 +150,7 @@ impl ReplicatorState {
     pub(super) fn identified_again(
         &mut self,
         myself: &ActorRef<ReplicatorMessage>,
-        id: ActorId,
+        id: ConnectionId,
         identity: Result<Identity, Unanswered>,
     ) {
         let is_mutual = |theirs: &StoreIdentity| theirs.lists_asker;
@@ -163,8 +168,8 @@ impl ReplicatorState {
         }
     }
 
-    /// Ends the replication to a gateway that is gone.
-    pub(super) fn left(&mut self, id: ActorId) {
+    /// Ends the replication by a connection that is over.
+    fn left(&mut self, id: ConnectionId) {
         let Some((peer, replica)) = self.peers.leave(id) else { return };
         let node = replica.map(|replica| replica.node.clone());
         self.replication.left(peer);

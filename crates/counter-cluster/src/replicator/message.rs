@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use counter_protocol::CounterName;
 use counter_store::{DurabilityError, Member};
-use ractor::{ActorId, Message, RpcReplyPort};
+use ractor::{Message, RpcReplyPort};
 use ractor_outbox::{Fifo, Outbox, Parcel};
 use ractor_transport::NodeName;
 
 use super::columns::ColumnsRequest;
 use super::question::Question;
 use crate::ledger::{PartDigests, Total};
+use crate::network::ConnectionId;
 use crate::replica::ReplicaId;
 use crate::rpc::Unanswered;
 use crate::status::{ClusterStatus, PeerStatus};
@@ -27,16 +28,18 @@ pub(crate) enum ReplicatorMessage {
     Replicate,
     /// Compares with all peers.
     Compare,
-    /// A request of another node, whose name the transport has verified.
+    /// Peers have come or gone.
+    ConnectionsChanged,
+    /// A request of another node, whose name the network has verified.
     Asked(NodeName, Request, RpcReplyPort<Vec<u8>>),
-    /// A gateway has answered with its replica and its store.
-    Identified(ActorId, Result<Identity, Unanswered>),
-    /// The store of a gateway is durably recorded, or could not be.
-    Admitted(ActorId, ReplicaId, Result<Option<Member>, DurabilityError>),
-    /// Asks a gateway again whether its store has recorded this one.
-    IdentifyAgain(ActorId),
-    /// A gateway has answered that.
-    IdentifiedAgain(ActorId, Result<Identity, Unanswered>),
+    /// A node has answered with its replica and its store.
+    Identified(ConnectionId, Result<Identity, Unanswered>),
+    /// The store of a node is durably recorded, or could not be.
+    Admitted(ConnectionId, ReplicaId, Result<Option<Member>, DurabilityError>),
+    /// Asks a node again whether its store has recorded this one.
+    IdentifyAgain(ConnectionId),
+    /// A node has answered that.
+    IdentifiedAgain(ConnectionId, Result<Identity, Unanswered>),
     /// The changes that were taken from the shards are durable.
     Committed,
     /// Replies with the number of other nodes that have committed all that was counted here before, once it is this

@@ -1,25 +1,25 @@
 use std::collections::BTreeMap;
 
-use ractor::ActorId;
 use ractor_transport::NodeName;
 use tokio::time::Instant;
 
+use crate::network::ConnectionId;
 use crate::replica::ReplicaId;
 
 /// The other nodes that are or were connected, by an index for each connection. Pure.
 ///
-/// `G` refers to a node's gateway.
+/// `C` is such a connection.
 #[derive(Debug)]
-pub(super) struct Peers<G> {
-    by_index: BTreeMap<u64, Peer<G>>,
+pub(super) struct Peers<C> {
+    by_index: BTreeMap<u64, Peer<C>>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Peer<G> {
-    id: ActorId,
-    gateway: G,
-    /// `None` until the gateway has answered with its replica.
+struct Peer<C> {
+    id: ConnectionId,
+    connection: C,
+    /// `None` until the node has answered with its replica.
     identity: Option<Identity>,
     is_up: bool,
 }
@@ -42,25 +42,25 @@ pub(super) struct Latest<'a> {
     pub(super) last_heard_from: Instant,
 }
 
-impl<G> Default for Peers<G> {
+impl<C> Default for Peers<C> {
     fn default() -> Self {
         Self { by_index: BTreeMap::new(), next: 0 }
     }
 }
 
-impl<G> Peers<G> {
-    /// Adds a gateway that is not among the connected ones yet, and returns its index.
-    pub(super) fn add(&mut self, id: ActorId, gateway: G) -> Option<u64> {
+impl<C> Peers<C> {
+    /// Adds a connection that is not there yet, and returns its index.
+    pub(super) fn add(&mut self, id: ConnectionId, connection: C) -> Option<u64> {
         if self.index_of(id).is_some() {
             return None;
         }
         let index = self.next;
         self.next += 1;
-        self.by_index.insert(index, Peer { id, gateway, identity: None, is_up: true });
+        self.by_index.insert(index, Peer { id, connection, identity: None, is_up: true });
         Some(index)
     }
 
-    /// Notes the replica of a connected gateway, in place of earlier ones of the same node.
+    /// Notes the replica at the other end of a connection, in place of earlier ones of the same node.
     pub(super) fn identify(&mut self, index: u64, replica: ReplicaId, now: Instant) {
         self.by_index.retain(|_, peer| {
             let earlier = peer.identity.as_mut().filter(|identity| identity.replica.node == replica.node);
@@ -75,7 +75,7 @@ impl<G> Peers<G> {
     /// Ends a connection, and returns its index, and its replica if that is the latest one of its node.
     ///
     /// The latest connection of a node is remembered until the node connects again.
-    pub(super) fn leave(&mut self, id: ActorId) -> Option<(u64, Option<&ReplicaId>)> {
+    pub(super) fn leave(&mut self, id: ConnectionId) -> Option<(u64, Option<&ReplicaId>)> {
         let index = self.index_of(id)?;
         let peer = self.by_index.get_mut(&index)?;
         if peer.identity.as_ref().is_some_and(|identity| identity.is_latest) {
@@ -103,14 +103,19 @@ impl<G> Peers<G> {
         }
     }
 
-    /// Returns the index of a connected gateway.
-    pub(super) fn index_of(&self, id: ActorId) -> Option<u64> {
+    /// Returns the index of a connection that is not over.
+    pub(super) fn index_of(&self, id: ConnectionId) -> Option<u64> {
         self.by_index.iter().find(|(_, peer)| peer.is_up && peer.id == id).map(|(index, _)| *index)
     }
 
-    /// Returns the gateway at the other end of a connection.
-    pub(super) fn gateway(&self, index: u64) -> Option<&G> {
-        self.by_index.get(&index).filter(|peer| peer.is_up).map(|peer| &peer.gateway)
+    /// Returns a connection that is not over.
+    pub(super) fn connection(&self, index: u64) -> Option<&C> {
+        self.by_index.get(&index).filter(|peer| peer.is_up).map(|peer| &peer.connection)
+    }
+
+    /// Returns the identities of all connections that are not over.
+    pub(super) fn ids(&self) -> impl Iterator<Item = ConnectionId> {
+        self.by_index.values().filter(|peer| peer.is_up).map(|peer| peer.id)
     }
 
     /// Returns the latest connection of each node, in the order of names.
@@ -134,8 +139,8 @@ mod tests {
         ReplicaId { node: node.parse().unwrap(), incarnation }
     }
 
-    const fn id(pid: u64) -> ActorId {
-        ActorId::Remote { node_id: 1, pid }
+    const fn id(endpoint: u64) -> ConnectionId {
+        ConnectionId(1, endpoint)
     }
 
     /// Node, incarnation and index of each node's latest connection.
@@ -157,7 +162,7 @@ mod tests {
         assert_eq!(latest(&peers), [("b", 7, Some(0))]);
         assert_eq!(peers.leave(id(1)), Some((0, Some(&replica("b", 7)))));
         assert_eq!(peers.leave(id(1)), None);
-        assert_eq!(peers.gateway(0), None);
+        assert_eq!(peers.connection(0), None);
         assert_eq!(latest(&peers), [("b", 7, None)]);
         assert_eq!(peers.add(id(2), ()), Some(1));
         peers.identify(1, replica("b", 8), now);
@@ -172,13 +177,13 @@ mod tests {
             let index = peers.add(id(pid), ()).unwrap();
             peers.identify(index, replica("b", incarnation), now);
         }
-        assert_eq!((peers.gateway(0), latest(&peers)), (Some(&()), vec![("b", 8, Some(1))]));
+        assert_eq!((peers.connection(0), latest(&peers)), (Some(&()), vec![("b", 8, Some(1))]));
         assert_eq!(peers.leave(id(1)), Some((0, None)));
         assert_eq!(latest(&peers), [("b", 8, Some(1))]);
     }
 
     #[tokio::test]
-    async fn a_gateway_that_has_not_answered_is_forgotten_when_it_leaves() {
+    async fn a_connection_whose_node_has_not_answered_is_forgotten_when_it_leaves() {
         let mut peers = Peers::default();
         peers.add(id(1), ());
         assert_eq!(peers.leave(id(1)), Some((0, None)));

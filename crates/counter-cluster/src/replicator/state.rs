@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use counter_keyspace::{Feed, KeyspaceHandle};
 use counter_protocol::CounterName;
@@ -16,9 +17,10 @@ use super::peers::{Latest, Peers};
 use super::store::NodeStore;
 use crate::ledger::Total;
 use crate::link::{Checkpoint, Progress};
+use crate::network::{Connection, Network};
 use crate::replica::ReplicaId;
 use crate::replication::Replication;
-use crate::rpc::{ANSWER_DEADLINE, GatewayMessage, Unanswered, ask};
+use crate::rpc::{ANSWER_DEADLINE, Unanswered, ask};
 use crate::status::{ClusterStatus, PeerStatus};
 use crate::wire::{Reply, Request};
 
@@ -28,10 +30,10 @@ pub(crate) struct ReplicatorState {
     pub(super) keyspace: KeyspaceHandle,
     /// Changes of the node's own counters. Each incarnation of the actor begins with all counters.
     pub(super) feed: Feed,
-    /// The transport's peers, with the tickets for them.
-    pub(super) tickets: ractor_transport::Peers,
+    /// Way to the node's peers.
+    pub(super) network: Arc<dyn Network>,
     /// Nodes that are or were connected to this incarnation of the actor.
-    pub(super) peers: Peers<ActorRef<GatewayMessage>>,
+    pub(super) peers: Peers<Arc<dyn Connection>>,
     /// Nodes that were ever connected, to any incarnation of this actor.
     pub(super) ever_connected: watch::Sender<BTreeSet<NodeName>>,
     /// The node's store, if it has one and replicates.
@@ -62,13 +64,13 @@ struct Waiter {
 impl ReplicatorState {
     /// Makes the state of a replicator that has no peers yet.
     pub(super) fn new(replication: Lease<Replication>, replicator: Replicator) -> Self {
-        let Replicator { keyspace, tickets, ever_connected, connected, store, is_alone } = replicator;
+        let Replicator { keyspace, network, ever_connected, connected, store, is_alone } = replicator;
         connected.send_replace(0);
         Self {
             replication,
             feed: keyspace.follow(),
             keyspace,
-            tickets,
+            network,
             peers: Peers::default(),
             ever_connected,
             store,
@@ -91,11 +93,10 @@ impl ReplicatorState {
         request: Request,
         message: impl FnOnce(Result<Reply, Unanswered>) -> ReplicatorMessage + Send + 'static,
     ) {
-        let (myself, tickets) = (myself.clone(), self.tickets.clone());
-        let gateway = self.peers.gateway(peer).cloned();
+        let (myself, connection) = (myself.clone(), self.peers.connection(peer).cloned());
         self.questions.spawn(async move {
-            let answer = match gateway {
-                Some(gateway) => ask(&tickets, gateway, request, ANSWER_DEADLINE).await,
+            let answer = match connection {
+                Some(connection) => ask(&*connection, request, ANSWER_DEADLINE).await,
                 None => Err(Unanswered),
             };
             let _ = myself.cast(message(answer));
