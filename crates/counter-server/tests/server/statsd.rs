@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cadence::{Counted, CountedExt, Gauged, StatsdClient, Timed, UdpMetricSink};
 use counter_server::{Counters, Server};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket, UnixDatagram};
@@ -60,6 +61,30 @@ async fn what_is_not_a_count_is_rejected_and_counted_as_that() {
     assert_eq!(metric(&server, "statsd_lines_rejected_total{reason=\"OutOfRange\"}"), 1);
     assert_eq!(metric(&server, "requests_rejected_total{front_end=\"statsd\"}"), 4);
     assert_eq!(counters.stats().await.unwrap().num_counters, 1);
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cadence_counts_is_counted() {
+    let server = server().await;
+    let counters = server.service().counters().unwrap();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sink = UdpMetricSink::from(server.statsd_udp_addr().unwrap(), socket).unwrap();
+    let client = StatsdClient::from_sink("web", sink);
+    client.incr("hits").unwrap();
+    client.count("hits", 41).unwrap();
+    client.decr("hits").unwrap();
+    client.count_with_tags("hits", 5).with_tag("route", "/a").with_tag_value("beta").try_send().unwrap();
+    client.count_with_tags("sampled", 2).with_sampling_rate(0.5).try_send().unwrap();
+    client.gauge("load", 7).unwrap();
+    client.time("latency", 12).unwrap();
+    client.incr("last").unwrap();
+    reaches(&counters, "web.last", 1).await;
+    for (name, value) in [("web.hits", 41), ("web.hits|#beta,route:/a", 5), ("web.sampled", 4)] {
+        reaches(&counters, name, value).await;
+    }
+    assert_eq!(metric(&server, "statsd_lines_rejected_total{reason=\"OtherType\"}"), 2);
+    assert_eq!(counters.stats().await.unwrap().num_counters, 4);
     server.shutdown().await.unwrap();
 }
 
