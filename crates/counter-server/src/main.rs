@@ -58,8 +58,9 @@ async fn serve(cli: &Cli, mut stop: Stop) -> Result<(), Failure> {
     let address = |address: Option<SocketAddr>| address.map_or_else(|| "none".to_owned(), |a| a.to_string());
     let (resp, http) = (address(server.resp_addr()), address(server.http_addr()));
     let statsd = address(server.statsd_udp_addr());
+    let stream = server.statsd_tcp_addr().map_or_else(String::new, |tcp| format!(", over TCP on {tcp}"));
     let node = server.node_addr().map_or_else(String::new, |node| format!(", other nodes on {node}"));
-    tracing::info!("RESP on {resp}, HTTP on {http}, StatsD on {statsd}{node}, counters {stored}");
+    tracing::info!("RESP on {resp}, HTTP on {http}, StatsD on {statsd}{stream}{node}, counters {stored}");
     notify(&[NotifyState::Ready]);
     let outcome = loop {
         tokio::select! {

@@ -18,6 +18,7 @@ class Server:
         line = next(line for line in self.process.stderr if "RESP on " in line)
         self.resp = port(line, "RESP on ")
         self.statsd = port(line, "StatsD on ")
+        self.statsd_tcp = port(line, "over TCP on ") if "--statsd-tcp" in flags else None
 
     def __enter__(self):
         return self

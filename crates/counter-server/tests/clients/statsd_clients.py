@@ -59,8 +59,21 @@ def main(program):
         unix.increment("unix", 6)
         unix.flush()
         counted("unix|#env:test", 6)
-        assert values.dbsize() == 6, list(values.scan_iter())
-    print("statsd and datadog: counted")
+
+        stream = statsd.TCPStatsClient("127.0.0.1", server.statsd_tcp, prefix="tcp")
+        for _ in range(1000):
+            stream.incr("hits")
+        stream.decr("hits", 3)
+        stream.timing("latency", 12)
+        with stream.pipeline() as pipeline:
+            pipeline.incr("batched", 2)
+            pipeline.incr("batched", 3)
+        stream.close()
+        # A stream loses nothing.
+        counted("tcp.hits", 997)
+        counted("tcp.batched", 5)
+        assert values.dbsize() == 8, list(values.scan_iter())
+    print("statsd, over UDP and TCP, and datadog: counted")
 
 
 main(sys.argv[1])
