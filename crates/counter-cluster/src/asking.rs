@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::handle::NodeHandle;
 use crate::ledger::Total;
+use crate::replica::ReplicaId;
 use crate::replicator::message::ReplicatorMessage;
 use crate::replicator::question::{Question, Scan};
 
@@ -17,8 +18,8 @@ impl NodeHandle {
     /// Returns the incarnation of the node, by which its sessions are known. `None` if it does not replicate, because
     /// its store has never had a peer.
     #[must_use]
-    pub const fn incarnation(&self) -> Option<u64> {
-        self.incarnation
+    pub fn replica(&self) -> Option<ReplicaId> {
+        self.incarnation.map(|incarnation| ReplicaId { node: self.name.clone(), incarnation })
     }
 
     /// Returns how far the node's store has come, if it has one.

@@ -141,18 +141,22 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) name: Option<NodeName>,
 
-    /// Path of the cookie file, the secret that all nodes of a cluster share (`counter-node cookie` makes one).
+    /// Path of the cookie file, the secret that all nodes of a cluster share (`counter-server cookie` makes one).
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) cookie_file: Option<PathBuf>,
 
-    /// Directory of this node's certificate, its key and the authority's certificate (`counter-node certificates` makes
-    /// them). Without it, connections to other nodes are not encrypted, and only loopback addresses are allowed.
+    /// Directory of this node's certificate, its key and the authority's certificate (`counter-server certificates`
+    /// makes them). Without it, connections to other nodes are not encrypted, and only loopback addresses are allowed.
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) tls_dir: Option<PathBuf>,
 
     /// Allows addresses of nodes other than loopback without encryption.
     #[arg(long, global = true)]
     pub(crate) allow_plaintext: bool,
+
+    /// Maximum number of connections that other nodes may open to this one.
+    #[arg(long, global = true, value_name = "N", default_value = "64")]
+    pub(crate) max_peer_connections: Count,
 
     /// Starts with data that other nodes know a later state of, such as a backup.
     #[arg(long, global = true)]
@@ -227,16 +231,31 @@ impl Cli {
             cookie_file: self.cookie_file.clone().context("a node of a cluster needs --cookie-file")?,
             tls_dir: self.tls_dir.clone(),
             allow_plaintext: self.allow_plaintext,
+            max_connections: self.max_peer_connections.into(),
             accept_rollback: self.accept_rollback,
         }))
     }
 }
 
 /// Command instead of serving counters.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Checks the settings and prints them, with where each comes from.
     CheckConfig,
+    /// Writes a new cookie, the secret that all nodes of a cluster share, to a file.
+    Cookie {
+        /// Path of the file, which must not exist.
+        file: PathBuf,
+    },
+    /// Makes a certificate authority for the nodes of a cluster, and for each a directory DIR/NODE to be given to it with
+    /// --tls-dir.
+    Certificates {
+        /// Path of the directory; nodes can be added later.
+        dir: PathBuf,
+        /// Names of the nodes.
+        #[arg(required = true)]
+        nodes: Vec<NodeName>,
+    },
 }
 
 const EXIT_CODES: &str = "Exit codes:
@@ -314,6 +333,12 @@ mod tests {
         let (limits, default) =
             (Cli::parse_from(["counter-server"]).options().unwrap().limits, Limits::default());
         assert_eq!(format!("{limits:?}"), format!("{default:?}"));
+    }
+
+    #[test]
+    fn connections_of_nodes_are_those_of_the_library_by_default() {
+        let connections = Cli::parse_from(["counter-server"]).max_peer_connections;
+        assert_eq!(connections.get(), ractor_transport::Limits::default().connections);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod batch;
 mod body;
+mod cluster;
 mod connection;
 mod counter;
 mod events;
@@ -81,6 +82,7 @@ fn router(service: Service) -> Router {
         .route("/v1/top", get(listing::top))
         .route("/v1/events", get(events::events))
         .route("/v1/status", get(events::status))
+        .route("/v1/cluster", get(cluster::cluster))
         .route("/metrics", get(metrics::of_server))
         .route("/v1/sessions", post(sessions::open))
         .route("/v1/sessions/{session}", delete(sessions::close))

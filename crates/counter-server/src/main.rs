@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use counter_cli::{Completion, Failure, LogArguments, Program, Stop};
 use counter_server::Server;
+use ractor_transport::{Cookie, certificates};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,7 +35,9 @@ fn main() -> ExitCode {
 
 async fn run(config: Result<Config, ConfigError>, stop: Stop) -> Result<Completion, Failure> {
     let Config { cli, settings } = config.map_err(Failure::input)?;
-    match cli.command {
+    match &cli.command {
+        Some(Command::Cookie { file }) => Cookie::generate().write_new(file).map_err(Failure::input)?,
+        Some(Command::Certificates { dir, nodes }) => certificates(dir, nodes).map_err(Failure::input)?,
         Some(Command::CheckConfig) => {
             let options = cli.options().map_err(Failure::Input)?;
             options.check().map_err(Failure::Input)?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use counter_cluster::NodeOptions;
-use ractor_transport::{Cookie, NodeName, Security};
+use ractor_transport::{Cookie, Limits, NodeName, Security};
 
 /// Options of a server that takes part in a cluster.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct PeerOptions {
     pub tls_dir: Option<PathBuf>,
     /// Allows addresses beyond this machine without TLS.
     pub allow_plaintext: bool,
+    /// Maximum number of connections that other nodes may open to this one.
+    pub max_connections: usize,
     /// Goes on with a store that other nodes know a later state of.
     pub accept_rollback: bool,
 }
@@ -38,6 +40,7 @@ impl PeerOptions {
             peers: self.peers.clone(),
             security,
             allow_plaintext: self.allow_plaintext,
+            limits: Limits { connections: self.max_connections, ..Limits::default() },
             ..NodeOptions::new(self.name.clone(), cookie)
         })
     }

@@ -192,17 +192,22 @@ impl StoreStatus {
 
 impl From<ClusterStatus> for Cluster {
     fn from(status: ClusterStatus) -> Self {
-        let node = |peer: PeerStatus| NodeStatus {
+        Self {
+            nodes: status.peers.into_iter().map(NodeStatus::from).collect(),
+            replicas: status.replicas.len() as u64,
+            forks: status.forks.len() as u64,
+            refused: status.refused,
+        }
+    }
+}
+
+impl From<PeerStatus> for NodeStatus {
+    fn from(peer: PeerStatus) -> Self {
+        Self {
             name: peer.node.to_string(),
             is_up: peer.is_up,
             last_heard_ms: millis(peer.last_heard_from),
             lag: peer.lag as u64,
-        };
-        Self {
-            nodes: status.peers.into_iter().map(node).collect(),
-            replicas: status.replicas.len() as u64,
-            forks: status.forks.len() as u64,
-            refused: status.refused,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Counters that other nodes have copies of.
 
-use counter_cluster::{ClusterStatus, Durability, Node};
+use std::time::Duration;
+
+use counter_cluster::{ClusterStatus, Durability, Node, ReplicaId};
 use tokio::time::{Instant, sleep_until};
 
 use super::error::CountersError;
@@ -50,6 +52,23 @@ impl Counters {
         })
     }
 
+    /// Returns the incarnation of the node as which this server counts, if it is one of a cluster.
+    #[must_use]
+    pub fn replica(&self) -> Option<ReplicaId> {
+        self.cluster().and_then(NodeCounters::replica)
+    }
+
+    /// Asks all nodes for their counts, of one name or in all, so that answers after this are as fresh as this call.
+    ///
+    /// # Errors
+    /// [`CountersError::Unanswered`] if a node that was ever connected does not answer within the deadline.
+    pub async fn refresh(&self, name: Option<&[u8]>, deadline: Duration) -> Result<(), CountersError> {
+        match self.cluster() {
+            Some(node) => node.refresh(name, deadline).await,
+            None => Ok(()),
+        }
+    }
+
     /// Returns true if other nodes have copies of the counters, so that what needs one owner is refused.
     #[must_use]
     pub fn is_replicated(&self) -> bool {
@@ -59,7 +78,7 @@ impl Counters {
     /// Returns the node, if it replicates. One that does not has what its keyspace has.
     pub(super) fn cluster(&self) -> Option<&NodeCounters> {
         match &self.handle {
-            Handle::Node(node) if node.0.incarnation().is_some() => Some(node),
+            Handle::Node(node) if node.replica().is_some() => Some(node),
             Handle::Memory(_) | Handle::Store(_) | Handle::Node(_) => None,
         }
     }

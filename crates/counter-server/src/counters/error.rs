@@ -66,6 +66,12 @@ pub enum CountersError {
         /// Number of nodes that are connected.
         connected: usize,
     },
+    /// Other nodes have not answered in time, so their latest counts may be missing. Nothing has been applied.
+    #[error("no answer in time from {nodes}")]
+    Unanswered {
+        /// Names of these nodes.
+        nodes: String,
+    },
     /// The node acknowledges nothing any more. Nothing has been applied, or the outcome is unknown.
     #[error(transparent)]
     Alarm(Alarm),

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use counter_cluster::{ClusterStatus, Durability, Node, NodeHandle, Total};
+use counter_cluster::{ClusterStatus, Durability, Node, NodeHandle, ReplicaId, Total};
 use counter_keyspace::{Entry, EntryPage, Operation, Outcome, Page, PageToken, SessionId};
 use counter_protocol::{AggregatedStats, Count, CounterName};
 use counter_store::{Committed, SessionIssuer};
+use ractor_transport::NodeName;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -99,6 +100,20 @@ impl NodeCounters {
 
     pub(super) async fn status(&self) -> Result<ClusterStatus, CountersError> {
         Ok(self.0.status().await?)
+    }
+
+    pub(super) fn replica(&self) -> Option<ReplicaId> {
+        self.0.replica()
+    }
+
+    /// Asks all nodes for their counts, all of which have to answer.
+    pub(super) async fn refresh(&self, name: Option<&[u8]>, deadline: Duration) -> Result<(), CountersError> {
+        let unanswered = self.0.refresh(name, deadline).await?;
+        if unanswered.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = unanswered.iter().map(NodeName::as_str).collect();
+        Err(CountersError::Unanswered { nodes: names.join(", ") })
     }
 
     /// Waits until `nodes` others have received what was sent through this clone, and returns how many have.

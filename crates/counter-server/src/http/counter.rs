@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::integer::Integer;
 use super::preferences::{PREFERENCE_APPLIED, Preferences, prefers};
 use super::problem::Problem;
-use super::query::LastSegment;
+use super::query::{LastSegment, Query};
 use crate::counters::{CountersError, Durability};
 
 /// Body of a request that adds.
@@ -50,8 +50,13 @@ const fn one() -> Integer {
 pub(crate) async fn get(
     Extension(connection): Extension<Arc<Connection>>,
     LastSegment(name): LastSegment,
+    query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    query.check(&["fresh_ms"])?;
+    if let Some(deadline) = query.fresh()? {
+        connection.counters()?.refresh(Some(&name), deadline).await?;
+    }
     let durability = Preferences::from_headers(&headers)?.durability;
     let preferences = Preferences { durability, idempotency_key: None };
     operate(&connection, name, Operation::GetCount, &headers, &preferences).await

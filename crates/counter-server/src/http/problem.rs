@@ -49,6 +49,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-such-counter", "No such counter", detail)
     }
 
+    pub(crate) fn no_cluster() -> Self {
+        let detail = "the server is no node of a cluster";
+        Self::new(StatusCode::NOT_FOUND, "no-cluster", "No cluster", detail)
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         let detail = "the methods of this resource are in the header Allow";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
@@ -122,6 +127,9 @@ impl From<CountersError> for Problem {
             }
             CountersError::TooFewPeers { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too-few-nodes", "Too few nodes")
+            }
+            CountersError::Unanswered { .. } => {
+                (StatusCode::GATEWAY_TIMEOUT, "nodes-unanswered", "Nodes have not answered")
             }
             CountersError::Alarm(_) => (StatusCode::SERVICE_UNAVAILABLE, "alarm", "Nothing is acknowledged"),
             CountersError::OtherRequest => {

@@ -6,8 +6,12 @@ use axum::http::request::Parts;
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::problem::Problem;
+
+/// Maximum time in milliseconds for which other nodes are waited for.
+const MAX_FRESH_MS: u64 = 60_000;
 
 /// Last segment of the path, decoded: the name of a counter, which may hold any bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +78,11 @@ impl Query {
         let (min, max) = (bounds.start(), bounds.end());
         let invalid = || Problem::invalid(format!("{name} is no number from {min} to {max}"));
         number.filter(|number| bounds.contains(number)).ok_or_else(invalid).map(Some)
+    }
+
+    /// Returns the time in which all nodes are asked first, if the answer is to be as fresh as the request.
+    pub(crate) fn fresh(&self) -> Result<Option<Duration>, Problem> {
+        Ok(self.number("fresh_ms", 1..=MAX_FRESH_MS)?.map(Duration::from_millis))
     }
 }
 

@@ -20,6 +20,7 @@ fn peer_options(dir: &Path, name: &str, peers: &[&str]) -> PeerOptions {
         cookie_file,
         tls_dir: None,
         allow_plaintext: false,
+        max_connections: 64,
         accept_rollback: false,
     }
 }
@@ -55,6 +56,16 @@ async fn a_node_refuses_what_it_cannot_do_alone_and_shows_the_cluster() {
     assert_eq!((&status["totals"]["value"], &status["cluster"]["nodes"]), (&json!(6), &json!([])));
     let metrics = client.ask("GET /metrics", &[], "").await.body;
     assert!(metrics.contains("counter_server_replicas 1.0\n"), "{metrics}");
+    let cluster = client.ask("GET /v1/cluster?fresh_ms=1000", &[], "").await.json();
+    let replica = cluster["replica"].as_str().unwrap();
+    assert!(replica.starts_with("http#"), "{replica}");
+    let expected = json!({
+        "replica": replica, "counters": 1, "value": 6, "operations": 2, "nodes": [],
+        "replicas": [{"replica": replica, "value": 6, "operations": 2, "forks": 0}],
+        "refused": 0, "alarm": null,
+    });
+    assert_eq!(cluster, expected);
+    assert_eq!(client.ask("GET /v1/cluster?fresh_ms=0", &[], "").await.problem(), "invalid-request");
     // The one who is configured was never there.
     assert!(server.shutdown().await.is_err());
 }
@@ -79,5 +90,6 @@ async fn a_node_whose_store_has_never_had_a_peer_counts_alone() {
     assert_eq!(client.ask("GET /v1/counters", &[], "").await.json()["counters"], json!([]));
     let status = client.ask("GET /v1/status", &[], "").await.json();
     assert_eq!((&status["totals"]["counters"], &status["cluster"]), (&json!(0), &json!(null)));
+    assert_eq!(client.ask("GET /v1/cluster", &[], "").await.problem(), "no-cluster");
     server.shutdown().await.unwrap();
 }

@@ -89,6 +89,24 @@ fn logs_are_lines_of_json_where_asked_for() {
 }
 
 #[test]
+fn the_files_of_a_cluster_are_made_and_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    assert_eq!(run(&["cookie", &path("cookie")], &[]).status.code(), Some(0));
+    let cookie = std::fs::read(path("cookie")).unwrap();
+    let refused = run(&["cookie", &path("cookie")], &[]);
+    assert_eq!((refused.status.code(), std::fs::read(path("cookie")).unwrap()), (Some(2), cookie));
+    assert_eq!(run(&["certificates", &path("tls"), "a", "b"], &[]).status.code(), Some(0));
+    let key = std::fs::read(path("tls/a/node.key")).unwrap();
+    assert_eq!(run(&["certificates", &path("tls"), "a", "c"], &[]).status.code(), Some(0));
+    assert_eq!(std::fs::read(path("tls/a/node.key")).unwrap(), key);
+    let (cookie, tls) = (path("cookie"), path("tls/c"));
+    let node = ["--listen", "0.0.0.0:0", "--name", "c", "--cookie-file", &cookie, "--tls-dir", &tls];
+    let checked = run(&[&["check-config"][..], &node].concat(), &[]);
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+}
+
+#[test]
 fn a_check_of_settings_prints_them_or_names_the_mistake() {
     let checked = run(&["check-config", "--memory"], &[("COUNTER_MAX_NAMES", "7"), ("COUNTER_RESP", "off")]);
     assert_eq!(checked.status.code(), Some(0));
