@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Measures what replication costs, with nodes as processes on this machine.
+"""Measures what replication costs, with servers as processes on this machine.
 
     benches/cluster/measure.py [--rounds N] [--operations N]
 
-Needs cargo and python3. Prints: operations a second with and without peers, in interleaved rounds; how long it takes until
+Needs cargo, python3 and redis-benchmark, which counts on the same cores. Prints: operations a second with and without peers, in interleaved rounds; how long it takes until
 another node agrees, by how many entries have changed; bytes on the wire and memory for each entry; what nodes exchange
 that connect again; how all this grows with the number of nodes; and what stores cost.
 """
 
 import argparse
+import http.client
 import json
 import os
 import pathlib
+import random
 import socket
 import statistics
 import subprocess
@@ -20,7 +22,10 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NODE = ROOT / "target" / "release" / "counter-node"
+SERVER = ROOT / "target" / "release" / "counter-server"
+
+# Connections of redis-benchmark to a server, and commands that each sends at once.
+CONNECTIONS, PIPELINE = 10, 100
 
 
 def free_ports(count):
@@ -32,47 +37,60 @@ def free_ports(count):
 
 
 class Node:
-    """A node that answers requests."""
+    """A server that is a node."""
 
-    def __init__(self, name, port, peers, cookie, arguments=()):
+    def __init__(self, name, port, peers, cookie, arguments=("--memory",)):
         peers = [argument for peer in peers for argument in ("--peer", f"127.0.0.1:{peer}")]
-        command = [NODE, "node", "--name", name, "--listen", f"127.0.0.1:{port}", "--cookie-file", cookie,
-                   "--stdin", "requests", *peers, *arguments]
-        env = {**os.environ, "RUST_LOG": "error"}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+        self.resp, self.http = free_ports(2)
+        command = [SERVER, "--name", name, "--listen", f"127.0.0.1:{port}", "--cookie-file", cookie, "--statsd", "off",
+                   "--resp", f"127.0.0.1:{self.resp}", "--http", f"127.0.0.1:{self.http}", *peers, *arguments]
+        self.process = subprocess.Popen(command, env={**os.environ, "RUST_LOG": "error"})
+        while not self.is_ready():
+            time.sleep(0.01)
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.http)
+        self.commands = socket.create_connection(("127.0.0.1", self.resp))
 
-    def send(self, **request):
-        self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        self.process.stdin.flush()
+    def is_ready(self):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.http)
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
 
-    def receive(self):
-        answer = json.loads(self.process.stdout.readline())
-        assert "failed" not in (answer[1] if isinstance(answer, list) else answer), answer
-        return answer
+    def get(self, path):
+        self.connection.request("GET", path)
+        return json.loads(self.connection.getresponse().read())
 
-    def ask(self, **request):
-        self.send(**request)
-        return self.receive()
+    def add(self, names):
+        """Adds to each of these counters, in one pipeline."""
+        self.commands.sendall("".join(f"INCR {name}\r\n" for name in names).encode())
+        replies = 0
+        while replies < len(names):
+            replies += self.commands.recv(1 << 16).count(b"\n")
 
-    def add(self, operations, at_once):
-        """Adds to a few counters, with so many requests waiting for their answers; returns the seconds it took."""
-        begun = time.monotonic()
-        for n in range(operations):
-            request = [n, {"add": {"name": f"key-{n % 100}", "amount": 1}}]
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            if n >= at_once:
-                self.process.stdin.flush()
-                self.receive()
-        self.process.stdin.flush()
-        for _ in range(min(operations, at_once)):
-            self.receive()
-        return time.monotonic() - begun
+    def benchmark(self, operations, names, connections=CONNECTIONS, pipeline=PIPELINE):
+        """Starts to add to random ones of so many counters."""
+        command = ["redis-benchmark", "-p", str(self.resp), "-n", str(operations), "-r", str(names), "-c", str(connections),
+                   "-P", str(pipeline), "-q", "INCRBY", "key-__rand_int__", "1"]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def load(self, operations, names):
+        assert self.benchmark(operations, names).wait() == 0
+
+    def counted(self):
+        """Operations that were counted here."""
+        return sum(shard["operations"] for shard in self.get("/v1/status")["shards"])
 
     def operations(self):
-        return self.ask(status={})["status"]["total"]["operations"]
+        """Operations of all nodes, as far as they are known here."""
+        return self.get("/v1/cluster")["operations"]
+
+    def names(self):
+        return self.get("/v1/cluster")["counters"]
 
     def peers_up(self):
-        return sum(peer["is_up"] for peer in self.ask(status={})["status"]["peers"])
+        return sum(node["is_up"] for node in self.get("/v1/cluster")["nodes"])
 
     def resident(self):
         pages = pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
@@ -83,7 +101,7 @@ class Node:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self):
-        self.process.stdin.close()
+        self.process.terminate()
         self.process.wait()
 
 
@@ -141,7 +159,7 @@ class Cluster:
     def __init__(self, count, connected=True, wired=False, durability=None):
         self.dir = tempfile.TemporaryDirectory()
         cookie = os.path.join(self.dir.name, "cookie")
-        subprocess.run([NODE, "cookie", cookie], check=True)
+        subprocess.run([SERVER, "cookie", cookie], check=True)
         ports = free_ports(count)
         # Every pair has one connection, which the later node dials; through a wire that counts if asked for.
         self.wires = []
@@ -153,7 +171,7 @@ class Cluster:
             return self.wires[-1].port
 
         def arguments(n):
-            return ["--data", os.path.join(self.dir.name, f"n{n}"), "--durability", durability] if durability else []
+            return ["--data", os.path.join(self.dir.name, f"n{n}"), "--durability", durability] if durability else ["--memory"]
 
         # A store without peers stays alone, so the first node needs one as well.
         first = ports[-1:] if durability else []
@@ -165,14 +183,13 @@ class Cluster:
     def load(self, operations, names):
         """Loads all nodes at once; returns the seconds until each had counted its own."""
         begun = time.monotonic()
-        for seed, node in enumerate(self.nodes):
-            node.send(load={"operations": operations, "names": names, "seed": seed, "per_second": None})
-        for node in self.nodes:
-            node.receive()
+        for benchmark in [node.benchmark(operations, names) for node in self.nodes]:
+            assert benchmark.wait() == 0
         return time.monotonic() - begun
 
-    def settle(self, operations):
-        begun = time.monotonic()
+    def settle(self):
+        """Returns the seconds until all nodes have what each has counted."""
+        begun, operations = time.monotonic(), sum(node.counted() for node in self.nodes)
         while any(node.operations() != operations for node in self.nodes):
             time.sleep(0.002)
         return time.monotonic() - begun
@@ -203,17 +220,20 @@ def throughput(rounds, operations):
 def convergence():
     print("\nUntil another node agrees, after so many entries have changed at once; bytes on the wire and memory there")
     print("| names | changed | seconds | bytes an entry | memory an entry there |\n|---|---|---|---|---|")
-    for operations, names in ((1, 1), (10_000, 1_000), (10_000_000, 1_000_000)):
+    for operations, names in ((1, 1), (10_000, 1_000), (14_000_000, 1_000_000)):
         with Cluster(2, wired=True) as cluster:
             first, second = cluster.nodes
             idle, before = sum(w.bytes for w in cluster.wires), second.resident()
             begun = time.monotonic()
-            first.ask(load={"operations": operations, "names": names, "seed": 1, "per_second": None})
+            if operations == 1:
+                first.add(["key"])
+            else:
+                first.load(operations, names)
             counted = time.monotonic()
-            while second.operations() != operations:
+            expected = first.counted()
+            while second.operations() != expected:
                 time.sleep(0.001)
-            after, status = time.monotonic() - counted, second.ask(status={})["status"]
-            entries = status["names"]
+            after, entries = time.monotonic() - counted, second.names()
             wire = (sum(w.bytes for w in cluster.wires) - idle) / entries
             memory = (second.resident() - before) / entries
             per = (f"{wire:.0f}", f"{memory:.0f}") if entries > 1000 - 1 else ("", "")
@@ -225,12 +245,12 @@ def joining():
     print("| entries | seconds | bytes an entry | processor ns an entry, giver | taker |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as directory:
         cookie, (first_port, second_port) = os.path.join(directory, "cookie"), free_ports(2)
-        subprocess.run([NODE, "cookie", cookie], check=True)
+        subprocess.run([SERVER, "cookie", cookie], check=True)
         first = Node("first", first_port, [], cookie)
-        operations = 14_000_000
-        first.ask(load={"operations": operations, "names": 1_000_000, "seed": 1, "per_second": None})
-        entries = first.ask(status={})["status"]["names"]
+        first.load(14_000_000, 1_000_000)
+        operations = first.counted()
         time.sleep(1)
+        entries = first.names()
         wire, used, begun = Wire(first_port), first.processor_seconds(), time.monotonic()
         second = Node("second", second_port, [wire.port], cookie)
         while second.operations() != operations:
@@ -248,15 +268,15 @@ def reconnecting():
     print("| seconds | bytes, both directions | of those of a full copy |\n|---|---|---|")
     with Cluster(2, wired=True) as cluster:
         (first, second), wire = cluster.nodes, cluster.wires[0]
-        operations = 14_000_000
-        first.ask(load={"operations": operations, "names": 1_000_000, "seed": 1, "per_second": None})
+        first.load(14_000_000, 1_000_000)
+        operations = first.counted()
         while second.operations() != operations:
             time.sleep(0.005)
         time.sleep(2)
         wire.cut()
         while first.peers_up() or second.peers_up():
             time.sleep(0.01)
-        first.ask(load={"operations": 1_000, "names": 1_000_000, "seed": 2, "per_second": None})
+        first.add([f"key-{random.randrange(1_000_000):012}" for _ in range(1_000)])
         before, begun = wire.bytes, time.monotonic()
         wire.mend()
         while second.operations() != operations + 1_000:
@@ -264,8 +284,8 @@ def reconnecting():
         taken = time.monotonic() - begun
         time.sleep(2)
         again = wire.bytes - before
-        # A node that joins gets 13 bytes for each entry.
-        full = 13 * second.ask(status={})["status"]["names"]
+        # A node that joins gets 19 bytes for each entry, of which 16 are its name.
+        full = 19 * second.names()
         print(f"| {taken:.2f} | {again:,} | {again / full:.1%} |", flush=True)
 
 
@@ -276,8 +296,8 @@ def memory_per_replica():
         watcher, before, last = cluster.nodes[0], cluster.nodes[0].resident(), 0
         operations = 0
         for replicas, node in enumerate(cluster.nodes[1:], start=1):
-            node.ask(load={"operations": 14_000_000, "names": 1_000_000, "seed": replicas, "per_second": None})
-            operations += 14_000_000
+            node.load(14_000_000, 1_000_000)
+            operations += node.counted()
             while watcher.operations() != operations:
                 time.sleep(0.01)
             each = (watcher.resident() - before) / 1e6
@@ -286,13 +306,15 @@ def memory_per_replica():
 
 
 def acknowledged():
-    print("\nAcknowledged operations a second of one of 3 nodes with data directories, by requests that wait at once")
+    print("\nAcknowledged operations a second of one of 3 nodes with data directories, by connections that wait at once")
     print("| level | 1 at once | 16 at once | 128 at once |\n|---|---|---|---|")
     for level in ("memory", "fsync", "replicated=1", "replicated=2"):
         with Cluster(3, durability=level) as cluster:
             node, rates = cluster.nodes[0], []
             for at_once, operations in ((1, 1_000), (16, 10_000), (128, 50_000)):
-                rates.append(operations / node.add(operations, at_once))
+                begun = time.monotonic()
+                assert node.benchmark(operations, 100, at_once, 1).wait() == 0
+                rates.append(operations / (time.monotonic() - begun))
             print(f"| {level} | " + " | ".join(f"{rate:,.0f}" for rate in rates) + " |", flush=True)
 
 
@@ -319,7 +341,7 @@ def growth(operations):
             idle = sum(w.bytes for w in cluster.wires)
             used = sum(node.processor_seconds() for node in cluster.nodes)
             taken = cluster.load(operations, 1_000)
-            agreed = cluster.settle(count * operations)
+            agreed = cluster.settle()
             used = sum(node.processor_seconds() for node in cluster.nodes) - used
             wire = sum(w.bytes for w in cluster.wires) - idle
             total = count * operations
@@ -332,7 +354,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--operations", type=int, default=10_000_000, help="of each node")
     options = parser.parse_args()
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--package", "counter-node"], check=True, cwd=ROOT)
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--package", "counter-server"], check=True, cwd=ROOT)
     throughput(options.rounds, options.operations)
     convergence()
     joining()

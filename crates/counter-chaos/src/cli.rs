@@ -6,7 +6,7 @@ use clap::Parser;
 use counter_cli::LogArguments;
 use counter_cli::parse::whole_number;
 
-/// Starts a cluster of counter-node processes on this machine, counts on all nodes through a partition, a kill and a
+/// Starts a cluster of counter-server processes on this machine, counts on all nodes through a partition, a kill and a
 /// pause, and checks that all nodes hold exactly what they were sent.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
@@ -35,9 +35,9 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 
-    /// Path of the executable counter-node [default: the one beside counter-chaos].
+    /// Path of the executable counter-server [default: the one beside counter-chaos].
     #[arg(long, value_name = "PATH")]
-    pub(crate) node: Option<PathBuf>,
+    pub(crate) server: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) log: LogArguments,
@@ -46,7 +46,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "Exit codes:
   0    all nodes hold exactly what they were sent
   1    they do not, or a node failed
-  2    bad arguments, or counter-node was not found
+  2    bad arguments, or counter-server was not found
   130  interrupted by SIGINT; 143 by SIGTERM: the nodes are killed";
 
 #[cfg(test)]

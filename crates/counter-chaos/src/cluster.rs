@@ -11,28 +11,30 @@ use ractor_transport::{Cookie, NodeName, certificates};
 use tcp_proxy::TcpProxy;
 use tempfile::TempDir;
 
-use crate::process::{Client, Launch, NodeProcess};
+use crate::client::Client;
+use crate::process::{Launch, NodeProcess};
 
 /// Time that the nodes have to find each other.
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Time that a process has to end when it is told to: longer than a hand-over may take.
-const END_DEADLINE: Duration = Duration::from_secs(15);
+/// Time that a process has to end when it is told to: longer than closing connections and a hand-over may take.
+const END_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Options of [`Cluster::start`].
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
-    /// Path of the executable `counter-node`.
+    /// Path of the executable `counter-server`.
     pub program: PathBuf,
     /// Number of nodes, up to 26. Their names are `a`, `b` and so on.
     pub nodes: usize,
     /// Encrypts their connections with TLS.
     pub tls: bool,
-    /// Gives each node a data directory, and lets it acknowledge at this level (`--durability`).
+    /// Gives each node a data directory, and lets it acknowledge at this level (`--durability`). Without it, they count in
+    /// memory.
     pub durability: Option<String>,
 }
 
-/// Cluster of `counter-node` processes, which are killed when it is dropped.
+/// Cluster of `counter-server` processes, which are killed when it is dropped.
 ///
 /// Methods that take the index of a node panic if there is no such node.
 #[derive(Debug)]
@@ -77,17 +79,18 @@ impl Cluster {
                     Some(TcpProxy::start().await.context("failed to start a proxy")?)
                 });
             }
-            let data = durability.iter().flat_map(|level| {
-                let data = data_of(directory.path(), &name).display().to_string();
-                ["--data".to_owned(), data, "--durability".to_owned(), level.clone()]
-            });
+            let data = data_of(directory.path(), &name).display().to_string();
+            let storage = durability.as_ref().map_or_else(
+                || vec!["--memory".to_owned()],
+                |level| vec!["--data".to_owned(), data, "--durability".to_owned(), level.clone()],
+            );
             let launch = Launch {
                 program: program.clone(),
                 cookie: cookie.clone(),
                 tls: tls.as_ref().map(|tls| tls.join(name.as_str())),
                 peers: Vec::new(),
                 log: directory.path().join(format!("{name}.log")),
-                arguments: data.collect(),
+                arguments: storage,
                 name,
             };
             members.push(Member { launch, process: None, is_paused: false, proxies });

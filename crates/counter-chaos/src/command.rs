@@ -8,14 +8,13 @@ use std::slice;
 use std::time::Duration;
 
 use anyhow::Context;
-use counter_cluster::Total;
-use counter_node_protocol::Report;
 use ractor_transport::NodeName;
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::compare::Kept;
 use crate::loads::Loads;
+use crate::report::Report;
 use crate::sent::{Plan, Sent};
 use faults::Victims;
 
@@ -35,7 +34,7 @@ const LOADS_PER_SECOND: u64 = 200;
 /// Options of [`run`].
 #[derive(Clone, Debug)]
 pub struct ChaosOptions {
-    /// Path of the executable `counter-node`.
+    /// Path of the executable `counter-server`.
     pub program: PathBuf,
     /// Number of nodes.
     pub nodes: usize,
@@ -88,8 +87,8 @@ pub async fn run(options: ChaosOptions, out: &mut (dyn Write + Send)) -> anyhow:
 /// Prints the totals of each node.
 async fn table(cluster: &Cluster, out: &mut Output<'_>) -> anyhow::Result<()> {
     out.line(&format!("\n{:<8} {:>14} {:>14} {:>10}", "node", "operations", "total", "names"))?;
-    for (name, Report { names, total: Total { value, operations }, .. }) in cluster.reports().await? {
-        out.line(&format!("{:<8} {operations:>14} {value:>14} {names:>10}", name.as_str()))?;
+    for (name, Report { counters, value, operations, .. }) in cluster.reports().await? {
+        out.line(&format!("{:<8} {operations:>14} {value:>14} {counters:>10}", name.as_str()))?;
     }
     out.line("")
 }

@@ -83,10 +83,10 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use counter_node_protocol::Load;
+    use crate::load::Load;
 
     fn sent(seed: u64) -> Sent {
-        let load = |seed| Load { operations: 50, names: 3, seed, per_second: None };
+        let load = |seed| Load { operations: 50, names: 3, seed };
         let acknowledged = [seed, seed + 1].map(|seed| (load(seed), Instant::now()));
         Sent { acknowledged: acknowledged.into(), unacknowledged: None }
     }

@@ -3,8 +3,8 @@
 use anyhow::{Context, bail, ensure};
 use tokio::task::JoinHandle;
 
+use crate::client::Client;
 use crate::cluster::Cluster;
-use crate::process::Client;
 use crate::sent::{Driver, Plan, Sent};
 
 /// Loads that are being sent to all nodes.

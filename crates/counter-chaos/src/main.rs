@@ -1,4 +1,4 @@
-//! Starts a cluster of `counter-node` processes, disturbs it, and checks what it holds.
+//! Starts a cluster of `counter-server` processes, disturbs it, and checks what it holds.
 
 mod cli;
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli, mut stop: Stop) -> Result<Completion, Failure> {
     let options = ChaosOptions {
-        program: node_program(cli.node).map_err(Failure::Input)?,
+        program: server_program(cli.server).map_err(Failure::Input)?,
         nodes: cli.nodes,
         operations: cli.operations,
         names: cli.names,
@@ -46,18 +46,18 @@ async fn run(cli: Cli, mut stop: Stop) -> Result<Completion, Failure> {
     Ok(Completion::Complete)
 }
 
-/// Returns the path of `counter-node`: the given one, or one beside this executable.
-fn node_program(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+/// Returns the path of `counter-server`: the given one, or one beside this executable.
+fn server_program(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(given) = given {
         if !given.is_file() {
-            bail!("{}: expected the executable counter-node", given.display());
+            bail!("{}: expected the executable counter-server", given.display());
         }
         return Ok(given);
     }
     let own = env::current_exe().context("failed to find the executable of counter-chaos")?;
-    let beside = own.with_file_name(format!("counter-node{}", env::consts::EXE_SUFFIX));
+    let beside = own.with_file_name(format!("counter-server{}", env::consts::EXE_SUFFIX));
     if !beside.is_file() {
-        bail!("counter-node not found beside counter-chaos; build it with `cargo build -p counter-node`");
+        bail!("counter-server not found beside counter-chaos; build it with `cargo build -p counter-server`");
     }
     Ok(beside)
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use counter_cluster::Total;
-use counter_node_protocol::Report;
 use futures_util::future::try_join_all;
 use ractor_transport::NodeName;
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
 use crate::compare::{Kept, compare};
+use crate::report::Report;
 use crate::sent::Sent;
 
 /// Interval between two reports while waiting for a state.
@@ -103,6 +103,6 @@ impl Cluster {
 
 /// Returns the sum of each replica that has counted anything.
 fn held(report: &Report) -> BTreeMap<&str, Total> {
-    let counted = report.replicas.iter().filter(|(_, total)| total.operations > 0);
-    counted.map(|(replica, total)| (replica.as_str(), *total)).collect()
+    let counted = report.replicas.iter().filter(|replica| replica.operations > 0);
+    counted.map(|replica| (replica.replica.as_str(), replica.total())).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use counter_node_protocol::Report;
+use crate::report::Report;
 
 /// Number of operations of each replica that a node was seen to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,14 +26,15 @@ impl Seen {
     /// # Errors
     /// If it holds less than before.
     pub fn report(&mut self, report: &Report) -> Result<(), Backwards> {
-        let now: BTreeMap<_, _> = report.replicas.iter().map(|(id, total)| (id, total.operations)).collect();
+        let now = report.replicas.iter().map(|replica| (replica.replica.clone(), replica.operations));
+        let now: BTreeMap<_, _> = now.collect();
         for (replica, &before) in &self.0 {
             let now = now.get(replica).copied().unwrap_or_default();
             if now < before {
                 return Err(Backwards { replica: replica.clone(), before, now });
             }
         }
-        self.0 = now.into_iter().map(|(replica, operations)| (replica.clone(), operations)).collect();
+        self.0 = now;
         Ok(())
     }
 
@@ -57,23 +58,17 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use counter_cluster::Total;
-
     use super::*;
+    use crate::report::Replica;
 
     fn report(replicas: &[(&str, u128)]) -> Report {
-        let total = |operations| Total { value: 0, operations };
-        let replicas =
-            replicas.iter().map(|(id, operations)| ((*id).to_owned(), total(*operations))).collect();
-        Report {
-            names: 0,
-            total: total(0),
-            replicas,
-            peers: Vec::new(),
-            unanswered: Vec::new(),
-            forks: Vec::new(),
-            alarm: None,
-        }
+        let replica = |(id, operations): &(&str, u128)| Replica {
+            replica: (*id).to_owned(),
+            value: 0,
+            operations: *operations,
+            forks: 0,
+        };
+        Report { replicas: replicas.iter().map(replica).collect(), ..Report::default() }
     }
 
     #[test]

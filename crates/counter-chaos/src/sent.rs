@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use counter_cluster::Total;
-use counter_node_protocol::{Answer, Load, Operation, Request, due_after};
 use counter_protocol::CounterName;
 use tokio::time::{Instant, sleep_until};
 
-use crate::process::Client;
+use crate::client::Client;
+use crate::load::{Load, due_after};
 
 /// Operations for one node, sent in many small loads, so that the number of acknowledged ones is known at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,16 +54,14 @@ impl Driver {
         let mut sent = Sent::default();
         while let Some(load) = self.next_load() {
             if let Some(rate) = self.plan.per_second {
-                sleep_until(begun + due_after(u128::from(self.sent - before), rate)).await;
+                sleep_until(begun + due_after(self.sent - before, rate)).await;
             }
             self.sent += load.operations;
-            match node.ask(Request::Load(load)).await {
-                Ok(Answer::Loaded(_)) => sent.acknowledged.push((load, Instant::now())),
-                Ok(_) | Err(_) => {
-                    sent.unacknowledged = Some(load);
-                    break;
-                }
+            if node.count(load).await.is_err() {
+                sent.unacknowledged = Some(load);
+                break;
             }
+            sent.acknowledged.push((load, Instant::now()));
         }
         sent
     }
@@ -78,7 +76,7 @@ impl Driver {
         let Plan { operations, names, seed, at_once, .. } = self.plan;
         let left = operations.checked_sub(self.sent).filter(|&left| left > 0)?;
         let seed = seed.wrapping_mul(1_000_003).wrapping_add(self.sent);
-        Some(Load { operations: left.min(at_once.max(1)), names, seed, per_second: None })
+        Some(Load { operations: left.min(at_once.max(1)), names, seed })
     }
 }
 
@@ -102,8 +100,8 @@ impl Sent {
         let mut left: BTreeMap<_, _> =
             held.iter().map(|(name, total)| (name.clone(), total.operations)).collect();
         let mut is_lost = |load: Load| {
-            load.operations().any(|Operation { name, .. }| {
-                let left = left.entry(name_of_load(name)).or_default();
+            load.operations().any(|(name, _)| {
+                let left = left.entry(name).or_default();
                 *left == 0 || {
                     *left -= 1;
                     false
@@ -119,19 +117,15 @@ impl Sent {
         let mut names = BTreeMap::<CounterName, (Vec<i64>, usize)>::new();
         let acknowledged = self.acknowledged.iter().map(|(load, _)| (load, true));
         let loads = acknowledged.chain(self.unacknowledged.iter().map(|load| (load, false)));
-        for (operation, is_acknowledged) in
+        for ((name, amount), is_acknowledged) in
             loads.flat_map(|(load, acknowledged)| load.operations().map(move |of| (of, acknowledged)))
         {
-            let (amounts, acknowledged) = names.entry(name_of_load(operation.name)).or_default();
-            amounts.push(operation.amount);
+            let (amounts, acknowledged) = names.entry(name).or_default();
+            amounts.push(amount);
             *acknowledged += usize::from(is_acknowledged);
         }
         names
     }
-}
-
-fn name_of_load(name: String) -> CounterName {
-    CounterName::new(name).expect("a load's names are short")
 }
 
 #[cfg(test)]
@@ -144,14 +138,14 @@ mod tests {
     fn what_is_lost_is_as_old_as_its_acknowledgement() {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        let load = |seed| Load { operations: 10, names: 3, seed, per_second: None };
+        let load = |seed| Load { operations: 10, names: 3, seed };
         let sent = Sent { acknowledged: (1..=3).map(|n| (load(n), at(n))).collect(), unacknowledged: None };
         let mut held = BTreeMap::<CounterName, Total>::new();
         assert_eq!(sent.first_lost(&held), Some(at(1)));
         let operations = sent.acknowledged.iter().flat_map(|(load, _)| load.operations());
-        for (number, Operation { name, .. }) in operations.enumerate() {
+        for (number, (name, _)) in operations.enumerate() {
             assert_eq!(sent.first_lost(&held), Some(at(1 + number as u64 / 10)));
-            held.entry(name_of_load(name)).or_default().operations += 1;
+            held.entry(name).or_default().operations += 1;
         }
         assert_eq!(sent.first_lost(&held), None);
     }

@@ -1,4 +1,4 @@
-//! The command line of `counter-chaos`. What it does with nodes is tested by `counter-node`, which has their
+//! The command line of `counter-chaos`. What it does with servers is tested by `counter-server`, which has their
 //! executable.
 
 use std::fs;
@@ -32,20 +32,20 @@ fn assert_bad_input(Output { status, stdout, stderr }: Output, line: &str) {
 }
 
 #[test]
-fn without_a_node_beside_it_the_error_says_how_to_build_one() {
+fn without_a_server_beside_it_the_error_says_how_to_build_one() {
     let empty = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("there is room");
     let alone = empty.path().join("counter-chaos");
     fs::hard_link(PROGRAM, &alone).expect("both are on one disk");
     assert_bad_input(
         counter_chaos(&alone, &[]),
-        "counter-chaos: counter-node not found beside counter-chaos; build it with `cargo build -p counter-node`\n",
+        "counter-chaos: counter-server not found beside counter-chaos; build it with `cargo build -p counter-server`\n",
     );
 }
 
 #[test]
 fn a_path_without_an_executable_is_bad_input() {
     assert_bad_input(
-        counter_chaos(Path::new(PROGRAM), &["--node", "no-such-file"]),
-        "counter-chaos: no-such-file: expected the executable counter-node\n",
+        counter_chaos(Path::new(PROGRAM), &["--server", "no-such-file"]),
+        "counter-chaos: no-such-file: expected the executable counter-server\n",
     );
 }

@@ -254,17 +254,8 @@ impl Node {
 
     /// Waits until the node acknowledges nothing any more, and returns why.
     pub async fn alarmed(&self) -> Alarm {
-        self.raised(|_| true).await
-    }
-
-    /// Waits until the node has to be stopped, because its store has been rolled back.
-    pub async fn rolled_back(&self) -> Alarm {
-        self.raised(|alarm| matches!(alarm, Alarm::RolledBack { .. })).await
-    }
-
-    async fn raised(&self, is_wanted: impl Fn(&Alarm) -> bool) -> Alarm {
         let mut alarm = self.alarm.clone();
-        let raised = alarm.wait_for(|alarm| alarm.as_ref().is_some_and(&is_wanted)).await;
+        let raised = alarm.wait_for(Option::is_some).await;
         match raised.ok().and_then(|alarm| alarm.clone()) {
             Some(alarm) => alarm,
             None => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! A node alone. Several are tested as processes, by `counter-node`: a process can only be one.
+//! A node alone. Several are tested as processes, by `counter-server`: a process can only be one.
 
 use std::time::Duration;
 

@@ -45,7 +45,7 @@ impl Cli {
     }
 }
 
-const AFTER_HELP: &str = "To count on several machines: counter-node (cargo run -p counter-node -- --help).
+const AFTER_HELP: &str = "To count on several machines: counter-server (cargo run -p counter-server).
 
 Exit codes:
   0    done

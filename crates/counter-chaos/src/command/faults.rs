@@ -71,7 +71,7 @@ async fn partition(cluster: &Cluster, node: usize, out: &mut Output<'_>) -> anyh
     out.line(&format!("cut: {} | {}", cluster.name(node), all_but(cluster, node)))?;
     sleep(FAULT_TIME).await;
     let reports = cluster.reports().await?;
-    let held = reports.iter().map(|(name, report)| format!("{name} {}", report.total.operations));
+    let held = reports.iter().map(|(name, report)| format!("{name} {}", report.operations));
     let held: Vec<_> = held.collect();
     out.line(&format!("both sides go on; operations that each knows of: {}", held.join(", ")))?;
     cluster.heal_all();

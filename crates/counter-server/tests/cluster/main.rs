@@ -1,5 +1,5 @@
-//! Clusters of real processes: their counters after load, kills, partitions, pauses and attacks. Figures are printed
-//! with `--nocapture`.
+//! Clusters of real processes: their counters after load, kills, partitions, pauses and attacks, and how they end.
+//! Figures are printed with `--nocapture`.
 
 #![expect(
     clippy::print_stdout,
@@ -13,7 +13,11 @@ mod chaos;
 #[cfg(test)]
 mod command;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod durable;
+#[cfg(test)]
+mod exit;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
@@ -25,6 +29,10 @@ mod kill;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod output;
+#[cfg(test)]
 mod setup;
+#[cfg(test)]
+mod signals;
 #[cfg(test)]
 mod writer;

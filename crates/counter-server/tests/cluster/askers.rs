@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use counter_chaos::{Client, Seen};
-use counter_node_protocol::{Answer, Request};
-use counter_protocol::CounterName;
 use fastrand::Rng;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,8 +26,7 @@ impl Askers {
             tokio::spawn(async move {
                 let (mut seen, mut read) = (Seen::default(), BTreeMap::new());
                 while !*stopped.borrow() {
-                    let name =
-                        CounterName::new(format!("key-{:04}", random.u64(..names))).expect("it is short");
+                    let name = format!("key-{:04}", random.u64(..names));
                     if let Err(error) = ask(&node, name, &mut seen, &mut read).await {
                         return (seen, Err(error));
                     }
@@ -56,18 +53,16 @@ impl Askers {
 /// Asks one question of each kind.
 async fn ask(
     node: &Client,
-    name: CounterName,
+    name: String,
     seen: &mut Seen,
-    read: &mut BTreeMap<CounterName, u128>,
+    read: &mut BTreeMap<String, u128>,
 ) -> anyhow::Result<()> {
     seen.report(&node.report().await?)?;
-    for fresh_ms in [None, Some(FRESH_MS)] {
-        let answer = node.ask(Request::Value { name: name.clone(), fresh_ms }).await?;
-        let Answer::Value(total, _) = answer else { anyhow::bail!("a node answered {answer:?} to a name") };
+    for total in [Some(node.value(&name).await?), node.fresh_value_within(&name, FRESH_MS).await?] {
+        let Some(total) = total else { continue };
         let before = read.insert(name.clone(), total.operations).unwrap_or_default();
         ensure!(total.operations >= before, "{name} had {before} operations, and then {}", total.operations);
     }
-    node.ask(Request::Status { fresh_ms: Some(FRESH_MS) }).await?;
-    node.ask(Request::Top { n: 3 }).await?;
+    node.top(3).await?;
     Ok(())
 }

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use counter_protocol::CounterName;
 
 /// Generated operations: the same for the same seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     /// Number of operations.
     pub operations: u64,
@@ -11,34 +11,22 @@ pub struct Load {
     pub names: u64,
     /// Seed of the names and amounts.
     pub seed: u64,
-    /// Maximum rate in operations per second; as fast as possible without it.
-    pub per_second: Option<u64>,
-}
-
-/// One operation of a [`Load`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Operation {
-    /// Name of the counter.
-    pub name: String,
-    /// Amount to add.
-    pub amount: i64,
 }
 
 impl Load {
-    /// Returns all operations, in order. Amounts go from -3 to 9.
-    pub fn operations(self) -> impl Iterator<Item = Operation> {
+    /// Returns the names and amounts of all operations, in order. Amounts go from -3 to 9.
+    pub fn operations(self) -> impl Iterator<Item = (CounterName, i64)> {
         let mut random = fastrand::Rng::with_seed(self.seed);
         (0..self.operations).map(move |_| {
             let name = format!("key-{:04}", random.u64(..self.names.max(1)));
-            Operation { name, amount: random.i64(-3..=9) }
+            (CounterName::new(name).expect("it is short"), random.i64(-3..=9))
         })
     }
 }
 
 /// Time from the beginning after which this number of operations is due, at a rate.
-#[must_use]
-pub fn due_after(operations: u128, per_second: u64) -> Duration {
-    let micros = operations * 1_000_000 / u128::from(per_second.max(1));
+pub(crate) fn due_after(operations: u64, per_second: u64) -> Duration {
+    let micros = u128::from(operations) * 1_000_000 / u128::from(per_second.max(1));
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
@@ -48,8 +36,7 @@ mod tests {
 
     #[test]
     fn a_load_is_the_same_for_the_same_seed_only() {
-        let load =
-            |seed| Load { operations: 50, names: 5, seed, per_second: None }.operations().collect::<Vec<_>>();
+        let load = |seed| Load { operations: 50, names: 5, seed }.operations().collect::<Vec<_>>();
         assert_eq!(load(1), load(1));
         assert_ne!(load(1), load(2));
     }

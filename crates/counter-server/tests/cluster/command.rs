@@ -1,16 +1,12 @@
-//! The command `counter-chaos` with real nodes, and a node that is asked by hand.
-
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+//! The command `counter-chaos` with real servers.
 
 use counter_chaos::ChaosOptions;
-use ractor_transport::Cookie;
 
 use super::setup::shared;
 
 /// Runs the command as `counter-chaos` does, and returns what it prints.
 async fn run(options: impl FnOnce(ChaosOptions) -> ChaosOptions) -> String {
-    let program = env!("CARGO_BIN_EXE_counter-node").into();
+    let program = env!("CARGO_BIN_EXE_counter-server").into();
     // The defaults of the command line.
     let defaults = ChaosOptions {
         program,
@@ -58,41 +54,4 @@ async fn chaos_is_survived_and_what_was_lost_is_said() {
     }
     assert!(out.contains("acknowledged operations had not been replicated\n"), "{out}");
     assert_eq!(out.lines().last(), Some("exact: just what was sent, but for those"));
-}
-
-#[test]
-fn requests_are_answered_in_turn_or_by_number_and_a_node_ends_with_them() {
-    let directory = tempfile::tempdir().unwrap();
-    let cookie = directory.path().join("cookie");
-    Cookie::generate().write_new(&cookie).unwrap();
-    let mut node = Command::new(env!("CARGO_BIN_EXE_counter-node"))
-        .args(["node", "--name", "alone", "--stdin", "requests", "--cookie-file"])
-        .arg(cookie)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let requests = concat!(
-        r#"{"add":{"name":"a","amount":-5}}"#,
-        "\n",
-        r#"{"value":{"name":"a","fresh_ms":500}}"#,
-        "\n",
-        r#"[7,{"top":{"n":1}}]"#,
-        "\n",
-        r#"{"unknown":{}}"#,
-        "\n",
-    );
-    node.stdin.take().unwrap().write_all(requests.as_bytes()).unwrap();
-    let Output { status, stdout, .. } = node.wait_with_output().unwrap();
-    assert_eq!(status.code(), Some(0));
-    let out = String::from_utf8(stdout).unwrap();
-    let (numbered, in_turn): (Vec<_>, Vec<_>) = out.lines().partition(|line| line.starts_with('['));
-    assert_eq!(numbered, [r#"[7,{"top":[["a",{"value":-5,"operations":1}]]}]"#]);
-    let value = r#"{"value":[{"value":-5,"operations":1},[]]}"#;
-    assert_eq!(in_turn[..2], [r#""added""#, value]);
-    assert!(
-        in_turn[2].starts_with(r#"{"failed":"expected a request as JSON: unknown variant `unknown`"#),
-        "{out}"
-    );
-    assert_eq!(in_turn.len(), 3);
 }

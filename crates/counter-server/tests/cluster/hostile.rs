@@ -67,13 +67,9 @@ impl Attacked {
             Launch { cookie, tls, name, peers: vec![self.address()], log, ..self.cluster.launch(0).clone() };
         let stranger = NodeProcess::start(&launch).await.expect("it starts");
         stranger.client().add("from the stranger", 1).await.expect("it counts for itself");
-        let log = || std::fs::read_to_string(&launch.log).expect("it has a log");
-        let refused = self
-            .cluster
-            .wait_until("a stranger tries in vain", NEVER, |_| log().contains("still not connected"));
-        refused.await.expect("it is refused again and again");
+        stranger.logs("still not connected", NEVER).await.expect("it is refused again and again");
         let knows = stranger.client().report().await.expect("it runs");
-        assert_eq!((knows.total.operations, knows.peers), (1, vec![]), "{attack}");
+        assert_eq!((knows.operations, knows.nodes), (1, vec![]), "{attack}");
         self.memory_is_bounded(attack);
     }
 
@@ -99,11 +95,11 @@ impl Attacked {
         self.cluster.wait_until_converged(NEVER).await.expect("they agree");
         self.cluster.compare(&sent, &[]).await.expect("it is exact");
         for report in self.cluster.reports().await.expect("they run").values() {
-            let peers: Vec<_> = report.peers.iter().map(|peer| (peer.node.as_str(), peer.is_up)).collect();
+            let peers: Vec<_> = report.nodes.iter().map(|peer| (peer.name.as_str(), peer.is_up)).collect();
             assert!(matches!(peers[..], [("a" | "b", true)]), "{peers:?}");
         }
         for node in 0..2 {
-            let log = std::fs::read_to_string(&self.cluster.launch(node).log).expect("there is a log");
+            let log = self.cluster.node(node).expect("it runs").log().expect("there is a log");
             assert!(log.contains("a node is there") && !log.contains("a node is gone"), "{log}");
         }
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use counter_chaos::{Client, Cluster, Driver, Plan, Reports, Sent};
 use counter_cluster::{REPLICATE_AT_LEAST_EVERY, REPLICATE_EVERY, Total};
-use counter_node_protocol::Report;
 use counter_protocol::CounterName;
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
@@ -45,7 +44,7 @@ async fn a_kill_loses_no_more_than_the_others_were_behind() {
     let mut random = Rng::new();
     for (load, plan, slack) in LOADS {
         let mut cluster = cluster(3, false).await;
-        let replica = cluster.node(2).unwrap().replica().to_owned();
+        let replica = cluster.node(2).unwrap().replica().unwrap().to_owned();
         let c = cluster.client(2).unwrap();
         let sending = tokio::spawn(async move { Driver::new(plan).run(&c).await });
         let interval = longest_interval(&cluster.client(1).unwrap(), &replica).await;
@@ -73,7 +72,7 @@ async fn longest_interval(peer: &Client, replica: &str) -> Duration {
     let (mut operations, mut arrivals) = (0, Vec::new());
     while arrivals.len() <= ROUNDS || begun.elapsed() < WATCHED {
         assert!(begun.elapsed() < NEVER, "only {} rounds have arrived", arrivals.len());
-        let now = operations_of(replica, &peer.report().await.unwrap());
+        let now = peer.report().await.unwrap().operations_of(replica);
         if now > operations {
             operations = now;
             arrivals.push(Instant::now());
@@ -96,17 +95,12 @@ async fn kill(cluster: &mut Cluster, node: usize) -> Instant {
 /// Returns the counters of the others, once both hold the same operations of a replica.
 async fn held_of(cluster: &Cluster, replica: &str) -> BTreeMap<CounterName, Total> {
     let both_know = |reports: &Reports| {
-        let mut held = reports.values().map(|report| operations_of(replica, report));
+        let mut held = reports.values().map(|report| report.operations_of(replica));
         let first = held.next();
         held.all(|held| Some(held) == first)
     };
     cluster.wait_until("both know the same of it", NEVER, both_know).await.unwrap();
     cluster.client(0).unwrap().everything().await.unwrap().into_iter().collect()
-}
-
-fn operations_of(replica: &str, report: &Report) -> u128 {
-    let of_it = report.replicas.iter().filter(|(id, _)| id == replica);
-    of_it.map(|(_, total)| total.operations).sum()
 }
 
 fn operations_lost(sent: &Sent, held: &BTreeMap<CounterName, Total>) -> u128 {
@@ -122,7 +116,7 @@ async fn the_others_go_on_when_a_node_is_killed_and_it_is_soon_back() {
     let start = |node: usize| Writer::start(cluster.client(node).unwrap(), names[node]);
     let (a, b, mut c) = (start(0), start(1), start(2));
     c.acknowledged(1_000).await;
-    let (name, replica) = (cluster.name(2).clone(), cluster.node(2).unwrap().replica().to_owned());
+    let (name, replica) = (cluster.name(2).clone(), cluster.node(2).unwrap().replica().unwrap().to_owned());
 
     let killed = kill(&mut cluster, 2).await;
     println!("a killed node was noticed after {:?}", killed.elapsed());
@@ -131,10 +125,10 @@ async fn the_others_go_on_when_a_node_is_killed_and_it_is_soon_back() {
     // One more was under way.
     assert!((1..=acknowledged + 1).contains(&kept), "{kept} of {acknowledged}");
 
-    let held = cluster.client(0).unwrap().report().await.unwrap().total;
+    let held = cluster.client(0).unwrap().report().await.unwrap();
     let restarted = Instant::now();
     cluster.restart(2).await.unwrap();
-    let is_back = |reports: &Reports| reports[&name].total.operations >= held.operations;
+    let is_back = |reports: &Reports| reports[&name].operations >= held.operations;
     cluster.wait_until("c has it all", BACK_WITHIN, is_back).await.unwrap();
     cluster.wait_until_connected(BACK_WITHIN).await.unwrap();
     println!("back {:?} after it was started again", restarted.elapsed());

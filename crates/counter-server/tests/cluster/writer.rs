@@ -23,7 +23,7 @@ impl Writer {
         let name = name.to_owned();
         let task = tokio::spawn(async move {
             let mut times = Vec::new();
-            while !*stopped.borrow() && node.add(&*name, 1).await.is_ok() {
+            while !*stopped.borrow() && node.add(&name, 1).await.is_ok() {
                 times.push(Instant::now());
                 counted.send_replace(times.len());
             }

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use counter_node_protocol::Request;
-use counter_protocol::CounterName;
-
 use super::setup::{NEVER, alone, cluster, plan, send, sent, shared};
 use super::writer::Writer;
 
@@ -19,7 +16,7 @@ async fn after_a_load_on_each_of_three_all_hold_the_exact_totals_within_a_second
     println!("all agree {took:?} after the load");
     cluster.compare(&sent, &[]).await.unwrap();
     for report in cluster.reports().await.unwrap().values() {
-        assert_eq!((report.total.operations, report.names), (150_000, 200));
+        assert_eq!((report.operations, report.counters), (150_000, 200));
     }
 }
 
@@ -39,9 +36,7 @@ async fn a_node_that_is_told_to_go_hands_over_what_it_has_counted() {
         let acknowledged = writer.finish().await.len() as u128;
         for node in 0..2 {
             // The node is gone for good, so a fresh reading would miss it.
-            let value = Request::Value { name: CounterName::new(name).unwrap(), fresh_ms: None };
-            let answer = cluster.client(node).unwrap().ask(value).await.unwrap();
-            let counter_node_protocol::Answer::Value(total, _) = answer else { panic!("{answer:?}") };
+            let total = cluster.client(node).unwrap().value(name).await.unwrap();
             // One more was under way.
             assert!(
                 (acknowledged..=acknowledged + 1).contains(&total.operations),

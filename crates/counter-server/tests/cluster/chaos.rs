@@ -7,7 +7,6 @@
 //! operations; at least what was seen at a node that has lived since, or what was handed over to one; at most what was
 //! sent.
 
-use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::time::Duration;
 
@@ -102,15 +101,16 @@ impl<'a> World<'a> {
             Step::Stop(node) if cluster.is_running(node) => cluster.pause(node)?,
             Step::Resume(node) if cluster.is_running(node) => cluster.resume(node)?,
             Step::Kill(node) if cluster.is_running(node) => {
-                let replica = cluster.node(node)?.replica().to_owned();
+                let replica = cluster.node(node)?.replica()?.to_owned();
                 cluster.kill(node).await?;
                 self.ended(node, replica, Vec::new()).await?;
             }
             Step::Terminate(node) if cluster.is_running(node) && !cluster.is_paused(node) => {
-                let replica = cluster.node(node)?.replica().to_owned();
+                let replica = cluster.node(node)?.replica()?.to_owned();
                 let others =
                     (0..NODES).filter(|&other| other != node).filter_map(|other| cluster.node(other).ok());
-                let others = others.map(|other| other.replica().to_owned()).collect();
+                let others = others.map(|other| Ok(other.replica()?.to_owned()));
+                let others: Vec<_> = others.collect::<anyhow::Result<_>>()?;
                 let status = cluster.terminate(node).await?;
                 ensure!(matches!(status.code(), Some(0 | 1)), "a node has ended with {status}");
                 let heirs = if status.success() { others } else { Vec::new() };
@@ -168,7 +168,7 @@ struct Settled<'a> {
 
 impl Settled<'_> {
     async fn check(mut self) -> anyhow::Result<String> {
-        let living = (0..NODES).map(|node| Ok(self.cluster.node(node)?.replica().to_owned()));
+        let living = (0..NODES).map(|node| Ok(self.cluster.node(node)?.replica()?.to_owned()));
         let living: Vec<_> = living.collect::<anyhow::Result<_>>()?;
         for Gone { replica, sent, heirs } in &self.gone {
             if heirs.iter().any(|heir| living.contains(heir)) {
@@ -177,8 +177,7 @@ impl Settled<'_> {
         }
         let reports = self.cluster.reports().await?;
         let report = reports.into_values().next().expect("there are nodes");
-        let held: BTreeMap<_, _> = report.replicas.into_iter().collect();
-        let held = |replica: &String| held.get(replica).map_or(0, |total| total.operations);
+        let held = |replica: &String| report.operations_of(replica);
 
         for (replica, sent) in living.iter().zip(&self.alive) {
             ensure!(held(replica) == sent.operations().into(), "of {replica}: {} of {sent:?}", held(replica));
