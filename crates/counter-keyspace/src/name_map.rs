@@ -183,8 +183,20 @@ impl<V: Copy + Default> NameMap<V> {
     /// Loads an entry into the processor's cache.
     #[inline]
     pub(crate) fn prefetch(&self, at: u32) {
-        // Keeps the compiler from leaving the unused read out.
-        black_box(self.entries.get(at as usize).map(|entry| entry.hash));
+        // Keeps the compiler from leaving the unused reads out. An entry may begin in one line of the cache and end in
+        // the next.
+        black_box(self.entries.get(at as usize).map(|entry| (entry.hash, entry.value)));
+    }
+
+    /// Loads the name of an entry that has been [prefetched](Self::prefetch) into the processor's cache, if it is not
+    /// in the entry itself.
+    #[inline]
+    pub(crate) fn prefetch_name(&self, at: u32) {
+        if let Some(entry) = self.entries.get(at as usize)
+            && !entry.is_short()
+        {
+            black_box(self.names.get(entry.start as usize).copied());
+        }
     }
 
     /// Returns the hashes of the last `n` entries, which are the next to be popped.

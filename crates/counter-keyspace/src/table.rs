@@ -425,6 +425,9 @@ impl Table {
         for &(segment, at) in &guesses[..number] {
             self.segments[segment as usize].prefetch(at);
         }
+        for &(segment, at) in &guesses[..number] {
+            self.segments[segment as usize].prefetch_name(at);
+        }
     }
 }
 
