@@ -190,7 +190,8 @@ impl Cli {
         let insecure = self.insecure.iter().map(|front_end| Protocol::from(*front_end)).collect();
         Ok(ServeOptions {
             storage: if self.memory {
-                Storage::Memory(KeyspaceOptions::default())
+                // More shards than threads would only mean more messages for the same pipeline.
+                Storage::Memory(KeyspaceOptions { shards: self.threads(), ..KeyspaceOptions::default() })
             } else {
                 let options = StoreOptions { accept_loss: self.accept_loss, ..StoreOptions::default() };
                 Storage::Directory(self.data.clone(), options)
@@ -339,6 +340,13 @@ mod tests {
     fn connections_of_nodes_are_those_of_the_library_by_default() {
         let connections = Cli::parse_from(["counter-server"]).max_peer_connections;
         assert_eq!(connections.get(), ractor_transport::Limits::default().connections);
+    }
+
+    #[test]
+    fn counters_in_memory_have_a_shard_for_each_thread() {
+        let options = Cli::parse_from(["counter-server", "--memory", "--threads", "3"]).options().unwrap();
+        let Storage::Memory(keyspace) = options.storage else { panic!("they are in memory") };
+        assert_eq!(keyspace.shards.get(), 3);
     }
 
     #[test]
