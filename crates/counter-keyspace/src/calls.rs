@@ -91,6 +91,12 @@ impl Fingerprint {
 }
 
 impl Operations {
+    /// Reserves memory for `operations` more operations, with names of `name_bytes` in all.
+    pub(crate) fn reserve(&mut self, operations: usize, name_bytes: usize) {
+        self.names.reserve(name_bytes);
+        self.list.reserve(operations);
+    }
+
     pub(crate) fn push(&mut self, key: Key<'_>, operation: Operation) {
         self.names.extend_from_slice(key.name);
         self.list.push(Named { hash: key.hash, name_end: self.names.len(), operation });

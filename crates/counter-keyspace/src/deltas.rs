@@ -185,6 +185,10 @@ impl Deltas {
         let size = Size { names: folded.len() + operations, name_bytes: folded.name_bytes() + name_bytes };
         self.size_before.names += size.names;
         self.size_before.name_bytes += size.name_bytes;
+        if self.calls.is_empty() {
+            // Most often one call is all that waits.
+            self.calls.reserve_exact(1);
+        }
         self.calls.push_back(Stage { folded, call, size });
     }
 

@@ -1,7 +1,8 @@
 //! Operations with outcomes of their own.
 
+use std::{mem, vec};
+
 use counter_protocol::Count;
-use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 
 use super::{KeyspaceError, KeyspaceHandle};
@@ -11,6 +12,9 @@ use crate::operation::Operation;
 use crate::round::{Outcome, SessionId};
 use crate::sessions::{SessionRefusal, SessionRequest};
 use crate::shard::ShardMessage;
+
+/// Length of names that memory is reserved for ahead, in bytes, in a request of many operations.
+const RESERVED_NAME_BYTES: usize = 4096;
 
 /// Error of [`KeyspaceHandle::apply_in_session`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -176,13 +180,22 @@ impl KeyspaceHandle {
         operations: impl IntoIterator<Item = (N, Operation)>,
         mut see: impl FnMut(&[u8], Operation),
     ) -> Result<Parts, KeyspaceError> {
-        let mut parts = Parts { by_shard: vec![Operations::default(); self.shards()], shards: Vec::new() };
+        let operations = operations.into_iter();
+        let (expected, _) = operations.size_hint();
+        // Names are spread at random, so a shard may well have more than its share.
+        let share = (2 * expected).div_ceil(self.shards()).min(expected);
+        let by_shard = vec![Operations::default(); self.shards()];
+        let mut parts = Parts { by_shard, shards: Vec::with_capacity(expected) };
         for (name, operation) in operations {
             let key = self.key(name.as_ref())?;
             self.check(operation)?;
             let shard = self.shard_of(key);
             see(key.name, operation);
-            parts.by_shard[shard].push(key, operation);
+            let part = &mut parts.by_shard[shard];
+            if part.len() == 0 {
+                part.reserve(share, (share * key.name.len()).min(RESERVED_NAME_BYTES));
+            }
+            part.push(key, operation);
             parts.shards.push(shard);
         }
         Ok(parts)
@@ -193,28 +206,29 @@ impl KeyspaceHandle {
         Parts { by_shard, shards, .. }: Parts,
         session: Option<SessionRequest>,
     ) -> Result<Result<Applied, SessionRefusal>, KeyspaceError> {
-        let mut answers = Vec::new();
+        let mut answers = Vec::with_capacity(self.shards());
         for (shard, operations) in by_shard.into_iter().enumerate() {
             if operations.len() > 0 {
                 answers.push((shard, self.send_call(shard, operations, session).await?));
             }
         }
-        let answers = answers.into_iter().map(|(shard, answer)| async move {
-            let CallReply { outcomes, version } = self.answer(answer).await?;
-            Ok::<_, KeyspaceError>((ShardVersion { shard, version }, outcomes))
-        });
-        let mut versions = Vec::new();
-        let mut rest: Vec<_> = (0..self.shards()).map(|_| Vec::new().into_iter()).collect();
-        for (version, outcomes) in try_join_all(answers).await? {
-            match outcomes {
-                Ok(outcomes) => rest[version.shard] = outcomes.into_iter(),
-                Err(refused) => return Ok(Err(refused)),
+        let (mut versions, mut outcomes) =
+            (Vec::with_capacity(answers.len()), Vec::with_capacity(answers.len()));
+        let mut refused = Ok(());
+        // One after the other, because all shards work meanwhile.
+        for (shard, answer) in answers {
+            let CallReply { outcomes: of_shard, version } = self.answer(answer).await?;
+            versions.push(ShardVersion { shard, version });
+            match of_shard {
+                Ok(of_shard) => outcomes.push((shard, of_shard)),
+                Err(refusal) => refused = Err(refusal),
             }
-            versions.push(version);
         }
-        // Back to the order of the operations: the next outcome of the shard of each.
-        let outcomes = shards.iter().map(|shard| rest[*shard].next()).collect::<Option<_>>();
-        Ok(Ok(Applied { outcomes: outcomes.ok_or(KeyspaceError::Unanswered)?, versions }))
+        if let Err(refusal) = refused {
+            return Ok(Err(refusal));
+        }
+        let outcomes = in_order(&shards, outcomes).ok_or(KeyspaceError::Unanswered)?;
+        Ok(Ok(Applied { outcomes, versions }))
     }
 
     /// Sends a call, and returns a receiver of the answer.
@@ -237,4 +251,20 @@ impl KeyspaceHandle {
             _ = self.supervisor.wait(None) => answer.try_recv().map_err(|_| KeyspaceError::Stopped),
         }
     }
+}
+
+/// Returns the outcomes of shards in the order of the operations, of which this has the shard of each.
+fn in_order(shards: &[usize], mut outcomes: Vec<(usize, Vec<Outcome>)>) -> Option<Vec<Outcome>> {
+    if let [(_, of_all)] = &mut outcomes[..] {
+        return (of_all.len() == shards.len()).then(|| mem::take(of_all));
+    }
+    let mut by_shard = vec![vec::IntoIter::default(); outcomes.last().map_or(0, |(shard, _)| shard + 1)];
+    for (shard, of_shard) in outcomes {
+        by_shard[shard] = of_shard.into_iter();
+    }
+    let mut in_order = Vec::with_capacity(shards.len());
+    for shard in shards {
+        in_order.push(by_shard.get_mut(*shard)?.next()?);
+    }
+    Some(in_order)
 }

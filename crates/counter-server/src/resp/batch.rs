@@ -48,12 +48,12 @@ impl Batch {
     }
 
     /// Returns the operations with these indices.
-    pub(crate) fn range(&self, range: Range<usize>) -> impl Iterator<Item = (&[u8], Operation)> {
-        let start = range.start.checked_sub(1).map_or(0, |before| self.operations[before].0);
-        self.operations[range].iter().scan(start, |start, (end, operation)| {
-            let name = &self.names[*start..*end];
-            *start = *end;
-            Some((name, *operation))
+    pub(crate) fn range(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = (&[u8], Operation)> {
+        let mut start = range.start.checked_sub(1).map_or(0, |before| self.operations[before].0);
+        self.operations[range].iter().map(move |(end, operation)| {
+            let name = &self.names[start..*end];
+            start = *end;
+            (name, *operation)
         })
     }
 }
