@@ -404,12 +404,13 @@ impl Queue {
 fn parse_at(spec: &Spec, request: &Request<'_>, moment: Moment, batch: &mut Batch) -> Result<Command, Reply> {
     let before = batch.len();
     let command = parse::parse(spec, request, moment.now_ms, batch)?;
+    if !moment.is_replicated {
+        return Ok(command);
+    }
     let mut operations = batch.range(before..batch.len());
     match operations.find_map(|(_, operation)| operation.needs_one_owner()) {
-        Some(command) if moment.is_replicated => {
-            Err(errors::reply(&CountersError::NeedsOneOwner { command }))
-        }
-        _ => Ok(command),
+        Some(command) => Err(errors::reply(&CountersError::NeedsOneOwner { command })),
+        None => Ok(command),
     }
 }
 

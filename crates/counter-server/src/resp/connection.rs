@@ -105,7 +105,7 @@ impl Connection {
                 return Ok(());
             }
             self.adapt(read);
-            while self.plan_next() {
+            while !self.input.is_empty() && self.plan_next() {
                 self.carry_out().await?;
                 if self.plan.ends {
                     return self.write().await;

@@ -120,10 +120,10 @@ impl Decoder {
         let mut missing = match self.missing {
             Some(missing) => missing,
             None => {
-                let Some((digits, end)) = line(input, 1, ProtocolError::CountTooLong)? else {
+                let Some((count, end)) = number(input, 1, ProtocolError::CountTooLong)? else {
                     return Ok(None);
                 };
-                let count = integer(digits).ok_or(ProtocolError::InvalidCount)?;
+                let count = count.ok_or(ProtocolError::InvalidCount)?;
                 // Redis ignores negative numbers.
                 let count = usize::try_from(count).unwrap_or(0);
                 if count > MAX_ARGUMENTS {
@@ -152,10 +152,10 @@ impl Decoder {
             Some(b'$') => {}
             Some(other) => return Err(ProtocolError::NoLength(*other)),
         }
-        let start = match line(input, self.position + 1, ProtocolError::LengthTooLong)? {
+        let start = match number(input, self.position + 1, ProtocolError::LengthTooLong)? {
             None => return Ok(false),
-            Some((digits, end)) => {
-                let len = integer(digits).and_then(|len| usize::try_from(len).ok());
+            Some((len, end)) => {
+                let len = len.and_then(|len| usize::try_from(len).ok());
                 let len = len.ok_or(ProtocolError::InvalidLength)?;
                 if len > self.max_request_bytes {
                     return Err(ProtocolError::InvalidLength);
@@ -190,6 +190,24 @@ impl Decoder {
         self.unquoted.clear();
         split(line, &mut self.unquoted, &mut self.arguments).ok_or(ProtocolError::UnbalancedQuotes)?;
         Ok(Some(Request { bytes: &self.unquoted, arguments: &self.arguments, len_bytes: end + 1 }))
+    }
+}
+
+/// Returns the number in the line that starts at an index, if it is one, and the index behind the line's end, if the
+/// line is complete.
+#[inline]
+fn number(
+    input: &[u8],
+    start: usize,
+    too_long: ProtocolError,
+) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
+    match input[start..] {
+        // Nearly all of them.
+        [one @ b'0'..=b'9', b'\r', _, ..] => Ok(Some((Some((one - b'0').into()), start + 3))),
+        [ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', _, ..] => {
+            Ok(Some((Some((10 * (ten - b'0') + (one - b'0')).into()), start + 4)))
+        }
+        _ => Ok(line(input, start, too_long)?.map(|(digits, end)| (integer(digits), end))),
     }
 }
 
