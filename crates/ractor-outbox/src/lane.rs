@@ -48,6 +48,9 @@ pub(crate) enum PostError {
 /// mailbox with it.
 pub(crate) type DeferredDrop = Box<dyn Any + Send>;
 
+/// What is dropped after a parcel was posted. The carrier may be the last reference to lanes.
+type Deferred<B> = (Option<Arc<dyn Carrier<B>>>, DeferredDrop);
+
 /// Reason why an item did not go in, with the item.
 pub(crate) enum PushError<T> {
     Full(T),
@@ -218,7 +221,7 @@ impl<B: Batch> Lane<B> {
     }
 
     /// Locks the lane, and drops what is deferred only after unlocking it, also while a panic of the batch unwinds.
-    fn locked<R>(&self, change: impl FnOnce(&mut Inner<B>, &mut Option<DeferredDrop>) -> R) -> R {
+    fn locked<R>(&self, change: impl FnOnce(&mut Inner<B>, &mut Option<Deferred<B>>) -> R) -> R {
         // Declared before the guard, so it is dropped after it.
         let mut deferred = None;
         let mut inner = lock(&self.inner);
@@ -227,7 +230,7 @@ impl<B: Batch> Lane<B> {
 
     /// Posts a parcel with the next ticket, which makes any earlier one void.
     #[must_use]
-    fn post(self: &Arc<Self>, inner: &mut Inner<B>) -> DeferredDrop {
+    fn post(self: &Arc<Self>, inner: &mut Inner<B>) -> Deferred<B> {
         inner.last_ticket += 1;
         let ticket = inner.last_ticket;
         let parcel = Parcel { lane: self.clone(), ticket };
@@ -246,7 +249,7 @@ impl<B: Batch> Lane<B> {
             Err(PostError::Gone) => inner.phase.landed().closed(),
         };
         inner.enter(phase);
-        Box::new((carrier, deferred))
+        (carrier, deferred)
     }
 
     fn forget(&self) {
