@@ -23,10 +23,9 @@ use std::sync::Arc;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
-use axum::{Extension, Router, middleware};
+use axum::{Extension, Router};
 use tokio::task::JoinSet;
 
-use crate::auth::bearer;
 use crate::dashboard;
 use crate::listener::Listener;
 use crate::service::{Service, ServiceState};
@@ -60,7 +59,7 @@ impl FrontEnd {
 
     /// Serves until the server drains and the last connection has ended.
     pub(crate) async fn run(mut self) {
-        let (router, mut connections) = (router(self.service.clone()), JoinSet::new());
+        let (router, mut connections) = (router(), JoinSet::new());
         while let Some((stream, peer)) = self.listener.accept().await {
             connections.spawn(connection::serve(stream, peer, self.service.clone(), router.clone()));
             while connections.try_join_next().is_some() {}
@@ -70,7 +69,7 @@ impl FrontEnd {
     }
 }
 
-fn router(service: Service) -> Router {
+fn router() -> Router {
     let counter = get(counter::get).post(counter::add).put(counter::set).delete(counter::remove);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -89,7 +88,6 @@ fn router(service: Service) -> Router {
         .merge(dashboard::router())
         .fallback(|| async { Problem::no_such_resource() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(middleware::from_fn_with_state(service, bearer::authorize))
 }
 
 async fn readyz(Extension(connection): Extension<Arc<Connection>>) -> impl IntoResponse {

@@ -1,23 +1,21 @@
 //! Bearer tokens of HTTP, as in RFC 6750.
 
-use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::http::{Method, StatusCode};
-use axum::middleware::Next;
+use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::Role;
-use crate::service::Service;
+use super::{Access, Role};
 
 /// Paths that need no token: what a supervisor of the server asks, and the dashboard, which asks its user for a token.
 /// Nothing of counters.
 const PUBLIC: [&str; 5] =
     ["/healthz", "/readyz", "/", "/dashboard/uPlot.iife.min.js", "/dashboard/uPlot.min.css"];
 
-/// Passes requests on whose token allows them: with any token to read, otherwise with one of read-write.
-pub(crate) async fn authorize(State(service): State<Service>, request: Request, next: Next) -> Response {
+/// Returns the response to a request that its token does not allow. Any token allows reading, and one of read-write
+/// everything.
+pub(crate) fn refusal<B>(access: &Access, request: &Request<B>) -> Option<Response> {
     if PUBLIC.contains(&request.uri().path()) {
-        return next.run(request).await;
+        return None;
     }
     let token = request.headers().get(AUTHORIZATION).and_then(|header| token(header.as_bytes()));
     let needed = if request.method() == Method::GET || request.method() == Method::HEAD {
@@ -25,20 +23,19 @@ pub(crate) async fn authorize(State(service): State<Service>, request: Request, 
     } else {
         Role::ReadWrite
     };
-    match service.access().role(token) {
-        Some(role) if role >= needed => next.run(request).await,
-        Some(_) => refuse(
+    let (status, challenge, detail) = match access.role(token) {
+        Some(role) if role >= needed => return None,
+        Some(_) => (
             StatusCode::FORBIDDEN,
             "Bearer realm=\"counters\", error=\"insufficient_scope\"",
             "token is for reading only",
         ),
-        None if token.is_some() => refuse(
-            StatusCode::UNAUTHORIZED,
-            "Bearer realm=\"counters\", error=\"invalid_token\"",
-            "unknown token",
-        ),
-        None => refuse(StatusCode::UNAUTHORIZED, "Bearer realm=\"counters\"", "no bearer token"),
-    }
+        None if token.is_some() => {
+            (StatusCode::UNAUTHORIZED, "Bearer realm=\"counters\", error=\"invalid_token\"", "unknown token")
+        }
+        None => (StatusCode::UNAUTHORIZED, "Bearer realm=\"counters\"", "no bearer token"),
+    };
+    Some(problem(status, challenge, detail))
 }
 
 /// Returns the token of a header.
@@ -48,7 +45,7 @@ fn token(header: &[u8]) -> Option<&[u8]> {
 }
 
 /// Problem details, as in RFC 9457.
-fn refuse(status: StatusCode, challenge: &'static str, detail: &str) -> Response {
+fn problem(status: StatusCode, challenge: &'static str, detail: &str) -> Response {
     let body = format!(
         "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"detail\":\"{detail}\"}}",
         status.canonical_reason().unwrap_or_default(),

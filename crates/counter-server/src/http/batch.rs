@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Body;
-use axum::http::{HeaderMap, header};
+use axum::extract::Request;
+use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use counter_keyspace::{Operation, Outcome};
 use counter_protocol::CounterName;
@@ -55,9 +56,9 @@ struct OtherLine<'a> {
 /// not understood refuses the whole request; an operation that cannot be applied refuses itself.
 pub(crate) async fn apply(
     Extension(connection): Extension<Arc<Connection>>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     if !has_media_type(&headers, NDJSON) {
         return Err(Problem::unsupported_media_type(NDJSON));
     }

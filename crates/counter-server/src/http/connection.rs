@@ -20,6 +20,7 @@ use tower_service::Service as _;
 
 use super::preferences::Preferences;
 use super::problem::Problem;
+use crate::auth::bearer;
 use crate::counters::{Counters, Durability};
 use crate::listener::Stream;
 use crate::service::{Service, ServiceState};
@@ -71,6 +72,8 @@ async fn answer(
     let rejected = connection.rejected.clone();
     let response = if is_of_another_site(&request) {
         Problem::other_site().into_response()
+    } else if let Some(refusal) = bearer::refusal(connection.service.access(), &request) {
+        refusal
     } else {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection);

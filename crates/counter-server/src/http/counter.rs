@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Body;
+use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use counter_keyspace::{Operation, Outcome};
@@ -33,6 +34,14 @@ pub(crate) struct Assignment {
     value: Integer,
 }
 
+/// What a client asks for beside the operation.
+#[derive(Clone, Copy, Debug)]
+struct Wishes {
+    preferences: Preferences,
+    /// The answer is to be the value alone, as text.
+    is_text: bool,
+}
+
 /// Counter as JSON.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct CounterBody<'a> {
@@ -51,89 +60,92 @@ pub(crate) async fn get(
     Extension(connection): Extension<Arc<Connection>>,
     LastSegment(name): LastSegment,
     query: Query,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
     query.check(&["fresh_ms"])?;
+    let wishes = Wishes::from_headers(request.headers())?;
+    let preferences = Preferences { idempotency_key: None, ..wishes.preferences };
+    drop(request);
     if let Some(deadline) = query.fresh()? {
         connection.counters()?.refresh(Some(&name), deadline).await?;
     }
-    let durability = Preferences::from_headers(&headers)?.durability;
-    let preferences = Preferences { durability, idempotency_key: None };
-    operate(&connection, name, Operation::GetCount, &headers, &preferences).await
+    operate(&connection, name, Operation::GetCount, Wishes { preferences, ..wishes }).await
 }
 
 pub(crate) async fn add(
     Extension(connection): Extension<Arc<Connection>>,
     LastSegment(name): LastSegment,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     let addition = read_json(&connection, &headers, body).await?;
     let Addition { by: Integer(by) } = addition.unwrap_or(Addition { by: one() });
-    change(&connection, name, Operation::Add(by), &headers).await
+    change(&connection, name, Operation::Add(by), headers).await
 }
 
 pub(crate) async fn set(
     Extension(connection): Extension<Arc<Connection>>,
     LastSegment(name): LastSegment,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     let assignment = read_json(&connection, &headers, body).await?;
     let missing = || Problem::invalid("the body is empty; it has to be {\"value\": NUMBER}");
     let Assignment { value: Integer(value) } = assignment.ok_or_else(missing)?;
-    change(&connection, name, Operation::Set(value), &headers).await
+    change(&connection, name, Operation::Set(value), headers).await
 }
 
 pub(crate) async fn remove(
     Extension(connection): Extension<Arc<Connection>>,
     LastSegment(name): LastSegment,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
-    change(&connection, name, Operation::RemoveAndGet, &headers).await
+    let (Parts { headers, .. }, _) = request.into_parts();
+    change(&connection, name, Operation::RemoveAndGet, headers).await
 }
 
 async fn change(
     connection: &Connection,
     name: Vec<u8>,
     operation: Operation,
-    headers: &HeaderMap,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let preferences = Preferences::from_headers(headers)?;
-    operate(connection, name, operation, headers, &preferences).await
+    let wishes = Wishes::from_headers(&headers)?;
+    // They refer to the buffer of the connection, which would have to get another one while the operation is applied.
+    drop(headers);
+    operate(connection, name, operation, wishes).await
 }
 
-/// Applies an operation, and returns the counter as the headers ask for.
+/// Applies an operation, and returns the counter as the client wishes.
 async fn operate(
     connection: &Connection,
     name: Vec<u8>,
     operation: Operation,
-    headers: &HeaderMap,
-    preferences: &Preferences,
+    wishes: Wishes,
 ) -> Result<Response, Problem> {
     let name = CounterName::new(name).map_err(|error: NameTooLong| CountersError::from(error))?;
     let operations = with_count(operation).map(|operation| (name.as_bytes(), operation));
-    let (outcomes, durability) = connection.apply(preferences, operations).await?;
+    let (outcomes, durability) = connection.apply(&wishes.preferences, operations).await?;
     let (outcome, after) = take_outcome(operation, &mut outcomes.into_iter())?;
     let count = count_of(outcome, after)?.ok_or_else(Problem::no_such_counter)?;
-    Ok(respond(&name, count, durability, headers, preferences))
+    Ok(respond(&name, count, durability, wishes))
 }
 
-fn respond(
-    name: &CounterName,
-    count: Count,
-    durability: Durability,
-    headers: &HeaderMap,
-    preferences: &Preferences,
-) -> Response {
+impl Wishes {
+    fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
+        Ok(Self { preferences: Preferences::from_headers(headers)?, is_text: prefers(headers, "text/plain") })
+    }
+}
+
+fn respond(name: &CounterName, count: Count, durability: Durability, wishes: Wishes) -> Response {
     let durability = durability.to_string();
-    let mut response = if prefers(headers, "text/plain") {
+    let mut response = if wishes.is_text {
         let content_type = [(header::CONTENT_TYPE, "text/plain")];
         (content_type, count.value.to_string()).into_response()
     } else {
         json(&CounterBody { name, count, durability: Some(&durability) })
     };
-    if preferences.durability.is_some()
+    if wishes.preferences.durability.is_some()
         && let Ok(applied) = HeaderValue::from_str(&format!("durability={durability}"))
     {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);

@@ -24,7 +24,7 @@ pub(crate) struct Query(Vec<(Vec<u8>, Vec<u8>)>);
 impl LastSegment {
     fn of(uri: &Uri) -> Self {
         let segment = uri.path().rsplit('/').next().unwrap_or_default();
-        Self(percent_decode(segment.as_bytes()).collect())
+        Self(Cow::from(percent_decode(segment.as_bytes())).into_owned())
     }
 }
 
