@@ -3,8 +3,6 @@
 //! A file has a token a line: its role, `read-only` or `read-write`, a space, and the token. Empty lines and lines that
 //! begin with `#` are left out. A client presents the token as its password (`AUTH`) or as an HTTP bearer token.
 
-pub(crate) mod bearer;
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};

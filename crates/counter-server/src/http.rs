@@ -3,6 +3,7 @@
 //! The interface is described by an OpenAPI document, which the server itself hands out at `/openapi.json`.
 
 mod batch;
+mod bearer;
 mod body;
 mod cluster;
 mod connection;

@@ -18,9 +18,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::counter::Counter;
 use tower_service::Service as _;
 
+use super::bearer;
 use super::preferences::Preferences;
 use super::problem::Problem;
-use crate::auth::bearer;
 use crate::counters::{Counters, Durability};
 use crate::listener::Stream;
 use crate::service::{Service, ServiceState};

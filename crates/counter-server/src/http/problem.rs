@@ -59,6 +59,16 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
     }
 
+    /// The server demands a token that the client does not have.
+    pub(crate) fn no_access(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "no-access", "No access", detail)
+    }
+
+    /// The client's token does not allow changes.
+    pub(crate) fn read_only() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "read-only", "Forbidden", "the token is for reading only")
+    }
+
     /// A page of another site asks a browser to change something.
     pub(crate) fn other_site() -> Self {
         let detail = "the request comes from a page of another site";

@@ -1,10 +1,11 @@
 //! Bearer tokens of HTTP, as in RFC 6750.
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::http::{Method, Request, StatusCode};
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::{Method, Request};
 use axum::response::{IntoResponse, Response};
 
-use super::{Access, Role};
+use super::problem::Problem;
+use crate::auth::{Access, Role};
 
 /// Paths that need no token: what a supervisor of the server asks, and the dashboard, which asks its user for a token.
 /// Nothing of counters.
@@ -23,36 +24,21 @@ pub(crate) fn refusal<B>(access: &Access, request: &Request<B>) -> Option<Respon
     } else {
         Role::ReadWrite
     };
-    let (status, challenge, detail) = match access.role(token) {
+    let (challenge, problem) = match access.role(token) {
         Some(role) if role >= needed => return None,
-        Some(_) => (
-            StatusCode::FORBIDDEN,
-            "Bearer realm=\"counters\", error=\"insufficient_scope\"",
-            "token is for reading only",
-        ),
+        Some(_) => ("Bearer realm=\"counters\", error=\"insufficient_scope\"", Problem::read_only()),
         None if token.is_some() => {
-            (StatusCode::UNAUTHORIZED, "Bearer realm=\"counters\", error=\"invalid_token\"", "unknown token")
+            ("Bearer realm=\"counters\", error=\"invalid_token\"", Problem::no_access("unknown token"))
         }
-        None => (StatusCode::UNAUTHORIZED, "Bearer realm=\"counters\"", "no bearer token"),
+        None => ("Bearer realm=\"counters\"", Problem::no_access("no bearer token")),
     };
-    Some(problem(status, challenge, detail))
+    Some(([(WWW_AUTHENTICATE, challenge)], problem).into_response())
 }
 
 /// Returns the token of a header.
 fn token(header: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = header.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
-}
-
-/// Problem details, as in RFC 9457.
-fn problem(status: StatusCode, challenge: &'static str, detail: &str) -> Response {
-    let body = format!(
-        "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"detail\":\"{detail}\"}}",
-        status.canonical_reason().unwrap_or_default(),
-        status.as_u16(),
-    );
-    (status, [(WWW_AUTHENTICATE, challenge), (CONTENT_TYPE, "application/problem+json")], body)
-        .into_response()
 }
 
 #[cfg(test)]
