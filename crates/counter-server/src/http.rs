@@ -16,6 +16,7 @@ mod preferences;
 mod problem;
 mod query;
 mod sessions;
+mod unread;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
 use crate::dashboard;
@@ -41,17 +43,37 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\
 /// Description of the interface.
 const OPENAPI: &str = include_str!("http/openapi.json");
 
+/// HTTP over any stream of bytes.
+#[derive(Clone, Debug)]
+pub struct Http {
+    service: Service,
+    router: Router,
+}
+
 /// HTTP front end that is listening.
 #[derive(Debug)]
 pub(crate) struct FrontEnd {
     listener: Listener,
-    service: Service,
+    http: Http,
+}
+
+impl Http {
+    /// Creates the interface of a server.
+    #[must_use]
+    pub fn new(service: &Service) -> Self {
+        Self { service: service.clone(), router: router() }
+    }
+
+    /// Serves a client until it leaves, is too slow, or the server drains.
+    pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+        connection::serve(stream, peer, self.service, self.router).await;
+    }
 }
 
 impl FrontEnd {
     pub(crate) async fn bind(address: SocketAddr, service: &Service) -> io::Result<Self> {
         let listener = Listener::bind(address, Protocol::Http, TOO_MANY, service).await?;
-        Ok(Self { listener, service: service.clone() })
+        Ok(Self { listener, http: Http::new(service) })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -60,9 +82,9 @@ impl FrontEnd {
 
     /// Serves until the server drains and the last connection has ended.
     pub(crate) async fn run(mut self) {
-        let (router, mut connections) = (router(), JoinSet::new());
+        let mut connections = JoinSet::new();
         while let Some((stream, peer)) = self.listener.accept().await {
-            connections.spawn(connection::serve(stream, peer, self.service.clone(), router.clone()));
+            connections.spawn(self.http.clone().serve(stream, peer));
             while connections.try_join_next().is_some() {}
         }
         drop(self.listener);

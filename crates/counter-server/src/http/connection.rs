@@ -16,13 +16,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::metrics::counter::Counter;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service as _;
 
 use super::bearer;
 use super::preferences::Preferences;
 use super::problem::Problem;
+use super::unread::ReadWithin;
 use crate::counters::{Counters, Durability};
-use crate::listener::Stream;
 use crate::service::{Service, ServiceState};
 use crate::telemetry::{FrontEnd, Protocol};
 
@@ -40,8 +41,14 @@ pub(crate) struct Connection {
     rejected: Counter,
 }
 
-/// Serves a client until it leaves or the server drains.
-pub(crate) async fn serve(stream: Stream, peer: SocketAddr, service: Service, router: Router) {
+/// Serves a client until it leaves, is too slow, or the server drains.
+pub(super) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    service: Service,
+    router: Router,
+) {
+    let stream = ReadWithin::new(stream, service.limits().unread_timeout);
     let connection = Arc::new(Connection::new(&service, peer.ip()));
     let answer = service_fn(|request| {
         let (connection, router) = (Arc::clone(&connection), router.clone());

@@ -3,6 +3,7 @@
 //! `COUNTER_SERVER_FUZZ=N` tries `N` inputs with each parser (20,000 without it), and `COUNTER_SERVER_SEED=N` begins
 //! with another seed. A failure prints the input.
 
+mod http;
 mod mutate;
 
 use std::env;
@@ -23,13 +24,6 @@ const RESP: [&[u8]; 7] = [
     b"MULTI\r\nINCR a\r\nEXPIRE a 10 NX\r\nEXEC\r\nHELLO 3 AUTH default x SETNAME y\r\n",
     b"COUNT.SESSION\r\nCOUNT.ADD 1.1 1 a 5 b -5\r\nCOUNT.TOP 3\r\nSCAN 0 MATCH a* COUNT 10 TYPE string\r\n",
     b"CLIENT REPLY SKIP\r\nINCREX a BYINT 5 UBOUND 10\r\nWAITAOF 1 0 10\r\nCONFIG GET *\r\nCOMMAND DOCS get\r\n",
-];
-
-const HTTP: [&[u8]; 4] = [
-    b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"POST /v1/counters/a%00b HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{\"by\":5}",
-    b"GET /v1/counters?prefix=a&cursor=0 HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\n\r\n",
-    b"PUT /v1/counters/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 ];
 
 const STATSD: [&[u8]; 5] = [
@@ -121,7 +115,7 @@ async fn send(address: SocketAddr, input: &[u8]) {
 #[tokio::test]
 async fn front_ends_survive_garbage() {
     let server = server().await;
-    let (mut resp, mut http, mut statsd) = (mutator(&RESP), mutator(&HTTP), mutator(&STATSD));
+    let (mut resp, mut http, mut statsd) = (mutator(&RESP), mutator(&http::REQUESTS), mutator(&STATSD));
     let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     for _ in 0..FRONT_END_INPUTS {
         send(server.resp_addr().unwrap(), &resp.next()).await;

@@ -10,3 +10,4 @@ mod counters;
 mod observing;
 mod requests;
 mod sessions;
+mod slow;
