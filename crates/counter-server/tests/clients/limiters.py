@@ -66,8 +66,9 @@ def login_attempts(client):
         decisions.append(client.incr("login:a") > 3)
     decisions.append(client.delete("login:a"))
     decisions.append(client.get("login:a"))
-    client.set("login:b", 0, px=50, nx=True)
-    client.incr("login:b")
+    # At once, so that it has not expired before.
+    with client.pipeline() as pipeline:
+        pipeline.set("login:b", 0, px=50, nx=True).incr("login:b").execute()
     while client.exists("login:b"):
         time.sleep(0.01)
     # It begins anew, without the deadline.

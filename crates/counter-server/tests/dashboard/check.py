@@ -15,6 +15,9 @@ GUARDED, TOKEN = int(sys.argv[4]), sys.argv[5]
 SHOTS = pathlib.Path(sys.argv[6]) if len(sys.argv) > 6 else None
 URL = f"http://127.0.0.1:{HTTP}/"
 
+# A sample is taken every second, on a machine that has other things to do.
+expect.set_options(timeout=60_000)
+
 
 def resp(*commands):
     """Sends inline commands, and waits for as many replies of one line."""
@@ -43,7 +46,7 @@ def check_numbers(page):
     expect(row(page, "fronts", "resp").nth(3)).to_have_text("2")
     assert resp("INCR page:/") == [":1234568"]
     expect(row(page, "top", "page:/").nth(1)).to_have_text("1,234,568")
-    assert page.locator("#plot canvas").count() == 1
+    expect(page.locator("#plot canvas")).to_have_count(1)
 
 
 def check_search(page):
@@ -51,7 +54,7 @@ def check_search(page):
     page.keyboard.press("/")
     page.keyboard.type("page:/a")
     expect(row(page, "found", "page:/about").nth(1)).to_have_text("1")
-    assert page.locator("#found tr").count() == 1
+    expect(page.locator("#found tr")).to_have_count(1)
     resp("SET page:/about 9223372036854775806", "INCR page:/about", "SET page:/api 5", "SET other 1")
     expect(row(page, "found", "page:/about").nth(1)).to_have_text("9,223,372,036,854,775,807")
     expect(row(page, "found", "page:/api").nth(1)).to_have_text("5")
@@ -62,18 +65,23 @@ def check_search(page):
     expect(page.locator("#prefix")).to_have_value("")
 
 
+def becomes(page, condition, argument=None):
+    """Waits until a condition holds on the page: it is not laid out at once."""
+    page.wait_for_function(condition, arg=argument, timeout=60_000)
+
+
 def check_themes_and_phone(page):
-    background = "getComputedStyle(document.body).backgroundColor"
-    light = page.evaluate(background)
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.keyboard.press("t")
-    assert page.evaluate(background) != light, "the theme does not change"
+    becomes(page, "light => getComputedStyle(document.body).backgroundColor !== light", light)
     for _ in range(3):
         page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.tagName") in ("BUTTON", "INPUT"), "nothing can be reached by keyboard"
+    becomes(page, "['BUTTON', 'INPUT'].includes(document.activeElement.tagName)")
     page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360, "a phone has to scroll sideways"
-    is_cut = "cells => cells.some(cell => cell.scrollWidth > cell.clientWidth + 1)"
-    assert not page.locator("th, td:not(:first-child)").evaluate_all(is_cut), "a number is cut off"
+    # A phone does not scroll sideways, and shows all of each number.
+    becomes(page, "innerWidth === 360 && document.documentElement.scrollWidth <= 360")
+    becomes(page, """[...document.querySelectorAll("th, td:not(:first-child)")]
+        .every(cell => cell.scrollWidth <= cell.clientWidth + 1)""")
     shoot(page, "phone-dark")
     page.set_viewport_size({"width": 1280, "height": 900})
 
@@ -89,9 +97,12 @@ def check_token(browser):
     """Signs in where a token is demanded, after a wrong one."""
     page = browser.new_page()
     page.goto(f"http://127.0.0.1:{GUARDED}/")
-    for token, state in (("wrong", "connecting"), (TOKEN, "ready")):
-        page.get_by_label("Token").fill(token)
-        page.get_by_role("button", name="Sign in").click()
+    for token, status, state in (("wrong", 401, "connecting"), (TOKEN, 200, "ready")):
+        header = f"Bearer {token}"
+        with page.expect_response(lambda response: response.request.headers.get("authorization") == header) as answered:
+            page.get_by_label("Token").fill(token)
+            page.get_by_role("button", name="Sign in").click()
+        assert answered.value.status == status
         expect(page.locator("#state")).to_have_text(state)
     expect(page.locator("#login")).to_be_hidden()
     expect(page.locator("#counters")).to_have_text("0")
