@@ -36,6 +36,13 @@ impl Committed {
     }
 }
 
+/// Tells those who wait how far the store is durable, and when it is dropped that the store has stopped.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    committed: watch::Sender<Committed>,
+    shared: Arc<Shared>,
+}
+
 /// Requests to the committer. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
@@ -50,6 +57,8 @@ struct Shared {
     members: Mutex<Vec<Member>>,
     /// For the committer, which is the only one that waits.
     arrived: Notify,
+    /// For those who wait, in the order in which they have come. A watch channel wakes them in a random order.
+    published: Notify,
 }
 
 /// What has been requested since the committer looked.
@@ -65,9 +74,26 @@ pub(crate) struct Requests {
     pub(crate) session_floor: SessionId,
 }
 
+impl Publisher {
+    /// Changes what is known.
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut Committed)) {
+        self.committed.send_modify(change);
+        self.shared.published.notify_waiters();
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.publish(|committed| committed.is_stopped = true);
+    }
+}
+
 impl Inbox {
-    pub(crate) fn new(committed: watch::Receiver<Committed>) -> Self {
-        Self { shared: Arc::default(), committed }
+    /// Makes an inbox, and what its committer publishes by.
+    pub(crate) fn new() -> (Self, Publisher) {
+        let (sender, committed) = watch::channel(Committed::default());
+        let shared = Arc::<Shared>::default();
+        (Self { shared: Arc::clone(&shared), committed }, Publisher { committed: sender, shared })
     }
 
     /// Waits until everything is durable that the shards have applied before the call.
@@ -88,14 +114,21 @@ impl Inbox {
         failures: u64,
         is_reached: impl Fn(&Committed) -> bool,
     ) -> Result<(), DurabilityError> {
-        let mut committed = self.committed.clone();
-        let is_over = |committed: &Committed| {
-            is_reached(committed) || committed.failures > failures || committed.is_stopped
-        };
-        match committed.wait_for(is_over).await {
-            Ok(committed) if is_reached(&committed) => Ok(()),
-            Ok(committed) if committed.failures > failures => Err(DurabilityError::UnknownOutcome),
-            _ => Err(DurabilityError::Stopped),
+        loop {
+            let published = self.shared.published.notified();
+            {
+                let committed = self.committed.borrow();
+                if is_reached(&committed) {
+                    return Ok(());
+                }
+                if committed.failures > failures {
+                    return Err(DurabilityError::UnknownOutcome);
+                }
+                if committed.is_stopped {
+                    return Err(DurabilityError::Stopped);
+                }
+            }
+            published.await;
         }
     }
 

@@ -1,10 +1,9 @@
 //! Does what the [`CommitterState`] decides.
 
 use counter_keyspace::KeyspaceError;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::progress::{Committed, Inbox};
+use crate::progress::{Inbox, Publisher};
 use crate::replicas::Columns;
 use crate::source::Source;
 
@@ -16,7 +15,7 @@ pub(crate) async fn run<S: Source, C: Columns>(
     mut committer: Committer<S, C>,
     timing: Timing,
     inbox: &Inbox,
-    committed: &watch::Sender<Committed>,
+    committed: &Publisher,
 ) {
     let mut state = CommitterState::new(timing);
     let start = Instant::now();
@@ -34,12 +33,12 @@ pub(crate) async fn run<S: Source, C: Columns>(
             }
         }
     }
-    committed.send_modify(|committed| committed.is_stopped = true);
+    committed.publish(|committed| committed.is_stopped = true);
 }
 
 impl<S: Source, C: Columns> Committer<S, C> {
     /// Does what was decided, and publishes the outcome.
-    async fn act(&mut self, action: Action, inbox: &Inbox, committed: &watch::Sender<Committed>) -> Event {
+    async fn act(&mut self, action: Action, inbox: &Inbox, committed: &Publisher) -> Event {
         match action {
             Action::Round | Action::Rewrite => {
                 let round = inbox.begin_round();
@@ -74,15 +73,10 @@ impl<S: Source, C: Columns> Committer<S, C> {
         }
     }
 
-    fn publish(
-        &mut self,
-        round: u64,
-        done: Result<(), RoundError>,
-        committed: &watch::Sender<Committed>,
-    ) -> Event {
+    fn publish(&mut self, round: u64, done: Result<(), RoundError>, committed: &Publisher) -> Event {
         match done {
             Ok(()) => {
-                committed.send_modify(|committed| {
+                committed.publish(|committed| {
                     committed.versions.clone_from(&self.versions);
                     committed.rounds = round;
                     committed.is_failed = false;
@@ -92,7 +86,7 @@ impl<S: Source, C: Columns> Committer<S, C> {
             }
             Err(RoundError::Disk(error)) => {
                 tracing::error!(%error, "disk failed; the state will be written anew");
-                committed.send_modify(|committed| {
+                committed.publish(|committed| {
                     committed.failures += 1;
                     committed.is_failed = true;
                 });
@@ -101,7 +95,7 @@ impl<S: Source, C: Columns> Committer<S, C> {
             Err(RoundError::Source(error)) => {
                 if matches!(error, KeyspaceError::Stopped) {
                     // No round will come any more.
-                    committed.send_modify(|committed| committed.is_stopped = true);
+                    committed.publish(|committed| committed.is_stopped = true);
                 }
                 tracing::warn!(%error, "keyspace or its replication did not answer");
                 Event::SourceFailed

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use counter_keyspace::{Keyspace, ShardBuilder};
 use tokio::runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::committer::{self, Committer, ReplicaWriter, Timing};
 use crate::disk::{Disk, FsDisk};
 use crate::error::OpenError;
-use crate::progress::{Committed, Inbox};
+use crate::progress::Inbox;
 use crate::record::Opened as OpenedRecord;
 use crate::recovery::Progress;
 use crate::replicas::{ColumnSink, Columns, Member, NoColumns, ReplicaKey, Replicas, StoreId};
@@ -51,8 +51,15 @@ impl Store {
         options: StoreOptions,
         sink: S,
     ) -> Result<(Recovered, S), OpenError> {
-        let disk = FsDisk::create(dir).map_err(OpenError::disk("open the directory"))?;
-        Self::recover_on(Arc::new(disk), options, sink, |_| {}).await
+        Self::recover_on(Arc::new(Self::directory(dir)?), options, sink, |_| {}).await
+    }
+
+    /// Opens the directory of a store, and creates it if necessary.
+    ///
+    /// # Errors
+    /// [`OpenError::Disk`].
+    pub fn directory(dir: &Path) -> Result<FsDisk, OpenError> {
+        FsDisk::create(dir).map_err(OpenError::disk("open the directory"))
     }
 
     /// Recovers the store on a disk, and reports how far it is.
@@ -215,14 +222,13 @@ async fn launch(
     if needs_complete {
         committer.require_complete();
     }
-    let (sender, receiver) = watch::channel(Committed::default());
-    let inbox = Inbox::new(receiver);
+    let (inbox, publisher) = Inbox::new();
     let timing = Timing { round_interval: options.round_interval, step_interval: STEP_INTERVAL };
     let (end, ended) = oneshot::channel();
     let run = {
         let inbox = inbox.clone();
         async move {
-            committer::run(committer, timing, &inbox, &sender).await;
+            committer::run(committer, timing, &inbox, &publisher).await;
             drop(lock);
             // Nobody waits if the store was dropped.
             let _ = end.send(());
