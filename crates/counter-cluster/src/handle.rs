@@ -119,6 +119,11 @@ impl NodeHandle {
         handed_over.map_err(|_| HandOverError::Stopped)
     }
 
+    /// Refuses questions from now on.
+    pub(crate) fn close(&self) {
+        self.replicator.close();
+    }
+
     /// Returns the present incarnation of the replicator.
     #[cfg(test)]
     pub(crate) fn replicator(&self) -> Option<ractor::ActorRef<ReplicatorMessage>> {

@@ -81,7 +81,7 @@ pub use ledger::{
 pub use link::{Checkpoint, Link, Progress, WINDOW};
 pub use network::{Connection, ConnectionId, Inbox, InboxError, Network};
 pub use node::{HAND_OVER_DEADLINE, Node, NodeError, NodeOptions};
-pub use opening::{NodeStoreOptions, ReplicaOptions};
+pub use opening::{NodeStoreOptions, ReplicaOptions, ReplicaStoreOptions};
 pub use replica::ReplicaId;
 pub use replication::Replication;
 pub use replicator::actor::{COMPARE_EVERY, REPLICATE_AT_LEAST_EVERY, REPLICATE_EVERY};

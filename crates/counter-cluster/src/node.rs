@@ -148,7 +148,7 @@ impl Node {
             has_peers: !peers.is_empty(),
             incarnation: None,
             keyspace,
-            store,
+            store: store.map(NodeStoreOptions::open).transpose()?,
         });
         let opening = opening.await?;
         let server = Server(node_server(&name, &cookie, MAX_FRAME_BYTES as u64).await?);
@@ -207,15 +207,28 @@ impl Node {
         // replicator may have missed.
         let restarts = Options { strategy: Strategy::RestForOne, ..Options::default() };
         let supervisor = SupervisorHandle::start(restarts, vec![replicator.into()]).await?;
-        if let Some(store) = &store {
-            // The new replica is durable before others can send it anything.
+        let alarm = alarm.subscribe();
+        let node =
+            Self { replica, keyspace, supervisor, connections: None, handle, ever_connected, store, alarm };
+        let endpoint = (!is_alone).then(|| endpoint(network, outbox));
+        match node.open(endpoint).await {
+            Ok(()) => Ok(node),
+            Err(error) => {
+                node.kill().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets others send something to the node, once its new replica is durable.
+    async fn open(&self, endpoint: Option<ChildSpec>) -> Result<(), NodeError> {
+        if let Some(store) = &self.store {
             store.flush().await?;
         }
-        if !is_alone {
-            supervisor.start_child(endpoint(network, outbox)).await?;
+        if let Some(endpoint) = endpoint {
+            self.supervisor.start_child(endpoint).await?;
         }
-        let alarm = alarm.subscribe();
-        Ok(Self { replica, keyspace, supervisor, connections: None, handle, ever_connected, store, alarm })
+        Ok(())
     }
 
     /// Returns a handle with outboxes of its own.
@@ -260,6 +273,18 @@ impl Node {
             Some(alarm) => alarm,
             None => std::future::pending().await,
         }
+    }
+
+    /// Ends the node at once, as the end of its process would: it hands over nothing, and what is not durable is lost.
+    ///
+    /// Returns when its supervisors have ended; the actors that they have started end a moment later.
+    pub async fn kill(self) {
+        let supervisor = self.supervisor.actor();
+        supervisor.kill();
+        self.keyspace.kill().await;
+        // Without a deadline there is no error.
+        let _ = supervisor.wait(None).await;
+        self.handle.close();
     }
 
     /// Hands over to its peers what they lack, then stops.

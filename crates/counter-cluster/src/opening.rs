@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use counter_keyspace::{Clock, Keyspace, KeyspaceOptions};
+use counter_store::disk::Disk;
 use counter_store::{Member, OpenError, Recovered, Sealed, Store, StoreId, StoreOptions};
 use ractor_transport::NodeName;
 use tokio::sync::watch;
@@ -31,8 +33,19 @@ pub struct ReplicaOptions {
     pub incarnation: Option<u32>,
     /// Configuration of the node's keyspace. Its clock is the node's.
     pub keyspace: KeyspaceOptions,
-    /// Directory that keeps what is counted, if any.
-    pub store: Option<NodeStoreOptions>,
+    /// Disk that keeps what is counted, if any.
+    pub store: Option<ReplicaStoreOptions>,
+}
+
+/// Disk on which a node keeps what it and others have counted, and how.
+#[derive(Clone, Debug)]
+pub struct ReplicaStoreOptions {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// Options of the store. Its keyspace has those of the node.
+    pub options: StoreOptions,
+    /// Goes on with a store that other nodes know a later state of.
+    pub accept_rollback: bool,
 }
 
 /// Directory in which a node keeps what it and others have counted, and how.
@@ -44,6 +57,14 @@ pub struct NodeStoreOptions {
     pub options: StoreOptions,
     /// Goes on with a store that other nodes know a later state of.
     pub accept_rollback: bool,
+}
+
+impl NodeStoreOptions {
+    /// Opens the directory.
+    pub(crate) fn open(self) -> Result<ReplicaStoreOptions, OpenError> {
+        let Self { dir, options, accept_rollback } = self;
+        Ok(ReplicaStoreOptions { disk: Arc::new(Store::directory(&dir)?), options, accept_rollback })
+    }
 }
 
 /// State that a node starts with.
@@ -98,13 +119,13 @@ impl Opening {
         name: NodeName,
         key: [u64; 2],
         keyspace: KeyspaceOptions,
-        NodeStoreOptions { dir, options, accept_rollback }: NodeStoreOptions,
+        ReplicaStoreOptions { disk, options, accept_rollback }: ReplicaStoreOptions,
         has_peers: bool,
     ) -> Result<Self, OpenError> {
         let now = wall_time(&*keyspace.clock);
         let options = StoreOptions { keyspace, ..options };
         let sink = Recovering::new(Ledger::new(key));
-        let (recovered, mut sink) = Store::recover(&dir, options, sink).await?;
+        let (recovered, mut sink) = Store::recover_on(disk, options, sink, |_| {}).await?;
         if recovered.own().is_none() && !has_peers {
             let own = Own::Alone(Box::new(recovered));
             return Ok(Self { replication: Replication::new(ReplicaId::new(name, now, None), key), own });

@@ -8,6 +8,7 @@ use ahash::RandomState;
 use counter_protocol::{AggregatedStats, Count, CounterName};
 use futures_util::future::join_all;
 use ractor::Actor;
+use ractor_outbox::Outbox;
 use ractor_supervision::{Lease, Options, StateSlot, SupervisedActor, SupervisorError, SupervisorHandle};
 
 use crate::clock::{Clock, SystemClock};
@@ -244,6 +245,15 @@ impl Keyspace {
     #[must_use]
     pub const fn supervisor(&self) -> &SupervisorHandle {
         &self.supervisor
+    }
+
+    /// Ends the keyspace at once, as the end of its process would. Handles return errors, and what they hold is lost.
+    pub async fn kill(self) {
+        let supervisor = self.supervisor.actor();
+        supervisor.kill();
+        // Without a deadline there is no error.
+        let _ = supervisor.wait(None).await;
+        self.handle.shards.iter().for_each(Outbox::close);
     }
 
     /// Stops the shards, waits until all have stopped, and returns the final statistics.

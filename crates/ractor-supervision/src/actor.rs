@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,9 +40,10 @@ pub struct Options {
 #[derive(Debug)]
 pub struct SupervisorState {
     children: Children<ActorCell>,
-    specs: HashMap<Arc<str>, Arc<ChildSpec>>,
+    /// In an order that does not depend on chance, in which they are retired.
+    specs: BTreeMap<Arc<str>, Arc<ChildSpec>>,
     /// Callers that wait for the first start of a child.
-    callers: HashMap<Arc<str>, StartReply>,
+    callers: BTreeMap<Arc<str>, StartReply>,
     /// Pending waits before restarts.
     waits: Vec<(Ticket, OwnedTask)>,
     started: Instant,
@@ -300,8 +301,8 @@ impl Actor for Supervisor {
     ) -> Result<SupervisorState, ActorProcessingErr> {
         let mut state = SupervisorState {
             children: Children::new(strategy, intensity, backoff),
-            specs: HashMap::new(),
-            callers: HashMap::new(),
+            specs: BTreeMap::new(),
+            callers: BTreeMap::new(),
             waits: Vec::new(),
             started: Instant::now(),
         };
