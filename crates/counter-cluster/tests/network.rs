@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use counter_cluster::{Connection, ConnectionId, Inbox, Network, Node, ReplicaOptions};
+use counter_cluster::{Connection, ConnectionId, HandOverError, Inbox, Network, Node, ReplicaOptions};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
@@ -29,6 +29,9 @@ impl Hub {
         self.0.lock().expect("nobody panics with it").get(name).cloned()
     }
 }
+
+/// Name of a node that never answers.
+const MUTE: &str = "mute";
 
 /// What one node sees of the hub.
 #[derive(Clone, Debug)]
@@ -91,6 +94,9 @@ impl Connection for Link {
     }
 
     fn ask(&self, request: Vec<u8>, deadline: Duration) -> BoxFuture<'static, Option<Vec<u8>>> {
+        if self.to.as_str() == MUTE {
+            return async { None }.boxed();
+        }
         let (reply, answer) = oneshot::channel();
         let is_connected = self.local.hub.get(&self.local.name).is_some();
         let inbox =
@@ -113,6 +119,20 @@ async fn node(hub: &Hub, name: &str) -> Node {
         store: None,
     };
     Node::start_on(Arc::new(Local { hub: hub.clone(), name }), options).await.expect("nodes start")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_has_not_said_who_it_is_lacks_what_is_handed_over() {
+    let hub = Hub::default();
+    let node = node(&hub, "a").await;
+    let (_, inbox) = hub.get(node.name()).expect("it is there");
+    let mute: NodeName = MUTE.parse().expect("it is a name");
+    hub.change(|endpoints| _ = endpoints.insert(mute.clone(), (u64::MAX, inbox)));
+    node.handle().keyspace().increment("a", 1).await.expect("it counts");
+    // The replicator has seen the connection when it has answered.
+    node.handle().status().await.expect("it runs");
+    let lacking = HandOverError::Lacking { nodes: vec![mute], never_connected: Vec::new() };
+    assert_eq!(node.shutdown().await, Err(lacking));
 }
 
 async fn all_have(nodes: &[Node], value: i128) {

@@ -135,10 +135,12 @@ impl ReplicatorState {
         self.replication.peers().map(|(peer, _)| peer).collect()
     }
 
-    /// Returns the nodes that were ever connected, and are not now.
+    /// Returns the nodes that were ever connected, and are not now, or have not said yet who they are.
     pub(super) fn absent(&self) -> Vec<NodeName> {
         let connected: BTreeSet<_> = self.replication.peers().map(|(_, replica)| &replica.node).collect();
-        self.ever_connected.borrow().iter().filter(|node| !connected.contains(node)).cloned().collect()
+        let mut known = self.ever_connected.borrow().clone();
+        known.extend(self.network.connections().iter().filter_map(|connection| connection.node()));
+        known.into_iter().filter(|node| !connected.contains(node)).collect()
     }
 
     /// Returns the sum of a name's entries of other replicas.
