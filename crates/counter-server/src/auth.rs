@@ -3,14 +3,13 @@
 //! A file has a token a line: its role, `read-only` or `read-write`, a space, and the token. Empty lines and lines that
 //! begin with `#` are left out. A client presents the token as its password (`AUTH`) or as an HTTP bearer token.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::{fmt, io};
 
+use ractor_transport::{FileError, read_secret};
 use subtle::ConstantTimeEq;
-
-use crate::private_file;
 
 /// Minimum length of a token, in bytes: what `openssl rand -hex 8` makes.
 const MIN_TOKEN_BYTES: usize = 16;
@@ -32,21 +31,9 @@ pub struct Tokens(Vec<(Role, Box<[u8]>)>);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokensError {
-    /// The file is missing or cannot be read.
-    #[error("{} cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Error of the file system.
-        #[source]
-        source: io::Error,
-    },
-    /// Users other than the owner have permissions on the file.
-    #[error("the tokens in {} are open to other users: run `chmod 600` on it", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A line is not a role and a token.
     #[error(
         "line {line} of {} is not `read-only TOKEN` or `read-write TOKEN` with at least {MIN_TOKEN_BYTES} bytes",
@@ -72,13 +59,8 @@ impl Tokens {
     /// # Errors
     /// [`TokensError`].
     pub fn load(path: &Path) -> Result<Self, TokensError> {
-        let content = private_file::read(path);
+        let content = read_secret(path)?;
         let path = path.to_owned();
-        let content = match content {
-            Ok(Some(content)) => content,
-            Ok(None) => return Err(TokensError::Exposed { path }),
-            Err(source) => return Err(TokensError::Unreadable { path, source }),
-        };
         match Self::parse(&String::from_utf8_lossy(&content)) {
             Ok(tokens) if tokens.0.is_empty() => Err(TokensError::Empty { path }),
             Ok(tokens) => Ok(tokens),
@@ -271,10 +253,10 @@ mod tests {
     fn a_file_is_for_its_owner_and_has_a_token() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
-        assert!(matches!(Tokens::load(&path), Err(TokensError::Unreadable { .. })));
+        assert!(matches!(Tokens::load(&path), Err(TokensError::File(FileError::Unreadable { .. }))));
         fs::write(&path, TEXT).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o604)).unwrap();
-        assert!(matches!(Tokens::load(&path), Err(TokensError::Exposed { .. })));
+        assert!(matches!(Tokens::load(&path), Err(TokensError::File(FileError::Exposed { .. }))));
         fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
         assert_eq!(Tokens::load(&path).unwrap().0.len(), 2);
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();

@@ -18,7 +18,6 @@ mod limits;
 mod listener;
 mod on_demand;
 mod peers;
-mod private_file;
 pub mod resp;
 mod security;
 mod serve;

@@ -1,19 +1,15 @@
 //! TLS of the TCP front ends, with a certificate that can be renewed while the server runs.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use ractor_transport::{FileError, read_certificates, read_key};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
-
-use crate::private_file;
 
 /// Paths of a certificate, with those of its issuers behind it, and of its private key, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,29 +24,9 @@ pub struct TlsFiles {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A file is missing or cannot be read.
-    #[error("{} cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Error of the file system.
-        #[source]
-        source: io::Error,
-    },
-    /// Users other than the owner have permissions on the key.
-    #[error("the key {} is open to other users: run `chmod 600` on it", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There is no certificate or no key in the file.
-    #[error("{} is not a PEM file with a {expected}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Expected content.
-        expected: &'static str,
-    },
+    /// One of the files cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The certificate cannot be used, or the key is that of another one.
     #[error("{} cannot be used with the key {}", files.certificate.display(), files.key.display())]
     Unusable {
@@ -123,27 +99,4 @@ fn read(files: &TlsFiles) -> Result<Arc<CertifiedKey>, TlsError> {
     let key = read_key(&files.key)?;
     let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
     certified.map(Arc::new).map_err(|source| TlsError::Unusable { files: files.clone(), source })
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let path = path.to_owned();
-    let pem = match std::fs::read(&path) {
-        Ok(pem) => pem,
-        Err(source) => return Err(TlsError::Unreadable { path, source }),
-    };
-    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) | Err(_) => Err(TlsError::Malformed { path, expected: "certificate" }),
-    }
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let content = private_file::read(path);
-    let path = path.to_owned();
-    match content {
-        Err(source) => Err(TlsError::Unreadable { path, source }),
-        Ok(None) => Err(TlsError::Exposed { path }),
-        Ok(Some(pem)) => PrivateKeyDer::from_pem_slice(&pem)
-            .map_err(|_| TlsError::Malformed { path, expected: "private key" }),
-    }
 }

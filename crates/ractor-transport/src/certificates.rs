@@ -196,6 +196,7 @@ fn valid_for(validity: Duration) -> CertificateParams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::FileError;
 
     fn names(names: &[&str]) -> Vec<NodeName> {
         names.iter().map(|name| name.parse().unwrap()).collect()
@@ -257,7 +258,7 @@ mod tests {
         let key = directory.path().join("a/node.key");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         let error = Identity::load(directory.path().join("a"), &names(&["a"])[0]).unwrap_err();
-        assert!(matches!(error, IdentityError::Exposed { .. }), "{error}");
+        assert!(matches!(error, IdentityError::File(FileError::Exposed { .. })), "{error}");
     }
 
     #[test]

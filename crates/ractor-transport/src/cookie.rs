@@ -1,9 +1,8 @@
 use std::fmt::{self, Write};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files;
+use crate::files::{self, FileError, read_secret};
 use crate::random::random_bytes;
 
 /// Minimum length of a cookie, in characters.
@@ -28,21 +27,9 @@ pub enum CookieError {
         /// The path of the file.
         path: PathBuf,
     },
-    /// The file cannot be read, or is not text.
-    #[error("the cookie file {} cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Error of the file system.
-        #[source]
-        source: io::Error,
-    },
-    /// Users other than the owner have permissions on the file.
-    #[error("the cookie file {} is open to other users: run `chmod 600` on it", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The cookie is empty, or short enough to guess.
     #[error(
         "the cookie in {} has {chars} characters: use at least {MIN_COOKIE_CHARS} random ones",
@@ -90,20 +77,17 @@ impl Cookie {
     ///
     /// # Errors
     ///
-    /// If there is no file, it is not text, it has fewer than [`MIN_COOKIE_CHARS`] characters, or users other than its
-    /// owner have any permission on it (where files have such permissions).
+    /// If there is no file, it is open to other users than its owner (see [`read_secret`]), or it has fewer than
+    /// [`MIN_COOKIE_CHARS`] characters.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, CookieError> {
         let path = path.as_ref();
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => CookieError::Missing { path: path.into() },
-            _ => CookieError::Unreadable { path: path.into(), source },
-        };
-        let mut file = File::open(path).map_err(failed)?;
-        if files::open_to_others(&file).map_err(failed)? {
-            return Err(CookieError::Exposed { path: path.into() });
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
+        let content = read_secret(path).map_err(|error| match error {
+            FileError::Unreadable { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                CookieError::Missing { path }
+            }
+            error => error.into(),
+        })?;
+        let text = String::from_utf8_lossy(&content);
         let cookie = text.trim();
         match cookie.chars().count() {
             chars if chars < MIN_COOKIE_CHARS => Err(CookieError::Short { path: path.into(), chars }),
@@ -164,10 +148,7 @@ mod tests {
             let error = Cookie::from_file(path(name)).unwrap_err();
             assert!(matches!(error, CookieError::Short { chars, .. } if chars == expected), "{error}");
         }
-        assert!(matches!(
-            Cookie::from_file(dir.path()),
-            Err(CookieError::Exposed { .. } | CookieError::Unreadable { .. })
-        ));
+        assert!(matches!(Cookie::from_file(dir.path()), Err(CookieError::File(_))));
     }
 
     #[cfg(unix)]
@@ -177,7 +158,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cookie");
         Cookie::generate().write_new(&path).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = Cookie::from_file(&path).unwrap_err();
         assert!(error.to_string().contains("chmod 600"), "{error}");
     }

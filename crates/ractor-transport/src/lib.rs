@@ -109,6 +109,7 @@ mod transport;
 pub use certificates::{CertificateError, certificates};
 pub use certified::CLUSTER_DNS_NAME;
 pub use cookie::{Cookie, CookieError, MIN_COOKIE_CHARS};
+pub use files::{FileError, read_certificates, read_key, read_secret};
 pub use limits::Limits;
 pub use node_name::{BadNodeName, MAX_NODE_NAME_BYTES, NodeName};
 pub use peers::{Peer, Peers};

@@ -1,13 +1,11 @@
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
@@ -17,7 +15,7 @@ use tokio_rustls::rustls::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 
 use crate::certified::{self, CLUSTER_DNS_NAME};
-use crate::files;
+use crate::files::{FileError, read_certificates, read_key};
 use crate::node_name::NodeName;
 
 /// File with the authority's certificate, in a node's directory and in that of [`certificates`](crate::certificates).
@@ -43,27 +41,9 @@ pub struct Identity {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// A file is missing or cannot be read.
-    #[error("{} cannot be read: a node's directory has {CA_CERTIFICATE}, {NODE_CERTIFICATE} and {NODE_KEY}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Error of the file system.
-        #[source]
-        source: io::Error,
-    },
-    /// Users other than the owner have permissions on the key.
-    #[error("the key {} is open to other users: run `chmod 600` on it", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-    },
-    /// There is no certificate or key in the file.
-    #[error("{} is not a PEM file with what its name says", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
+    /// One of the files in the node's directory cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The authority's certificate cannot be used.
     #[error("{} is not the certificate of an authority", path.display())]
     Authority {
@@ -186,31 +166,4 @@ fn client_config(
         .with_client_auth_cert(chain, key)?;
     config.resumption = Resumption::disabled();
     Ok(config)
-}
-
-fn read_certificates(path: PathBuf) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let pem = match std::fs::read(&path) {
-        Ok(pem) => pem,
-        Err(source) => return Err(IdentityError::Unreadable { path, source }),
-    };
-    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) | Err(_) => Err(IdentityError::Malformed { path }),
-    }
-}
-
-fn read_key(path: PathBuf) -> Result<PrivateKeyDer<'static>, IdentityError> {
-    let read = |path: &Path| {
-        let mut file = File::open(path)?;
-        let mut pem = Vec::new();
-        file.read_to_end(&mut pem)?;
-        Ok((files::open_to_others(&file)?, pem))
-    };
-    match read(&path) {
-        Err(source) => Err(IdentityError::Unreadable { path, source }),
-        Ok((true, _)) => Err(IdentityError::Exposed { path }),
-        Ok((false, pem)) => {
-            PrivateKeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::Malformed { path })
-        }
-    }
 }
