@@ -196,9 +196,9 @@ impl Cluster {
     /// Pauses a node with SIGSTOP: its connections stay open, and nothing comes from it.
     ///
     /// # Errors
-    /// If it does not run.
-    pub fn pause(&mut self, node: usize) -> anyhow::Result<()> {
-        self.node(node)?.signal(Signal::SIGSTOP)?;
+    /// If it does not run, or does not stop.
+    pub async fn pause(&mut self, node: usize) -> anyhow::Result<()> {
+        self.node(node)?.pause().await?;
         self.members[node].is_paused = true;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A server in a process of its own.
 
 use std::fs::{self, File};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -46,7 +47,7 @@ pub struct NodeProcess {
     child: Child,
     pid: Pid,
     client: Client,
-    address: SocketAddr,
+    addresses: Addresses,
     replica: Option<String>,
     log: PathBuf,
 }
@@ -98,12 +99,11 @@ impl NodeProcess {
         let id = child.id().context("failed to start a server: it has ended")?;
         let pid = Pid::from_raw(i32::try_from(id).context("failed to parse a process id")?);
         let addresses = addresses(&mut child, launch, usize::try_from(earlier_bytes)?).await;
-        let Addresses { resp, http, node } =
-            addresses.with_context(|| format!("failed to start {}", launch.name))?;
-        let client = Client::new(resp, http);
+        let addresses = addresses.with_context(|| format!("failed to start {}", launch.name))?;
+        let client = Client::new(addresses.resp, addresses.http);
         // One whose store has never had a peer is none of a cluster.
         let replica = client.report().await.ok().map(|report| report.replica);
-        Ok(Self { child, pid, client, address: node, replica, log: launch.log.clone() })
+        Ok(Self { child, pid, client, addresses, replica, log: launch.log.clone() })
     }
 
     /// Returns a client.
@@ -115,7 +115,13 @@ impl NodeProcess {
     /// Address at which it listens for other nodes.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.node
+    }
+
+    /// Address of its RESP front end.
+    #[must_use]
+    pub const fn resp_addr(&self) -> SocketAddr {
+        self.addresses.resp
     }
 
     /// Incarnation of the node, as `NODE#INCARNATION`.
@@ -132,6 +138,37 @@ impl NodeProcess {
     /// If the process has ended.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         kill(self.pid, signal).with_context(|| format!("failed to send {signal}"))
+    }
+
+    /// Pauses the process with SIGSTOP, and returns when all of its threads have stopped: nothing comes from it any more.
+    ///
+    /// # Errors
+    /// If the process has ended, takes longer than [`ANSWER_DEADLINE`], or `/proc` is not as on Linux.
+    pub async fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGSTOP)?;
+        let begun = Instant::now();
+        while !self.is_stopped().context("failed to read the state of a server")? {
+            if begun.elapsed() > ANSWER_DEADLINE {
+                bail!("a server that has not stopped within {ANSWER_DEADLINE:?}");
+            }
+            sleep(POLL_EVERY).await;
+        }
+        Ok(())
+    }
+
+    fn is_stopped(&self) -> io::Result<bool> {
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let stat = match fs::read_to_string(thread?.path().join("stat")) {
+                // A thread that has just ended.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                stat => stat?,
+            };
+            // The state is behind the name of the thread, which is in brackets.
+            if !stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T ")) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Waits until the process has ended.

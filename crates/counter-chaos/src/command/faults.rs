@@ -56,7 +56,7 @@ pub(super) async fn disturb(
     sleep(FAULT_TIME).await;
 
     let name = cluster.name(paused).clone();
-    cluster.pause(paused)?;
+    cluster.pause(paused).await?;
     out.line(&format!("stopped: {name}, by SIGSTOP"))?;
     let noticed = noticed_down(cluster, paused).await?;
     out.line(&format!("{} go on, and name it down after {}", all_but(cluster, paused), time(noticed)))?;

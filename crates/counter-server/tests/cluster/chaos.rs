@@ -98,7 +98,7 @@ impl<'a> World<'a> {
             Step::Isolate(node) => cluster.isolate(node),
             Step::Heal(a, b) => cluster.heal(a, b),
             Step::HealAll => cluster.heal_all(),
-            Step::Stop(node) if cluster.is_running(node) => cluster.pause(node)?,
+            Step::Stop(node) if cluster.is_running(node) => cluster.pause(node).await?,
             Step::Resume(node) if cluster.is_running(node) => cluster.resume(node)?,
             Step::Kill(node) if cluster.is_running(node) => {
                 let replica = cluster.node(node)?.replica()?.to_owned();

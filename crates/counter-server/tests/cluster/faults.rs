@@ -52,13 +52,16 @@ async fn a_stopped_node_is_named_down_in_time_and_catches_up() {
         .await
         .unwrap();
 
-    cluster.pause(2).unwrap();
+    cluster.pause(2).await.unwrap();
     let stopped = cluster.name(2).clone();
     let before = cluster.reports().await.unwrap();
     let is_down = cluster.wait_until("it is down", NOTICED_WITHIN, |reports| {
         reports.values().all(|report| !report.sees(&stopped))
     });
     println!("a stopped node was noticed after {:?}", is_down.await.unwrap());
+    // It might have counted something.
+    let fresh = cluster.client(0).unwrap().fresh_value_within("key-0000", 200).await.unwrap();
+    assert_eq!(fresh, None);
     let after = cluster.reports().await.unwrap();
     assert!(before.iter().all(|(name, report)| report.operations < after[name].operations));
 

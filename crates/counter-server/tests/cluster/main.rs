@@ -13,6 +13,10 @@ mod chaos;
 #[cfg(test)]
 mod command;
 #[cfg(test)]
+#[path = "../process/connection.rs"]
+#[expect(dead_code, reason = "HTTP is for other tests")]
+mod connection;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod durable;
@@ -30,6 +34,8 @@ mod kill;
 mod load;
 #[cfg(test)]
 mod output;
+#[cfg(test)]
+mod replies;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]

@@ -14,7 +14,7 @@ async fn a_second_signal_ends_a_node_at_once() {
         node.client().add("x", 1).await.unwrap();
         until_held(&b, "x", 1).await;
         // It takes nothing any more, so handing over takes its time.
-        b.signal(Signal::SIGSTOP).unwrap();
+        b.pause().await.unwrap();
         node.client().add("x", 1).await.unwrap();
         node.signal(Signal::SIGTERM).unwrap();
         node.logs("told to stop", NEVER).await.unwrap();

@@ -44,7 +44,7 @@ fn what_has_arrived_is_answered_and_kept_when_the_server_is_told_to_stop() {
     const INCREMENTS: usize = 1000;
     let dir = tempfile::tempdir().unwrap();
     let server = Process::start(dir.path());
-    let mut client = TcpStream::connect(server.resp).unwrap();
+    let mut client = TcpStream::connect(server.addresses.resp).unwrap();
     let mut replies = vec![0; 7];
     // From now on, the connection is accepted.
     client.write_all(b"PING\r\n").unwrap();
@@ -62,7 +62,7 @@ fn what_has_arrived_is_answered_and_kept_when_the_server_is_told_to_stop() {
     );
     server.wait();
     let server = Process::start(dir.path());
-    let mut client = TcpStream::connect(server.resp).unwrap();
+    let mut client = TcpStream::connect(server.addresses.resp).unwrap();
     client.write_all(b"GET a\r\nQUIT\r\n").unwrap();
     replies.clear();
     client.read_to_string(&mut replies).unwrap();

@@ -1,18 +1,23 @@
 //! A server process.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
+
+/// Addresses of the front ends for clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) resp: SocketAddr,
+    pub(crate) http: SocketAddr,
+}
 
 /// Server process, killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     process: Child,
-    pub(crate) resp: SocketAddr,
-    /// Address for other nodes, if it is a node.
-    pub(crate) node: Option<SocketAddr>,
+    pub(crate) addresses: Addresses,
     /// Reads what it prints, or it drops lines.
     last_line: Option<JoinHandle<String>>,
 }
@@ -25,21 +30,30 @@ impl Process {
 
     /// Starts a server with these arguments and variables.
     pub(crate) fn start_with(data: &Path, configure: impl FnOnce(&mut Command)) -> Self {
+        Self::start_at([SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); 3], data, configure)
+    }
+
+    /// Starts a server with these addresses of RESP, HTTP and StatsD.
+    pub(crate) fn start_at(
+        [resp, http, statsd]: [SocketAddr; 3],
+        data: &Path,
+        configure: impl FnOnce(&mut Command),
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_counter-server"));
         command.arg("--data").arg(data);
-        command
-            .args(["--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--statsd", "127.0.0.1:0"])
-            .stderr(Stdio::piped());
+        for (front_end, address) in [("--resp", resp), ("--http", http), ("--statsd", statsd)] {
+            command.arg(front_end).arg(address.to_string());
+        }
+        command.stderr(Stdio::piped());
         configure(&mut command);
         let mut process = command.spawn().expect("the program is there");
         let output = BufReader::new(process.stderr.take().expect("it is piped"));
         let mut lines = output.lines().map_while(Result::ok);
         let line = lines.find(|line| line.contains("RESP on ")).expect("it says where it listens");
         let address = |of: &str| line.split(of).nth(1)?.split(',').next()?.parse().ok();
-        let resp = address("RESP on ").expect("it is an address");
-        let node = address("other nodes on ");
+        let [resp, http] = ["RESP on ", "HTTP on "].map(|of| address(of).expect("it is an address"));
         let last_line = Some(std::thread::spawn(move || lines.last().unwrap_or_default()));
-        Self { process, resp, node, last_line }
+        Self { process, addresses: Addresses { resp, http }, last_line }
     }
 
     /// Kills the process with SIGKILL.
