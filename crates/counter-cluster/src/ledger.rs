@@ -2,14 +2,14 @@ mod comparison;
 mod names;
 mod page;
 mod parts;
+mod ranking;
 mod stored;
 mod totals;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
-use counter_keyspace::{Key, NameMap, top_k};
+use counter_keyspace::{Key, NameMap};
 use counter_protocol::{Count, CounterName};
 use siphasher::sip::SipHasher13;
 
@@ -21,6 +21,7 @@ use page::Page;
 pub(crate) use page::slots;
 pub use parts::{FAN_OUT, PartDigests, Parts};
 pub(crate) use parts::{Scope, bucket_of_part};
+pub(crate) use ranking::Ranking;
 pub(crate) use stored::Recovering;
 
 /// Number of buckets of a ledger. Two ledgers that differ are compared bucket by bucket, and a bucket that differs is
@@ -266,19 +267,6 @@ impl Ledger {
     pub fn names(&self) -> u64 {
         let names = |bucket: &Bucket| (bucket.names.len() - bucket.vacant.len()) as u64;
         self.buckets.iter().map(names).sum()
-    }
-
-    /// Returns the `n` names with the largest values over all replicas, those of equal value in order of name.
-    #[must_use]
-    pub fn top(&self, n: usize) -> Vec<(CounterName, Total)> {
-        let ranked = self.buckets.iter().flat_map(|bucket| {
-            let named = bucket.names.iter().zip(self.rows(bucket)).filter(|(_, total)| total.operations > 0);
-            named.map(|((key, ()), total)| (Reverse(total.value), key, total.operations))
-        });
-        let counter = |(Reverse(value), key, operations): (Reverse<i128>, Key<'_>, u128)| {
-            (key.into(), Total { value, operations })
-        };
-        top_k(n, ranked).into_iter().map(counter).collect()
     }
 
     fn place_or_insert(&mut self, column: u32, hash: u64, name: &CounterName) -> Place {

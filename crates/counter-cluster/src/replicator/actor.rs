@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::message::ReplicatorMessage;
 use super::state::ReplicatorState;
 use super::store::NodeStore;
+use crate::ledger::Ranking;
 use crate::network::Network;
 use crate::replication::Replication;
 
@@ -135,11 +136,12 @@ impl Actor for Replicator {
                 state.when_read(&myself, |state, _| _ = reply.send(state.status())).await?;
             }
             ReplicatorMessage::GetTop(n, reply) => {
-                let top = move |state: &mut ReplicatorState, _: &_| {
-                    let _ = reply.send(state.replication.ledger().top(n));
+                let rank = move |state: &mut ReplicatorState, myself: &_| {
+                    state.rank(myself, Ranking::new(n), reply);
                 };
-                state.when_read(&myself, top).await?;
+                state.when_read(&myself, rank).await?;
             }
+            ReplicatorMessage::Rank(ranking, reply) => state.rank(&myself, ranking, reply),
             ReplicatorMessage::HandOver(deadline, reply) => {
                 state.when_counted(&myself, move |state, _| state.hand_over(deadline, reply)).await?;
             }

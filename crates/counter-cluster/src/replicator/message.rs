@@ -9,7 +9,7 @@ use ractor_transport::NodeName;
 
 use super::columns::ColumnsRequest;
 use super::question::Question;
-use crate::ledger::{PartDigests, Total};
+use crate::ledger::{PartDigests, Ranking, Total};
 use crate::network::ConnectionId;
 use crate::replica::ReplicaId;
 use crate::rpc::Unanswered;
@@ -69,6 +69,8 @@ pub(crate) enum ReplicatorMessage {
     GetStatus(RpcReplyPort<ClusterStatus>),
     /// Returns the largest values, with everything that was counted here before.
     GetTop(usize, RpcReplyPort<Vec<(CounterName, Total)>>),
+    /// Looks further for the largest values. In between, other messages have their turn.
+    Rank(Ranking, RpcReplyPort<Vec<(CounterName, Total)>>),
     /// Replies when all peers have everything, or at the deadline: each node that is or was connected, and true if it
     /// has everything.
     HandOver(Duration, RpcReplyPort<Vec<(NodeName, bool)>>),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use counter_keyspace::{Feed, KeyspaceHandle};
 use counter_protocol::CounterName;
-use ractor::ActorRef;
+use ractor::{ActorRef, RpcReplyPort};
 use ractor_supervision::Lease;
 use ractor_transport::NodeName;
 use tokio::sync::{oneshot, watch};
@@ -15,7 +15,7 @@ use super::message::ReplicatorMessage;
 use super::own::OwnChanges;
 use super::peers::{Latest, Peers};
 use super::store::NodeStore;
-use crate::ledger::Total;
+use crate::ledger::{Ranking, Total};
 use crate::link::{Checkpoint, Progress};
 use crate::network::{Connection, Network};
 use crate::replica::ReplicaId;
@@ -147,6 +147,20 @@ impl ReplicatorState {
     pub(super) fn others(&self, name: &CounterName) -> Total {
         let entries = self.replication.ledger().entries(name);
         entries.filter(|(id, _)| *id != self.replication.me()).map(|(_, count)| count).collect()
+    }
+
+    /// Looks for the largest values, a step now, and the next once other messages have had their turn.
+    pub(super) fn rank(
+        &self,
+        myself: &ActorRef<ReplicatorMessage>,
+        mut ranking: Ranking,
+        reply: RpcReplyPort<Vec<(CounterName, Total)>>,
+    ) {
+        if self.replication.ledger().rank(&mut ranking) {
+            let _ = reply.send(ranking.into_largest());
+        } else {
+            let _ = myself.cast(ReplicatorMessage::Rank(ranking, reply));
+        }
     }
 
     /// Returns the status of the cluster.
