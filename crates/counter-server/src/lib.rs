@@ -17,6 +17,7 @@ pub mod http;
 mod limits;
 mod listener;
 mod on_demand;
+mod pace;
 mod peers;
 pub mod resp;
 mod security;

@@ -12,14 +12,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::counters::{Counters, CountersError, Durability, of_cluster};
 use crate::on_demand::Publisher;
+use crate::pace::Pace;
 use crate::service::{Service, ServiceState};
 use crate::telemetry::{FrontEnd, Protocol};
 
 /// Time between two samples.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Idle time between samples, as a multiple of the time that one takes: finding the largest counters looks at all.
-const IDLE_FACTOR: u32 = 10;
 
 /// Number of largest counters in a sample.
 const TOP_COUNTERS: usize = 20;
@@ -113,7 +111,8 @@ pub(crate) struct NodeStatus {
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) status: Status,
-    pub(crate) top: Page,
+    /// The same as in the sample before, unless they have been looked for since.
+    pub(crate) top: Arc<Page>,
 }
 
 impl Status {
@@ -223,16 +222,18 @@ pub(crate) async fn watch(
 }
 
 async fn sample(service: Service, counters: Counters, publisher: Publisher<Arc<Sample>>) {
+    let (mut pace, mut top) = (Pace::default(), Arc::default());
     while publisher.is_wanted().await && service.state() == ServiceState::Ready {
         let began = Instant::now();
-        let (Ok(status), Ok(top)) =
-            (Status::take(&service, &counters).await, counters.top(TOP_COUNTERS).await)
-        else {
-            return;
-        };
-        publisher.publish(Arc::new(Sample { status, top }));
+        if pace.allows(began) {
+            let Ok(largest) = counters.top(TOP_COUNTERS).await else { return };
+            top = Arc::new(largest);
+            pace.ran(began, Instant::now());
+        }
+        let Ok(status) = Status::take(&service, &counters).await else { return };
+        publisher.publish(Arc::new(Sample { status, top: Arc::clone(&top) }));
         tokio::select! {
-            () = sleep(SAMPLE_INTERVAL.max(began.elapsed() * IDLE_FACTOR)) => {}
+            () = sleep(SAMPLE_INTERVAL) => {}
             () = service.reached(ServiceState::Draining) => {}
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use counter_keyspace::Entry;
+use counter_keyspace::{Entry, Page};
 use counter_protocol::{Count, CounterName};
 use futures_util::stream;
 use serde::Serialize;
@@ -31,8 +31,9 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 struct Events {
     service: Service,
     samples: Receiver<Arc<Sample>>,
-    /// Sample of which the largest counters are still to be sent.
-    top_of: Option<Arc<Sample>>,
+    /// Largest counters, which have been sent unless they are due.
+    top: Arc<Page>,
+    is_top_due: bool,
     /// `None` if the client has not asked for changes.
     changes: Option<(Box<[u8]>, Subscription)>,
 }
@@ -68,7 +69,7 @@ pub(crate) async fn events(
         None => None,
     };
     let samples = status::watch(&service, counters).await?;
-    let events = Events { service, samples, top_of: None, changes };
+    let events = Events { service, samples, top: Arc::default(), is_top_due: false, changes };
     let events = stream::unfold(events, |mut events| async move {
         let event = events.next().await?;
         Some((Ok::<_, Infallible>(event), events))
@@ -79,8 +80,8 @@ pub(crate) async fn events(
 impl Events {
     /// Waits for the next event. `None` once the server drains.
     async fn next(&mut self) -> Option<Event> {
-        if let Some(sample) = self.top_of.take() {
-            return event("top", &ListBody::new(&sample.top, None));
+        if std::mem::take(&mut self.is_top_due) {
+            return event("top", &ListBody::new(&self.top, None));
         }
         loop {
             tokio::select! {
@@ -97,9 +98,9 @@ impl Events {
                 },
                 sample = self.samples.recv() => match sample {
                     Ok(sample) => {
-                        let event = event("status", &sample.status);
-                        self.top_of = Some(sample);
-                        return event;
+                        self.is_top_due = !Arc::ptr_eq(&self.top, &sample.top);
+                        self.top = Arc::clone(&sample.top);
+                        return event("status", &sample.status);
                     }
                     // The next one is as good.
                     Err(RecvError::Lagged(_)) => {}
