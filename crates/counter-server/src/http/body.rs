@@ -1,9 +1,10 @@
 //! Bodies of requests: bounded in size and time.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
-use axum::http::HeaderMap;
+use axum::extract::{FromRequest, Request};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -28,19 +29,38 @@ pub(crate) async fn read(connection: &Connection, body: Body) -> Result<Bytes, P
     }
 }
 
-/// Reads a body of JSON. `None` if it is empty.
-pub(crate) async fn read_json<T: DeserializeOwned>(
-    connection: &Connection,
-    headers: &HeaderMap,
+/// Body that is to be JSON. It keeps no headers: they refer to the buffer of the connection, which would have to get
+/// another one while the request is answered.
+#[derive(Debug)]
+pub(crate) struct JsonBody {
     body: Body,
-) -> Result<Option<T>, Problem> {
-    let bytes = read(connection, body).await?;
-    if bytes.is_empty() {
-        return Ok(None);
+    /// The headers say that it is JSON.
+    is_json: bool,
+}
+
+impl<S: Sync> FromRequest<S> for JsonBody {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let is_json = has_media_type(request.headers(), "application/json");
+        Ok(Self { body: request.into_body(), is_json })
     }
-    if !has_media_type(headers, "application/json") {
-        return Err(Problem::unsupported_media_type("application/json"));
+}
+
+impl JsonBody {
+    /// Reads the body. `None` if it is empty.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        self,
+        connection: &Connection,
+    ) -> Result<Option<T>, Problem> {
+        let bytes = read(connection, self.body).await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if !self.is_json {
+            return Err(Problem::unsupported_media_type("application/json"));
+        }
+        let parsed = serde_json::from_slice(&bytes).map_err(|error| Problem::invalid(error.to_string()))?;
+        Ok(Some(parsed))
     }
-    let parsed = serde_json::from_slice(&bytes).map_err(|error| Problem::invalid(error.to_string()))?;
-    Ok(Some(parsed))
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::Request;
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use counter_keyspace::{Operation, Outcome};
 use counter_protocol::{Count, CounterName, NameTooLong};
 use serde::{Deserialize, Serialize};
 
-use super::body::read_json;
+use super::body::JsonBody;
 use super::connection::Connection;
 use super::integer::Integer;
 use super::preferences::{PREFERENCE_APPLIED, Preferences, prefers};
@@ -34,9 +34,9 @@ pub(crate) struct Assignment {
     value: Integer,
 }
 
-/// What a client asks for beside the operation.
+/// What the headers of a request ask for.
 #[derive(Clone, Copy, Debug)]
-struct Wishes {
+pub(crate) struct Wishes {
     preferences: Preferences,
     /// The answer is to be the value alone, as text.
     is_text: bool,
@@ -60,60 +60,43 @@ pub(crate) async fn get(
     Extension(connection): Extension<Arc<Connection>>,
     LastSegment(name): LastSegment,
     query: Query,
-    request: Request,
+    wishes: Wishes,
 ) -> Result<Response, Problem> {
     query.check(&["fresh_ms"])?;
-    let wishes = Wishes::from_headers(request.headers())?;
-    let preferences = Preferences { idempotency_key: None, ..wishes.preferences };
-    drop(request);
     if let Some(deadline) = query.fresh()? {
         connection.counters()?.refresh(Some(&name), deadline).await?;
     }
+    let preferences = Preferences { idempotency_key: None, ..wishes.preferences };
     operate(&connection, name, Operation::GetCount, Wishes { preferences, ..wishes }).await
 }
 
 pub(crate) async fn add(
     Extension(connection): Extension<Arc<Connection>>,
     LastSegment(name): LastSegment,
-    request: Request,
+    wishes: Wishes,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
-    let (Parts { headers, .. }, body) = request.into_parts();
-    let addition = read_json(&connection, &headers, body).await?;
-    let Addition { by: Integer(by) } = addition.unwrap_or(Addition { by: one() });
-    change(&connection, name, Operation::Add(by), headers).await
+    let Addition { by: Integer(by) } = body.read(&connection).await?.unwrap_or(Addition { by: one() });
+    operate(&connection, name, Operation::Add(by), wishes).await
 }
 
 pub(crate) async fn set(
     Extension(connection): Extension<Arc<Connection>>,
     LastSegment(name): LastSegment,
-    request: Request,
+    wishes: Wishes,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
-    let (Parts { headers, .. }, body) = request.into_parts();
-    let assignment = read_json(&connection, &headers, body).await?;
     let missing = || Problem::invalid("the body is empty; it has to be {\"value\": NUMBER}");
-    let Assignment { value: Integer(value) } = assignment.ok_or_else(missing)?;
-    change(&connection, name, Operation::Set(value), headers).await
+    let Assignment { value: Integer(value) } = body.read(&connection).await?.ok_or_else(missing)?;
+    operate(&connection, name, Operation::Set(value), wishes).await
 }
 
 pub(crate) async fn remove(
     Extension(connection): Extension<Arc<Connection>>,
     LastSegment(name): LastSegment,
-    request: Request,
+    wishes: Wishes,
 ) -> Result<Response, Problem> {
-    let (Parts { headers, .. }, _) = request.into_parts();
-    change(&connection, name, Operation::RemoveAndGet, headers).await
-}
-
-async fn change(
-    connection: &Connection,
-    name: Vec<u8>,
-    operation: Operation,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let wishes = Wishes::from_headers(&headers)?;
-    // They refer to the buffer of the connection, which would have to get another one while the operation is applied.
-    drop(headers);
-    operate(connection, name, operation, wishes).await
+    operate(&connection, name, Operation::RemoveAndGet, wishes).await
 }
 
 /// Applies an operation, and returns the counter as the client wishes.
@@ -131,8 +114,10 @@ async fn operate(
     Ok(respond(&name, count, durability, wishes))
 }
 
-impl Wishes {
-    fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
+impl<S: Sync> FromRequestParts<S> for Wishes {
+    type Rejection = Problem;
+
+    async fn from_request_parts(Parts { headers, .. }: &mut Parts, _: &S) -> Result<Self, Problem> {
         Ok(Self { preferences: Preferences::from_headers(headers)?, is_text: prefers(headers, "text/plain") })
     }
 }
