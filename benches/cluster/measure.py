@@ -101,7 +101,8 @@ class Node:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self):
-        self.process.terminate()
+        # There is nobody to hand over to.
+        self.process.kill()
         self.process.wait()
 
 
