@@ -11,7 +11,7 @@ start_server() {
     # shellcheck disable=SC2034 # they are for the script that sources this
     server=$! resp='' http=''
     until [ -n "$resp" ]; do
-        kill -0 "$server" 2> /dev/null || { cat "$log" >&2; return 1; }
+        kill -0 "$server" 2> /dev/null || { cat "$log" - >&2 <<< "the server has not started: $program $*"; return 1; }
         sleep 0.05
         read -r resp http <<< "$(sed -n 's/.*RESP on \([^,]*\), HTTP on \([^,]*\), .*/\1 \2/p' "$log")"
     done
