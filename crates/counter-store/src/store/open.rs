@@ -10,7 +10,7 @@ use counter_keyspace::{Entry, Partitioner, SessionId, ShardBuilder};
 use crate::committer::{LogSize, WatermarkFile};
 use crate::disk::Disk;
 use crate::error::{Damage, OpenError};
-use crate::files::{self, Files};
+use crate::files::Files;
 use crate::frame::Tip;
 use crate::header::{Header, Identity};
 use crate::log::Log;
@@ -153,7 +153,7 @@ impl Writers {
         Ok(Self { log, watermark, size: LogSize::new(options.min_snapshot_bytes, 0, 0) })
     }
 
-    /// Makes durable what has been recovered, and goes on behind it in a new segment. If something is missing, what
+    /// Makes durable which files have been recovered, and goes on behind it in a new segment. If something is missing, what
     /// follows is told from it by `fresh_checksum`, a random number.
     pub(crate) fn resume(
         disk: &Arc<dyn Disk>,
@@ -162,7 +162,8 @@ impl Writers {
         inspected: &Inspected,
         fresh_checksum: u64,
     ) -> io::Result<Self> {
-        sync_recovered(&**disk, inspected)?;
+        // What has been read is durable. If the process before was killed, only the system may have the names of it.
+        disk.sync_dir()?;
         let after = inspected.after(fresh_checksum);
         let last = Watermark { store: identity.store, writes: 0, durable: Tip::default() };
         let mut last = inspected.watermark.unwrap_or(last);
@@ -244,14 +245,6 @@ pub(crate) fn lock(disk: &dyn Disk) -> Result<Box<dyn Debug + Send + Sync>, Open
         io::ErrorKind::WouldBlock => OpenError::Locked,
         _ => OpenError::Disk { action: "lock the directory", source: error },
     })
-}
-
-/// Makes durable what has been read: if the process before was killed, only the system may have it.
-fn sync_recovered(disk: &dyn Disk, inspected: &Inspected) -> io::Result<()> {
-    for &number in &inspected.files.segments {
-        disk.open(&files::segment(number))?.sync()?;
-    }
-    disk.sync_dir()
 }
 
 /// Draws the keys of a hash.

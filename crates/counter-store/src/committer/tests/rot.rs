@@ -209,6 +209,26 @@ fn a_snapshot_that_cannot_be_read_back_replaces_nothing() {
     assert_eq!(recovered(&disk).unwrap(), world.state());
 }
 
+#[test]
+fn what_a_failed_sync_has_left_in_memory_alone_is_not_built_upon() {
+    for seed in 0..50 {
+        let disk = MemoryDisk::new(seed);
+        let (mut world, _) = World::open(&disk, false).unwrap();
+        world.take(Step::Add(1));
+        world.round();
+        world.take(Step::Add(99));
+        // The write succeeds, the sync behind it fails, and the process ends before it can write anew.
+        disk.fail_at(disk.operations() + 1, Fault::Error);
+        assert!(matches!(world.commit(), Err(RoundError::Disk(_))));
+        disk.restart_process();
+        let (mut world, _) = World::open(&disk, false).unwrap();
+        world.take(Step::Add(2));
+        world.round();
+        disk.restart();
+        assert_eq!(recovered(&disk).unwrap(), world.state(), "seed {seed}");
+    }
+}
+
 /// Changes the contents of a file that is open.
 fn rot(disk: &MemoryDisk, name: &str, bytes: Vec<u8>) {
     let mut file = disk.open(name).unwrap();
