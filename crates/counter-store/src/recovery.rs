@@ -62,8 +62,8 @@ impl Inspected {
     }
 }
 
-/// Reads and verifies all files of a store, whose segments it makes durable. If something is missing and `accept_loss` is set, it settles for what is
-/// provably consistent.
+/// Reads and verifies all files of a store, whose segments it makes durable. If something is missing and `accept_loss`
+/// is set, it settles for what is provably consistent.
 pub(crate) fn inspect(disk: &dyn Disk, accept_loss: bool) -> Result<Inspection, OpenError> {
     let read = OpenError::disk("read the directory");
     let files = Files::of(&disk.list().map_err(&read)?);

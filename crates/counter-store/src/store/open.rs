@@ -153,8 +153,8 @@ impl Writers {
         Ok(Self { log, watermark, size: LogSize::new(options.min_snapshot_bytes, 0, 0) })
     }
 
-    /// Makes durable which files have been recovered, and goes on behind it in a new segment. If something is missing, what
-    /// follows is told from it by `fresh_checksum`, a random number.
+    /// Makes durable which files have been recovered, and goes on behind them in a new segment. If something is missing,
+    /// what follows is told from it by `fresh_checksum`, a random number.
     pub(crate) fn resume(
         disk: &Arc<dyn Disk>,
         options: &StoreOptions,
