@@ -28,8 +28,8 @@ pub struct ReplicaOptions {
     pub digest_key: [u64; 2],
     /// True if the node has peers, or will have. A store that has never had one stays whole without.
     pub has_peers: bool,
-    /// Lower half of the number that identifies this incarnation of a node without a store, which no other incarnation
-    /// of that node has had in the same second; random if `None`.
+    /// Lower half of the number that identifies this incarnation of a node, which no other incarnation of that node has
+    /// had in the same second; random if `None`. A store that replicates has a number of its own.
     pub incarnation: Option<u32>,
     /// Configuration of the node's keyspace. Its clock is the node's.
     pub keyspace: KeyspaceOptions,
@@ -103,7 +103,7 @@ impl Opening {
         let ReplicaOptions { name, digest_key, has_peers, incarnation, keyspace, store } = options;
         match store {
             None => Ok(Self::in_memory(name, digest_key, incarnation, keyspace)),
-            Some(store) => Self::recover(name, digest_key, keyspace, store, has_peers).await,
+            Some(store) => Self::recover(name, digest_key, incarnation, keyspace, store, has_peers).await,
         }
     }
 
@@ -118,6 +118,7 @@ impl Opening {
     async fn recover(
         name: NodeName,
         key: [u64; 2],
+        incarnation: Option<u32>,
         keyspace: KeyspaceOptions,
         ReplicaStoreOptions { disk, options, accept_rollback }: ReplicaStoreOptions,
         has_peers: bool,
@@ -128,7 +129,10 @@ impl Opening {
         let (recovered, mut sink) = Store::recover_on(disk, options, sink, |_| {}).await?;
         if recovered.own().is_none() && !has_peers {
             let own = Own::Alone(Box::new(recovered));
-            return Ok(Self { replication: Replication::new(ReplicaId::new(name, now, None), key), own });
+            return Ok(Self {
+                replication: Replication::new(ReplicaId::new(name, now, incarnation), key),
+                own,
+            });
         }
         let (id, members) = (recovered.id(), recovered.members().cloned().collect());
         let sealed = recovered.seal(name.as_str(), now, &mut sink)?;

@@ -3,6 +3,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use counter_store::ReplicaKey;
+use mutations::Mutation;
 use ractor_transport::{BadNodeName, NodeName};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,9 @@ impl ReplicaId {
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         // Its keys come from the operating system.
         let lower = lower.map_or_else(|| RandomState::new().hash_one(()) >> 32, u64::from);
+        if Mutation::ReuseIncarnation.is_planted() {
+            return Self { node, incarnation: 1 };
+        }
         Self { node, incarnation: seconds << 32 | lower }
     }
 }

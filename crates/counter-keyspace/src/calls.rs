@@ -1,3 +1,4 @@
+use mutations::Mutation;
 use tokio::sync::oneshot;
 
 use crate::key::Key;
@@ -150,7 +151,9 @@ impl Call {
         self.apply_next(apply);
         let keeps = self.operations.len() <= KEPT_OUTCOMES;
         for outcome in &self.outcomes[before..] {
-            record.done += 1;
+            record.done += u32::from(
+                !Mutation::SessionAfterCounts.is_planted() || self.operations.len() == self.outcomes.len(),
+            );
             if keeps {
                 record.outcomes.push(*outcome);
             }

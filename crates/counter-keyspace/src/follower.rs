@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::{Arc, Weak};
 
+use mutations::Mutation;
+
 use crate::key::Key;
 use crate::name_map::NameMap;
 use crate::place_set::{Place, PlaceSet};
@@ -211,7 +213,9 @@ impl Follower {
     /// Ends the round: hands out all removals, and the sessions that have changed.
     pub(crate) fn finish(&mut self) {
         self.removed_in_last_page = mem::take(&mut self.removed);
-        self.sessions_in_last_page = mem::take(&mut self.sessions);
+        if !Mutation::SessionInLaterRound.is_planted() || self.last_page.len() == 0 {
+            self.sessions_in_last_page = mem::take(&mut self.sessions);
+        }
         self.is_finished = true;
     }
 
@@ -241,7 +245,8 @@ impl Follower {
     }
 
     fn put_back_end(&mut self) {
-        for (key, ()) in mem::take(&mut self.removed_in_last_page).iter() {
+        let removed = mem::take(&mut self.removed_in_last_page);
+        for (key, ()) in removed.iter().filter(|_| !Mutation::RemovalLostWithAnswer.is_planted()) {
             self.removed.get_or_insert_index(key);
         }
         self.sessions.append(&mut self.sessions_in_last_page);

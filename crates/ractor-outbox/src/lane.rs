@@ -12,6 +12,7 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 
+use mutations::Mutation;
 use tokio::sync::Notify;
 
 use crate::batch::Batch;
@@ -359,7 +360,8 @@ impl<B: Batch> Drop for OpenBatch<B> {
             inner.in_hand -= 1;
             // The actor may have put more items in than were taken.
             inner.metrics.delivered += self.taken.saturating_sub(left);
-            if left > 0 {
+            let is_dropped = inner.abandoned && Mutation::DropOutboxWithBatch.is_planted();
+            if left > 0 && !is_dropped {
                 inner.batch.put_back(rest);
                 // A parcel in flight, sent for items that came since, delivers these as well.
                 if inner.phase.flight().is_none() {

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use counter_protocol::CounterName;
 use futures_util::future::join_all;
+use mutations::Mutation;
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use ractor_transport::NodeName;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::actor::REPLICATE_EVERY;
 use super::message::ReplicatorMessage;
 use super::state::ReplicatorState;
 use crate::alarm::Alarm;
@@ -61,7 +64,14 @@ impl ReplicatorState {
             }
             Request::Merge(batch) => {
                 self.peers.heard_from_node(&batch.from.node, Instant::now());
-                Reply::Merged(self.merge(&batch))
+                if Mutation::AcknowledgeBeforeMerge.is_planted() {
+                    let (batches, unanswered, reply) = (vec![batch], Vec::new(), oneshot::channel().0.into());
+                    let merge = ReplicatorMessage::Refreshed { batches, unanswered, reply };
+                    myself.send_after(REPLICATE_EVERY, || merge);
+                    Reply::Merged(Vec::new())
+                } else {
+                    Reply::Merged(self.merge(&batch))
+                }
             }
             Request::Compare(comparison) => {
                 self.peers.heard_from_node(&comparison.from.node, Instant::now());

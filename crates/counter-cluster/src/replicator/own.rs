@@ -3,6 +3,7 @@
 use counter_keyspace::RoundPage;
 use counter_protocol::{Count, CounterName};
 use counter_store::{Commits, DurabilityError};
+use mutations::Mutation;
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::message::ReplicatorMessage;
@@ -111,6 +112,9 @@ impl ReplicatorState {
         commits: Commits,
     ) -> Result<(), ActorProcessingErr> {
         let (counts, versions) = self.take_changes().await?;
+        if Mutation::ReplicateBeforeCommit.is_planted() {
+            self.replication.counted(counts.iter().cloned());
+        }
         let is_waited_for = !self.own.waiting.is_empty();
         if counts.is_empty() && !is_waited_for {
             return Ok(());

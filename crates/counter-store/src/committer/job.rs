@@ -3,6 +3,7 @@
 use std::io;
 
 use counter_keyspace::SessionId;
+use mutations::Mutation;
 
 use crate::files::{self, Files};
 use crate::header::Header;
@@ -117,6 +118,11 @@ impl<S: Source, C: Columns> Committer<S, C> {
                 writer.sync_from(SYNC_BYTES)?;
                 match next {
                     Some(from) => Phase::Columns { writer, from },
+                    None if Mutation::PublishSnapshotEarly.is_planted() => {
+                        self.job = Some(SnapshotJob { start, segment, phase: Phase::Round { writer } });
+                        self.end_snapshot_pages();
+                        return Ok(());
+                    }
                     None => Phase::Round { writer },
                 }
             }

@@ -3,6 +3,7 @@
 use std::io;
 
 use counter_keyspace::{RoundEnd, RoundPage, SessionId};
+use mutations::Mutation;
 
 use crate::frame::Flags;
 use crate::log::Log;
@@ -90,7 +91,9 @@ impl<S: Source, C: Columns> Committer<S, C> {
                 return Err(io::Error::other("incomplete state from the keyspace").into());
             }
             writer.commit(is_complete)?;
-            self.log.sync()?;
+            if !Mutation::AcknowledgeBeforeSync.is_planted() {
+                self.log.sync()?;
+            }
             self.watermark.write(self.log.durable())?;
         }
         self.source.confirm();

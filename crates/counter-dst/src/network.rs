@@ -1,0 +1,330 @@
+//! The network between nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use counter_cluster::{Connection, ConnectionId, Inbox, MAX_FRAME_BYTES, Network, WINDOW};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
+use ractor_transport::NodeName;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::coverage::Kind;
+use crate::message::Message;
+use crate::random::{chance, generator};
+use crate::world::{Life, World};
+
+/// Maximum delay of a message while nothing goes wrong, in milliseconds.
+const DELAY_MS: u64 = 3;
+
+/// What one life of a node sees of the network.
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedNetwork {
+    pub(crate) world: World,
+    pub(crate) life: Life,
+}
+
+/// Connection of one node to the endpoint of another.
+#[derive(Clone, Debug)]
+struct SimulatedConnection {
+    world: World,
+    from: Life,
+    to: usize,
+    name: NodeName,
+    endpoint: u64,
+    epoch: u64,
+}
+
+/// Fate of a message.
+struct Fate {
+    number: u64,
+    delay: Duration,
+    /// Time after which the sender knows that it is lost.
+    lost: Option<Duration>,
+    duplicate: Option<Duration>,
+}
+
+struct Endpoint(SimulatedNetwork);
+
+/// Takes an endpoint from the network when it is dropped.
+struct Registration {
+    network: SimulatedNetwork,
+    number: u64,
+}
+
+impl Actor for Endpoint {
+    type Msg = ();
+    type State = Registration;
+    type Arguments = Inbox;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<()>,
+        inbox: Inbox,
+    ) -> Result<Registration, ActorProcessingErr> {
+        let SimulatedNetwork { world, life } = &self.0;
+        let number = {
+            let mut state = world.lock();
+            let number = state.number();
+            if state.lives(*life) {
+                state.nodes[life.node].endpoint = Some((number, inbox));
+            }
+            number
+        };
+        world.connections_changed();
+        Ok(Registration { network: self.0.clone(), number })
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let SimulatedNetwork { world, life } = &self.network;
+        {
+            let mut state = world.lock();
+            let is_alive = state.lives(*life);
+            let endpoint = &mut state.nodes[life.node].endpoint;
+            if !is_alive || endpoint.as_ref().is_none_or(|(number, _)| *number != self.number) {
+                return;
+            }
+            *endpoint = None;
+        }
+        world.connections_changed();
+    }
+}
+
+impl Network for SimulatedNetwork {
+    fn start_endpoint(
+        &self,
+        inbox: Inbox,
+        supervisor: ActorCell,
+    ) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> {
+        let endpoint = Endpoint(self.clone());
+        async move { Ok(Actor::spawn_linked(None, endpoint, inbox, supervisor).await?.0.get_cell()) }.boxed()
+    }
+
+    fn connections(&self) -> Vec<Arc<dyn Connection>> {
+        let mut state = self.world.lock();
+        let me = self.life.node;
+        // What a node has recovered is looked at before it is connected.
+        if !state.lives(self.life) || state.nodes[me].serving.is_none() || state.nodes[me].endpoint.is_none()
+        {
+            return Vec::new();
+        }
+        let mut connections: Vec<Arc<dyn Connection>> = Vec::new();
+        for to in (0..state.nodes.len()).filter(|to| *to != me) {
+            let Some(epoch) = state.epoch(me, to) else { continue };
+            let node = &state.nodes[to];
+            if node.serving.is_none() {
+                continue;
+            }
+            let Some((endpoint, _)) = &node.endpoint else { continue };
+            connections.push(Arc::new(SimulatedConnection {
+                world: self.world.clone(),
+                from: self.life,
+                to,
+                name: node.name.clone(),
+                endpoint: *endpoint,
+                epoch,
+            }));
+        }
+        connections
+    }
+}
+
+impl Connection for SimulatedConnection {
+    fn id(&self) -> ConnectionId {
+        ConnectionId(self.epoch, self.endpoint)
+    }
+
+    fn node(&self) -> Option<NodeName> {
+        Some(self.name.clone())
+    }
+
+    fn ask(&self, request: Vec<u8>, deadline: Duration) -> BoxFuture<'static, Option<Vec<u8>>> {
+        let connection = self.clone();
+        async move { timeout(deadline, connection.ask(request)).await.ok()? }.boxed()
+    }
+}
+
+impl SimulatedConnection {
+    async fn ask(self, request: Vec<u8>) -> Option<Vec<u8>> {
+        let request = Arc::new(Message::request(request));
+        let _under_way = UnderWay::begin(&self, &request);
+        self.world.thawed(self.from.node).await;
+        if !self.world.operates(self.from) {
+            return std::future::pending().await;
+        }
+        let fate = self.sent(&request);
+        let (reply, answer) = oneshot::channel();
+        if let Some(delay) = fate.duplicate {
+            let fate = Fate { delay, lost: None, duplicate: None, ..fate };
+            tokio::spawn(self.clone().carry(Arc::clone(&request), fate, None));
+        }
+        tokio::spawn(self.carry(request, fate, Some(reply)));
+        answer.await.ok()
+    }
+
+    /// Notes a request, and decides about it.
+    fn sent(&self, request: &Message) -> Fate {
+        let fate = self.fate(self.from.node, self.to, request.is_large());
+        let (from, to, number) = (self.from.node, self.to, fate.number);
+        self.world.note(format_args!("n{from}>n{to} m{number} {request}"));
+        self.world.see(&request.entries(None, None));
+        fate
+    }
+
+    fn fate(&self, from: usize, to: usize, is_large: bool) -> Fate {
+        let mut state = self.world.lock();
+        let number = state.number();
+        let mut rng = generator(state.seed, "message", &[from as u64, to as u64, number]);
+        let weather = state.weather(from, to);
+        let delay_ms = rng.u64(1..=DELAY_MS) + rng.u64(0..=weather.delay_ms);
+        if weather.delay_ms > 0 {
+            state.coverage.fired(Kind::Delay);
+        }
+        // Mostly the connection's end is noticed soon, and sometimes never.
+        let notice_ms = if chance(&mut rng, 80) { rng.u64(0..=200) } else { 60_000 };
+        let is_lost = chance(&mut rng, weather.loss);
+        let duplicate =
+            chance(&mut rng, weather.duplicates).then(|| rng.u64(1..=2 * (DELAY_MS + weather.delay_ms)));
+        // A large message takes longer.
+        let delay = Duration::from_millis(delay_ms + u64::from(is_large));
+        let lost = is_lost.then(|| Duration::from_millis(notice_ms));
+        Fate { number, delay, lost, duplicate: duplicate.map(Duration::from_millis) }
+    }
+
+    /// Carries a request to the other node, and its reply back.
+    async fn carry(self, request: Arc<Message>, fate: Fate, asker: Option<oneshot::Sender<Vec<u8>>>) {
+        let Fate { number, delay, .. } = fate;
+        sleep(delay).await;
+        self.world.thawed(self.to).await;
+        if let Some(notice) = self.loss(self.from.node, self.to, &fate, Kind::RequestLost) {
+            return self.notice(notice, asker).await;
+        }
+        let Some((life, inbox)) = self.arrived(number, asker.is_none()) else {
+            return self.notice(Duration::ZERO, asker).await;
+        };
+        self.world.receive(self.to, &request.entries(None, None));
+        let (port, answer) = oneshot::channel();
+        let sender = self.world.lock().nodes[self.from.node].name.clone();
+        if inbox.deliver(sender, request.bytes(), port.into()).is_err() {
+            return self.notice(Duration::ZERO, asker).await;
+        }
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer.ok(),
+            () = self.world.ended(life) => None,
+        };
+        let Some(answer) = answer else {
+            self.world.note(format_args!("n{}>n{} m{number} is not answered", self.to, self.from.node));
+            return self.notice(Duration::ZERO, asker).await;
+        };
+        self.answer(&request, number, Message::reply(answer), life, asker).await;
+    }
+
+    /// Carries a reply back.
+    async fn answer(
+        self,
+        request: &Message,
+        number: u64,
+        reply: Message,
+        life: Life,
+        asker: Option<oneshot::Sender<Vec<u8>>>,
+    ) {
+        self.world.thawed(self.to).await;
+        if !self.world.operates(life) {
+            return;
+        }
+        let (from, to) = (self.to, self.from.node);
+        let fate = self.fate(from, to, reply.is_large());
+        self.world.note(format_args!("n{from}>n{to} r{number} {reply}"));
+        let replica = self.world.lock().nodes[from].serving.as_ref().map(|(_, replica)| replica.clone());
+        let entries = reply.entries(Some(request), replica.as_ref());
+        self.world.see(&entries);
+        sleep(fate.delay).await;
+        self.world.thawed(to).await;
+        if let Some(notice) = self.loss(from, to, &fate, Kind::ReplyLost) {
+            return self.notice(notice, asker).await;
+        }
+        if let Some(asker) = asker.filter(|_| self.world.operates(self.from)) {
+            self.world.receive(to, &entries);
+            self.world.note(format_args!("n{to} has r{number}"));
+            let _ = asker.send(reply.into_bytes());
+        }
+    }
+
+    /// Returns the time after which a sender knows that its message is lost, if it is.
+    fn loss(&self, from: usize, to: usize, fate: &Fate, kind: Kind) -> Option<Duration> {
+        let mut state = self.world.lock();
+        let lost = fate.lost.map(|notice| (kind, notice));
+        let cut = state.cut(from, to).map(|kind| (kind, Duration::from_secs(60)));
+        let (kind, notice) = lost.or(cut)?;
+        state.coverage.fired(kind);
+        state.note(format_args!("n{from}>n{to} m{} is lost", fate.number));
+        Some(notice)
+    }
+
+    /// Lets the asker know that there is no answer.
+    async fn notice(&self, after: Duration, asker: Option<oneshot::Sender<Vec<u8>>>) {
+        if let Some(mut asker) = asker {
+            // It does not wait for longer than its deadline.
+            let _ = timeout(after, asker.closed()).await;
+        }
+    }
+
+    /// Returns the inbox of the node at the other end, if it is there.
+    fn arrived(&self, number: u64, is_duplicate: bool) -> Option<(Life, Inbox)> {
+        let life = Life { node: self.to, number: self.world.lock().nodes[self.to].lives };
+        if !self.world.operates(life) {
+            return None;
+        }
+        let mut state = self.world.lock();
+        let (endpoint, inbox) = state.nodes[self.to].endpoint.clone()?;
+        let is_connected = state.epoch(self.from.node, self.to) == Some(self.epoch);
+        if endpoint != self.endpoint || !is_connected {
+            return None;
+        }
+        if is_duplicate {
+            state.coverage.fired(Kind::Duplicate);
+        } else if state.arrives(self.from.node, self.to, number) {
+            state.coverage.fired(Kind::Reordered);
+        }
+        state.note(format_args!("n{} has m{number}", self.to));
+        Some((life, inbox))
+    }
+}
+
+/// Counts requests of a node that are under way, as long as it waits for them.
+struct UnderWay {
+    world: World,
+    key: Option<(Life, u64, u64)>,
+}
+
+impl UnderWay {
+    fn begin(connection: &SimulatedConnection, request: &Message) -> Self {
+        let world = connection.world.clone();
+        let kept = if request.bytes().len() > MAX_FRAME_BYTES {
+            Err(format!("a message has {} bytes", request.bytes().len()))
+        } else {
+            Ok(())
+        };
+        world.check(kept);
+        let key = request.is_batch().then_some((connection.from, connection.endpoint, connection.epoch));
+        if let Some(key) = key {
+            let under_way = world.lock().batches(key, 1);
+            let kept = (under_way <= WINDOW).then_some(());
+            world.check(kept.ok_or_else(|| format!("{under_way} batches are under way to one node")));
+        }
+        Self { world, key }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.world.lock().batches(key, -1);
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! What the parts of a simulation share: the state of the nodes and of the network between them, and the trace.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use counter_cluster::{Inbox, NodeHandle, ReplicaId};
+use counter_store::disk::{Disk, Fault as DiskFault, MemoryDisk};
+use fastrand::Rng;
+use ractor_transport::NodeName;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::coverage::{Coverage, Kind};
+use crate::message::Seen;
+use crate::oracle::{Oracle, Violation};
+use crate::random::mix;
+use crate::schedule::{Fault, Weather};
+use crate::trace::Trace;
+
+/// State of a simulation. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    state: Arc<Mutex<State>>,
+    /// Wakes whoever carries out the schedule when a node has to end now, or an invariant is broken.
+    pub(crate) attention: Arc<Notify>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) seed: u64,
+    begun: Instant,
+    pub(crate) trace: Trace,
+    pub(crate) coverage: Coverage,
+    pub(crate) oracle: Oracle,
+    pub(crate) nodes: Vec<NodeState>,
+    links: Vec<LinkState>,
+    /// Number of batches under way by each connection.
+    batches: BTreeMap<Link, usize>,
+    /// Numbers of endpoints and messages.
+    next: u64,
+    violation: Option<Violation>,
+}
+
+/// One life of a node, from a start to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Life {
+    pub(crate) node: usize,
+    pub(crate) number: u32,
+}
+
+/// A life of a node, and the endpoint and epoch of one of its connections.
+pub(crate) type Link = (Life, u64, u64);
+
+#[derive(Debug)]
+pub(crate) struct NodeState {
+    pub(crate) name: NodeName,
+    /// Number of its lives.
+    pub(crate) lives: u32,
+    pub(crate) is_alive: bool,
+    /// Set while it counts.
+    pub(crate) serving: Option<(NodeHandle, ReplicaId)>,
+    pub(crate) endpoint: Option<(u64, Inbox)>,
+    frozen_until: Option<Instant>,
+    pub(crate) crash_in: Option<u32>,
+    pub(crate) clock_offset_ms: i64,
+    pub(crate) panics: bool,
+    pub(crate) disk: MemoryDisk,
+    /// Bits have rotted since it was last opened.
+    pub(crate) has_rotted: bool,
+    disk_is_full_until: Option<Instant>,
+    over: Arc<Notify>,
+}
+
+/// Network from one node to another.
+#[derive(Clone, Debug, Default)]
+struct LinkState {
+    weather: Weather,
+    weather_until: Option<Instant>,
+    cut_until: Option<(Instant, Kind)>,
+    /// Connections made before a partition are over after it.
+    epoch: u64,
+    is_disconnected_until: Option<Instant>,
+    latest_arrival: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, nodes: usize, trace: Trace) -> Self {
+        let node = |n: usize| NodeState {
+            name: format!("n{n}").parse().expect("it is a name"),
+            lives: 0,
+            is_alive: false,
+            serving: None,
+            endpoint: None,
+            frozen_until: None,
+            crash_in: None,
+            clock_offset_ms: 0,
+            panics: false,
+            disk: MemoryDisk::new(mix(seed, n as u64)),
+            has_rotted: false,
+            disk_is_full_until: None,
+            over: Arc::default(),
+        };
+        let state = State {
+            seed,
+            begun: Instant::now(),
+            trace,
+            coverage: Coverage::default(),
+            oracle: Oracle::default(),
+            nodes: (0..nodes).map(node).collect(),
+            links: vec![LinkState::default(); nodes * nodes],
+            batches: BTreeMap::new(),
+            next: 0,
+            violation: None,
+        };
+        Self { state: Arc::new(Mutex::new(state)), attention: Arc::default() }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line to the trace.
+    pub(crate) fn note(&self, event: fmt::Arguments<'_>) {
+        self.lock().note(event);
+    }
+
+    /// Notes a broken promise: the simulation has failed.
+    pub(crate) fn check(&self, kept: Result<(), Violation>) {
+        if let Err(violation) = kept {
+            let mut state = self.lock();
+            state.note(format_args!("VIOLATION {violation}"));
+            state.violation.get_or_insert(violation);
+            drop(state);
+            self.attention.notify_one();
+        }
+    }
+
+    /// Checks entries that one node tells another.
+    pub(crate) fn see(&self, entries: &[Seen]) {
+        let kept = {
+            let mut state = self.lock();
+            entries.iter().try_for_each(|seen| state.oracle.seen(seen))
+        };
+        self.check(kept);
+    }
+
+    /// Notes entries that a node has got.
+    pub(crate) fn receive(&self, node: usize, entries: &[Seen]) {
+        let mut state = self.lock();
+        let name = state.nodes[node].name.clone();
+        entries.iter().for_each(|seen| state.oracle.received(&name, seen));
+    }
+
+    pub(crate) fn violation(&self) -> Option<Violation> {
+        self.lock().violation.clone()
+    }
+
+    /// Waits until a node does not live this life any more.
+    pub(crate) async fn ended(&self, life: Life) {
+        loop {
+            let over = Arc::clone(&self.lock().nodes[life.node].over);
+            let ended = over.notified();
+            if !self.lock().lives(life) {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Waits until a node is not frozen.
+    pub(crate) async fn thawed(&self, node: usize) {
+        loop {
+            let until = self.lock().nodes[node].frozen_until;
+            match until.filter(|until| *until > Instant::now()) {
+                Some(until) => {
+                    self.lock().coverage.fired(Kind::Frozen);
+                    tokio::time::sleep_until(until).await;
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Begins a life of a node.
+    pub(crate) fn begin_life(&self, node: usize) -> Life {
+        let mut state = self.lock();
+        let this = &mut state.nodes[node];
+        this.lives += 1;
+        this.is_alive = true;
+        Life { node, number: this.lives }
+    }
+
+    /// Ends a life of a node: from now on, nothing that is left of it has any effect.
+    pub(crate) fn end_life(&self, node: usize) {
+        let mut state = self.lock();
+        let this = &mut state.nodes[node];
+        this.is_alive = false;
+        let (serving, endpoint) = (this.serving.take(), this.endpoint.take());
+        let over = Arc::clone(&this.over);
+        if let Some((_, replica)) = &serving {
+            state.oracle.died(replica);
+        }
+        state.note(format_args!("n{node} is over"));
+        drop(state);
+        over.notify_waiters();
+        self.connections_changed();
+        drop((serving, endpoint));
+    }
+
+    /// Tells all nodes that connections have come or gone.
+    pub(crate) fn connections_changed(&self) {
+        let inboxes: Vec<_> = self
+            .lock()
+            .nodes
+            .iter()
+            .filter_map(|node| node.endpoint.clone())
+            .map(|(_, inbox)| inbox)
+            .collect();
+        inboxes.iter().for_each(|inbox| _ = inbox.connections_changed());
+    }
+
+    /// Counts an operation of a node's network or disk, within which it may end. Returns false if its life is over.
+    pub(crate) fn operates(&self, life: Life) -> bool {
+        let mut state = self.lock();
+        if !state.lives(life) {
+            return false;
+        }
+        state.add_space(life.node);
+        let node = &mut state.nodes[life.node];
+        match &mut node.crash_in {
+            Some(0) => {
+                node.is_alive = false;
+                node.crash_in = None;
+                if node.serving.is_none() {
+                    state.coverage.fired(Kind::CrashInRecovery);
+                }
+                state.coverage.fired(Kind::CrashAtOperation);
+                drop(state);
+                self.attention.notify_one();
+                false
+            }
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => true,
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    pub(crate) fn note(&mut self, event: fmt::Arguments<'_>) {
+        let at = self.elapsed();
+        self.trace.add(at, event);
+    }
+
+    /// Returns the next number, which has no other use.
+    pub(crate) const fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub(crate) fn lives(&self, life: Life) -> bool {
+        let node = &self.nodes[life.node];
+        node.is_alive && node.lives == life.number
+    }
+
+    /// Returns nodes that have ended within an operation and still have to be torn down.
+    pub(crate) fn doomed(&self) -> Option<usize> {
+        self.nodes.iter().position(|node| !node.is_alive && node.serving.is_some())
+    }
+
+    fn link(&mut self, from: usize, to: usize) -> &mut LinkState {
+        let nodes = self.nodes.len();
+        &mut self.links[from * nodes + to]
+    }
+
+    /// Changes the number of batches that are under way by a connection, and returns it.
+    pub(crate) fn batches(&mut self, link: Link, by: isize) -> usize {
+        let under_way = self.batches.entry(link).or_default();
+        *under_way = under_way.saturating_add_signed(by);
+        *under_way
+    }
+
+    /// Returns the weather from one node to another now.
+    pub(crate) fn weather(&mut self, from: usize, to: usize) -> Weather {
+        let link = self.link(from, to);
+        let is_over = link.weather_until.is_none_or(|until| until <= Instant::now());
+        if is_over { Weather::default() } else { link.weather }
+    }
+
+    /// Returns the kind of partition that keeps messages from getting from one node to another now.
+    pub(crate) fn cut(&mut self, from: usize, to: usize) -> Option<Kind> {
+        self.link(from, to).cut_until.filter(|(until, _)| *until > Instant::now()).map(|(_, kind)| kind)
+    }
+
+    /// Returns what distinguishes connections between two nodes, or `None` while they know that there is none.
+    pub(crate) fn epoch(&mut self, from: usize, to: usize) -> Option<u64> {
+        let link = self.link(from, to);
+        let is_disconnected = link.is_disconnected_until.is_some_and(|until| until > Instant::now());
+        (!is_disconnected).then_some(link.epoch)
+    }
+
+    /// Notes the arrival of a message, and returns true if it has overtaken another one.
+    pub(crate) fn arrives(&mut self, from: usize, to: usize, number: u64) -> bool {
+        let latest = &mut self.link(from, to).latest_arrival;
+        let has_overtaken = number < *latest;
+        *latest = number.max(*latest);
+        has_overtaken
+    }
+
+    /// Carries out a fault, except those for which actors have to be killed. Returns the time after which connections
+    /// have to be looked at again.
+    pub(crate) fn apply(&mut self, fault: &Fault) -> Option<Duration> {
+        let now = Instant::now();
+        match *fault {
+            Fault::Weather { from, to, weather, for_ms } => {
+                let link = self.link(from, to);
+                link.weather = weather;
+                link.weather_until = Some(now + Duration::from_millis(for_ms));
+                None
+            }
+            Fault::Partition { side, is_one_way, disconnects, for_ms } => {
+                self.cut_off(side, is_one_way, disconnects, now + Duration::from_millis(for_ms));
+                disconnects.then(|| Duration::from_millis(for_ms))
+            }
+            Fault::Freeze { node, for_ms } => {
+                self.nodes[node].frozen_until = Some(now + Duration::from_millis(for_ms));
+                None
+            }
+            Fault::Clock { node, by_ms } => {
+                self.nodes[node].clock_offset_ms += by_ms;
+                self.coverage.fired(if by_ms < 0 { Kind::ClockBack } else { Kind::ClockForward });
+                None
+            }
+            Fault::Crash { node, after_operations, .. } => {
+                self.nodes[node].crash_in = after_operations;
+                None
+            }
+            Fault::Disk { node, after_operations, is_full, for_ms } => {
+                let this = &mut self.nodes[node];
+                let fault = if is_full { DiskFault::Full } else { DiskFault::Error };
+                this.disk.fail_at(this.disk.operations() + after_operations, fault);
+                this.disk_is_full_until = is_full.then(|| now + Duration::from_millis(for_ms));
+                self.coverage.fired(if is_full { Kind::DiskFull } else { Kind::DiskError });
+                None
+            }
+            Fault::Panic { node } => {
+                self.nodes[node].panics = true;
+                None
+            }
+            Fault::Kill { .. } | Fault::Rot { .. } => None,
+        }
+    }
+
+    fn cut_off(&mut self, side: u32, is_one_way: bool, disconnects: bool, until: Instant) {
+        let nodes = self.nodes.len();
+        let kind = if is_one_way { Kind::OneWayPartition } else { Kind::Partition };
+        let pairs = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
+        for (from, to) in pairs {
+            let (leaves, enters) = (side >> from & 1 == 1, side >> to & 1 == 1);
+            if leaves == enters {
+                continue;
+            }
+            let link = self.link(from, to);
+            if leaves || !is_one_way {
+                link.cut_until = Some((until, kind));
+            }
+            if disconnects {
+                link.epoch += 1;
+                link.is_disconnected_until = Some(until);
+                self.coverage.fired(Kind::Disconnected);
+            }
+        }
+    }
+
+    /// Lets a disk be written again that was full for long enough.
+    fn add_space(&mut self, node: usize) {
+        let node = &mut self.nodes[node];
+        if node.disk_is_full_until.is_some_and(|until| until <= Instant::now()) {
+            node.disk.add_space();
+        }
+    }
+
+    /// Flips a bit of a file on a node's disk, if there is any.
+    pub(crate) fn rot(&mut self, node: usize, place: u64) {
+        let this = &mut self.nodes[node];
+        let mut files = this.disk.list().unwrap_or_default();
+        files.sort_unstable();
+        let mut rng = Rng::with_seed(place);
+        let Some(name) = rng.choice(&files) else { return };
+        let Some(mut bytes) = this.disk.read(name).filter(|bytes| !bytes.is_empty()) else { return };
+        // Most of a file is space that is reserved.
+        let used: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        let Some(&at) = rng.choice(&used) else { return };
+        bytes[at] ^= 1 << rng.u8(..8);
+        this.disk.put(name, bytes);
+        this.has_rotted = true;
+        self.coverage.fired(Kind::Rot);
+        self.note(format_args!("n{node} byte {at} of {name} rots"));
+    }
+
+    /// Gives a node an empty disk.
+    pub(crate) fn replace_disk(&mut self, node: usize) {
+        let seed = mix(self.seed, self.number());
+        let this = &mut self.nodes[node];
+        (this.disk, this.has_rotted, this.disk_is_full_until) = (MemoryDisk::new(seed), false, None);
+        let name = this.name.clone();
+        self.oracle.lost_disk(&name);
+        self.note(format_args!("n{node} gets a new disk"));
+    }
+
+    /// Ends all faults.
+    pub(crate) fn heal(&mut self) {
+        let now = Instant::now();
+        for link in &mut self.links {
+            link.weather_until = None;
+            link.cut_until = None;
+            link.is_disconnected_until = None;
+        }
+        for node in &mut self.nodes {
+            node.frozen_until = node.frozen_until.map(|until| until.min(now));
+            (node.crash_in, node.panics) = (None, false);
+            node.disk.fail_at(u64::MAX, DiskFault::Error);
+            node.disk.add_space();
+        }
+    }
+}
