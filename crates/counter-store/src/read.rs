@@ -22,15 +22,6 @@ pub(crate) fn whole(disk: &dyn Disk, name: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes durable what can be read of a file, and returns what is on disk then. What a sync has failed to write may be
-/// read as if it had been written, and no later sync writes it.
-pub(crate) fn durable(disk: &dyn Disk, name: &str) -> Result<Vec<u8>, OpenError> {
-    let make_durable = OpenError::disk("make the recovered log durable");
-    let mut file = disk.open(name).map_err(&make_durable)?;
-    file.sync().and_then(|()| file.forget_cached()).map_err(&make_durable)?;
-    whole(disk, name).map_err(OpenError::disk("read a segment"))
-}
-
 /// Returns the watermark, if there is one that can be read.
 pub(crate) fn watermark(disk: &dyn Disk) -> io::Result<Option<Watermark>> {
     let mut bytes = [0; FILE_BYTES];

@@ -62,8 +62,8 @@ impl Inspected {
     }
 }
 
-/// Reads and verifies all files of a store, whose segments it makes durable. If something is missing and `accept_loss`
-/// is set, it settles for what is provably consistent.
+/// Reads and verifies all files of a store. If something is missing and `accept_loss` is set, it settles for what is
+/// provably consistent.
 pub(crate) fn inspect(disk: &dyn Disk, accept_loss: bool) -> Result<Inspection, OpenError> {
     let read = OpenError::disk("read the directory");
     let files = Files::of(&disk.list().map_err(&read)?);
@@ -163,7 +163,7 @@ fn check_log(
     let other = |file: String| OpenError::Damaged(Damage::OtherStore { file });
     for &number in &files.segments {
         let name = files::segment(number);
-        let bytes = read::durable(disk, &name)?;
+        let bytes = read::whole(disk, &name).map_err(OpenError::disk("read a segment"))?;
         let offset = match read::header(&bytes)? {
             Some((header, offset)) => {
                 let expected = identity.map(|known| known.store).or(store);

@@ -6,11 +6,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use counter_keyspace::{Entry, Partitioner, SessionId, ShardBuilder};
+use mutations::Mutation;
 
 use crate::committer::{LogSize, WatermarkFile};
 use crate::disk::Disk;
 use crate::error::{Damage, OpenError};
-use crate::files::Files;
+use crate::files::{self, Files};
 use crate::frame::Tip;
 use crate::header::{Header, Identity};
 use crate::log::Log;
@@ -56,6 +57,7 @@ impl Opened {
         mut progress: impl FnMut(Progress),
     ) -> Result<Self, OpenError> {
         let lock = lock(&*disk)?;
+        settle_log(&*disk).map_err(OpenError::disk("make the log durable"))?;
         match recovery::inspect(&*disk, options.accept_loss)? {
             Inspection::Nothing(watermark) => Self::create(disk, lock, options, watermark),
             Inspection::Store(inspected) => {
@@ -153,8 +155,8 @@ impl Writers {
         Ok(Self { log, watermark, size: LogSize::new(options.min_snapshot_bytes, 0, 0) })
     }
 
-    /// Makes durable which files have been recovered, and goes on behind them in a new segment. If something is missing,
-    /// what follows is told from it by `fresh_checksum`, a random number.
+    /// Goes on behind what has been recovered, which is durable, in a new segment. If something is missing, what
+    /// follows is told from it by `fresh_checksum`, a random number.
     pub(crate) fn resume(
         disk: &Arc<dyn Disk>,
         options: &StoreOptions,
@@ -162,8 +164,6 @@ impl Writers {
         inspected: &Inspected,
         fresh_checksum: u64,
     ) -> io::Result<Self> {
-        // What has been read is durable. If the process before was killed, only the system may have the names of it.
-        disk.sync_dir()?;
         let after = inspected.after(fresh_checksum);
         let last = Watermark { store: identity.store, writes: 0, durable: Tip::default() };
         let mut last = inspected.watermark.unwrap_or(last);
@@ -245,6 +245,22 @@ pub(crate) fn lock(disk: &dyn Disk) -> Result<Box<dyn Debug + Send + Sync>, Open
         io::ErrorKind::WouldBlock => OpenError::Locked,
         _ => OpenError::Disk { action: "lock the directory", source: error },
     })
+}
+
+/// Makes the log durable, and lets it be read from the disk.
+///
+/// If the process before was killed, only the system may have its end. If a sync had failed before, the system reads
+/// back what the disk does not hold, and another sync succeeds without it: so what it has in memory is forgotten.
+pub(crate) fn settle_log(disk: &dyn Disk) -> io::Result<()> {
+    if Mutation::ServeUnsyncedLog.is_planted() {
+        return Ok(());
+    }
+    for number in Files::of(&disk.list()?).segments {
+        let mut segment = disk.open(&files::segment(number))?;
+        segment.sync()?;
+        segment.forget_cached()?;
+    }
+    disk.sync_dir()
 }
 
 /// Draws the keys of a hash.

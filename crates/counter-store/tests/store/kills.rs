@@ -282,7 +282,7 @@ fn nothing_acknowledged_is_lost_when_syncs_fail() {
         let failure = reported.failure.clone().unwrap();
         let messages = [
             DurabilityError::UnknownOutcome.to_string(),
-            "failed to make the recovered log durable".to_owned(),
+            "failed to make the log durable".to_owned(),
         ];
         assert!(messages.contains(&failure), "{failure}");
         reported

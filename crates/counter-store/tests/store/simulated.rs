@@ -227,3 +227,24 @@ fn a_task_is_all_that_a_store_needs_and_a_seed_determines_each_operation_on_the_
         seen.push(first);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_sync_has_left_in_memory_only_is_not_served_after_a_kill() {
+    for seed in 0..20 {
+        let disk = MemoryDisk::new(seed);
+        let open = |seed| Store::open_on(Arc::new(disk.clone()), options(seed), |_| {});
+        let (store, _killed) = open(seed).await.unwrap();
+        store.handle().increment_at("a", 1, Durability::Fsync).await.unwrap();
+        // The write behind this is the round's, and then comes its sync.
+        disk.fail_at(disk.operations() + 1, Fault::Error);
+        store.handle().increment_at("a", 1, Durability::Fsync).await.unwrap_err();
+        disk.restart_process();
+        let (store, _lost) = open(seed + 1).await.unwrap();
+        store.handle().increment_at("a", 5, Durability::Fsync).await.unwrap();
+        disk.restart();
+        let (store, keyspace) = open(seed + 2).await.unwrap();
+        let value = store.handle().keyspace().value("a").await.unwrap();
+        assert!(value == Some(6) || value == Some(7), "seed {seed}: {value:?}");
+        end((store, keyspace)).await;
+    }
+}

@@ -14,7 +14,7 @@ use crate::rebuild::{Rebuild, SortedShard};
 use crate::record::{Opened, ShardEnd};
 use crate::recovery::{self, Inspection};
 use crate::replicas::{ColumnSink, Member, ReplicaKey, Replicas, SortedColumns, StoreId};
-use crate::store::open::{Writers, lock};
+use crate::store::open::{Writers, lock, settle_log};
 use crate::store::{Driver, StoreOptions};
 
 /// Content of a store.
@@ -78,6 +78,7 @@ impl World {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let _lock = lock(&*disk)?;
         let failed = OpenError::disk("write");
+        settle_log(&*disk).map_err(&failed)?;
         let (mut sink, shards) = (SortedColumns::default(), vec![SortedShard::default(); SHARDS]);
         let (writers, mut shards, ends, replicas, damage) = match recovery::inspect(&*disk, accept_loss)? {
             Inspection::Nothing(watermark) => {
