@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::acknowledge::HandleStore;
 use crate::alarm::Alarm;
-use crate::gateway::Gateways;
+use crate::gateway::TransportNetwork;
 use crate::hand_over::{HandOverError, complete};
 use crate::handle::NodeHandle;
 use crate::network::{Inbox, Network};
@@ -154,7 +154,7 @@ impl Node {
         let server = Server(node_server(&name, &cookie, MAX_FRAME_BYTES as u64).await?);
         let transport = TransportOptions { name, listen, seeds: peers, security, allow_plaintext, limits };
         let transport = Transport::start(transport, server.0.clone()).await?;
-        let node = Self::start_actors(opening, Arc::new(Gateways(transport.peers()))).await?;
+        let node = Self::start_actors(opening, Arc::new(TransportNetwork::new(transport.peers()))).await?;
         Ok(Self { connections: Some(Connections { transport, server }), ..node })
     }
 

@@ -226,11 +226,6 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadMe
     postcard::from_bytes(bytes).map_err(BadMessage)
 }
 
-/// Splits a message into its first part and the rest.
-pub(crate) fn split<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), BadMessage> {
-    postcard::take_from_bytes(bytes).map_err(BadMessage)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
