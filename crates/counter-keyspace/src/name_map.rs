@@ -162,8 +162,11 @@ impl<V: Copy + Default> NameMap<V> {
     }
 
     /// Returns the value of the entry with this index.
+    ///
+    /// # Panics
+    /// If there is no such entry.
     #[inline]
-    pub(crate) fn value_mut(&mut self, index: u32) -> &mut V {
+    pub fn value_mut(&mut self, index: u32) -> &mut V {
         &mut self.entries[index as usize].value
     }
 
