@@ -18,8 +18,8 @@
 //!
 //! # Limitations
 //!
-//! It does not read from Kafka itself. Every member holds every partition, and names are never removed. A partition that
-//! has stopped, because two histories of it differ, stays stopped until one of the members has been given another
+//! It does not read from Kafka itself. Every member holds every partition, and names are never removed. A partition
+//! that has stopped, because two histories of it differ, stays stopped until one of the members has been given another
 //! directory. So does a partition whose records are to be mapped in another way: a member knows one mapping of each.
 //!
 //! ```

@@ -39,8 +39,8 @@ pub struct StreamOptions {
     pub name: NodeName,
     /// Directory of what it has counted, which is created if necessary.
     pub dir: PathBuf,
-    /// Options of its store. [`StoreOptions::round_interval`] is the interval between cuts. Those of the keyspace do not
-    /// matter, since its counters are not used.
+    /// Options of its store. [`StoreOptions::round_interval`] is the interval between cuts. Those of the keyspace do
+    /// not matter, since its counters are not used.
     pub store: StoreOptions,
     /// How it reaches the other members; `None` if it is alone.
     pub group: Option<GroupOptions>,

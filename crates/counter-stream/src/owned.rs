@@ -89,6 +89,12 @@ impl OwnedPartition {
         *self.partition.status.borrow()
     }
 
+    /// Notes where the log ends now, for [`PartitionStatus::lag`].
+    pub fn note_end(&self, offset: u64) {
+        let note = |status: &mut PartitionStatus| status.end.replace(offset) != Some(offset);
+        self.partition.status.send_if_modified(note);
+    }
+
     /// Returns the position up to which all is durable here, now and later.
     #[must_use]
     pub fn committed(&self) -> watch::Receiver<Position> {
@@ -111,6 +117,7 @@ impl OwnedPartition {
 
 impl Drop for OwnedPartition {
     fn drop(&mut self) {
-        self.partition.status.send_modify(|status| status.is_owned = false);
+        // Whoever reads it next knows where it ends.
+        self.partition.status.send_modify(|status| (status.is_owned, status.end) = (false, None));
     }
 }

@@ -28,10 +28,20 @@ pub struct PartitionStatus {
     pub names: u64,
     /// Sum over all names.
     pub total: Total,
+    /// Offset of the next record that the log will have, as the owner has last heard. `None` where nobody has.
+    pub end: Option<u64>,
     /// Whether this member reads the partition.
     pub is_owned: bool,
     /// Why the partition has stopped, if it has.
     pub fork: Option<Fork>,
+}
+
+impl PartitionStatus {
+    /// Returns the number of offsets that the partition is behind its log, as far as that is known here.
+    #[must_use]
+    pub fn lag(&self) -> Option<u64> {
+        self.end.map(|end| end.saturating_sub(self.position.offset))
+    }
 }
 
 /// Table of a partition, and what its actor needs besides.
@@ -124,6 +134,7 @@ impl PartitionState {
             tallies: self.table.tallies(),
             names: self.table.names() as u64,
             total: self.table.total(),
+            end: before.end,
             is_owned: before.is_owned,
             fork: self.fork,
         }

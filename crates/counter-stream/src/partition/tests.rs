@@ -125,12 +125,15 @@ async fn a_source_that_is_faster_than_the_actor_is_told_to_pause() {
 }
 
 #[tokio::test]
-async fn committed_positions_follow_by_themselves() {
+async fn committed_positions_and_lag_follow_by_themselves() {
     let node = member(&Arc::new(MemoryDisk::new(1))).await;
     let owned = node.own(id(0)).await.unwrap();
     let mut committed = owned.committed();
     owned.send(record(5, "hits")).await.unwrap();
+    assert_eq!(owned.status().lag(), None);
+    owned.note_end(8);
     assert_eq!(committed.wait_for(|position| position.offset > 0).await.unwrap().offset, 6);
+    assert_eq!(owned.status().lag(), Some(2));
     drop(owned);
     node.shutdown().await.unwrap();
 }
