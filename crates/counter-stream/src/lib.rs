@@ -14,12 +14,15 @@
 //! - A [`Stamp`] makes a record that its producer sends again count once.
 //! - A [`StreamHandle`] reads: a value is the sum over all partitions.
 //!
+//! [`kafka::Consumer`] is a source: a member of a consumer group, whose [mapping](mapping::Mapping) says what records
+//! count. [`producer::Producer`] writes records that count once.
+//!
 //! [`PartitionTable`] is the state of a partition, and pure.
 //!
 //! # Limitations
 //!
-//! It does not read from Kafka itself. Every member holds every partition, and names are never removed. A partition
-//! that has stopped, because two histories of it differ, stays stopped until one of the members has been given another
+//! Every member holds every partition, and names are never removed. A partition that has stopped, because two histories
+//! of it differ, stays stopped until one of the members has been given another
 //! directory. So does a partition whose records are to be mapped in another way: a member knows one mapping of each.
 //!
 //! ```
@@ -51,10 +54,13 @@ mod cut;
 mod error;
 mod group;
 mod handle;
+pub mod kafka;
+pub mod mapping;
 mod node;
 mod owned;
 mod partition;
 mod partitions;
+pub mod producer;
 mod record;
 mod stored;
 mod table;

@@ -1,0 +1,69 @@
+use counter_stream::producer::{DEFAULT_NAMES, Producer, ProducerError, ProducerOptions};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use crate::log::{Log, TOPIC, until};
+use crate::memory::Memory;
+
+const PARTITIONS: i32 = 3;
+
+fn options(log: &Log) -> ProducerOptions {
+    ProducerOptions {
+        brokers: log.brokers.clone(),
+        topic: TOPIC.into(),
+        max_names: DEFAULT_NAMES,
+        settings: Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn increments_are_folded_into_few_records_and_count_exactly() {
+    const INCREMENTS: u64 = 100_000;
+    const NAMES: u64 = 10;
+    let (log, memory) = (Log::with_partitions(PARTITIONS), Memory::default());
+    let member = log.member(&memory).await;
+    let producer = Producer::start(options(&log)).await.unwrap();
+    for number in 0..INCREMENTS {
+        producer.increment(format!("name {}", number % NAMES).as_bytes(), 2).await.unwrap();
+    }
+    let produced = producer.flush().await.unwrap();
+    assert_eq!(produced.operations, INCREMENTS);
+    assert!(produced.records < INCREMENTS / 10, "{} records", produced.records);
+    producer.shutdown().await;
+    until(&member, |_| memory.operations() == INCREMENTS).await;
+    let expected = (0..NAMES).map(|name| (format!("name {name}"), i128::from(2 * INCREMENTS / NAMES)));
+    assert_eq!(memory.sums(), expected.collect());
+    member.leave().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_brokers_reject_for_a_while_or_drop_with_the_connection_count_once() {
+    let (log, memory) = (Log::with_partitions(1), Memory::default());
+    let member = log.member(&memory).await;
+    let settings = ["retry.backoff.ms", "reconnect.backoff.ms"].map(|name| (name.into(), "10".into()));
+    let options = ProducerOptions { settings: settings.into(), ..options(&log) };
+    let producer = Producer::start(options).await.unwrap();
+    let errors = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
+    ];
+    for round in 0..10_u8 {
+        log.cluster.request_errors(RDKafkaApiKey::Produce, &errors[..usize::from(round % 5)]);
+        producer.increment(&[b'a' + round % 3], 1).await.unwrap();
+        producer.flush().await.unwrap();
+    }
+    producer.shutdown().await;
+    until(&member, |_| memory.operations() >= 10).await;
+    assert_eq!(memory.sums(), [("a".into(), 4), ("b".into(), 3), ("c".into(), 3)].into());
+    member.leave().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_too_long_is_refused() {
+    let log = Log::with_partitions(1);
+    let producer = Producer::start(options(&log)).await.unwrap();
+    let refused = producer.increment(&vec![b'x'; 65 * 1024], 1).await;
+    assert!(matches!(refused, Err(ProducerError::Name(_))));
+    producer.shutdown().await;
+}
