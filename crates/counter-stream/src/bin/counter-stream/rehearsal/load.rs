@@ -1,0 +1,97 @@
+//! Increments of a thousand names, produced until it is enough.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use counter_stream::producer::{DEFAULT_NAMES, Produced, Producer, ProducerError, ProducerOptions};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+const NAMES: usize = 1_000;
+/// Increments of each name in each interval, which become one record.
+const OPERATIONS: usize = 25;
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Producer at work.
+pub(crate) struct Load {
+    producer: Producer,
+    stop: watch::Sender<bool>,
+    ended: watch::Receiver<bool>,
+    task: JoinHandle<Result<BTreeMap<String, i64>, ProducerError>>,
+    acknowledged: watch::Receiver<Produced>,
+}
+
+/// What was produced.
+pub(crate) struct Sent {
+    pub(crate) sums: BTreeMap<String, i64>,
+    pub(crate) produced: Produced,
+}
+
+impl Load {
+    pub(crate) async fn start(brokers: &str, topic: &str) -> Result<Self, ProducerError> {
+        let options = ProducerOptions {
+            brokers: brokers.into(),
+            topic: topic.into(),
+            max_names: DEFAULT_NAMES,
+            settings: Vec::new(),
+        };
+        let producer = Producer::start(options).await?;
+        let ((stop, stopped), (end, ended)) = (watch::channel(false), watch::channel(false));
+        let (sender, acknowledged) = (producer.clone(), producer.watch());
+        let task = tokio::spawn(async move {
+            let sums = produce(sender, stopped).await;
+            end.send_replace(true);
+            sums
+        });
+        Ok(Self { producer, stop, ended, task, acknowledged })
+    }
+
+    /// Returns the number of increments that brokers have acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.borrow().operations
+    }
+
+    /// Sends no more.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Watches whether it has stopped, and all that was sent is acknowledged.
+    pub(crate) fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.clone()
+    }
+
+    /// Returns what was produced, once it has ended.
+    pub(crate) async fn finish(self) -> anyhow::Result<Sent> {
+        let sums = self.task.await??;
+        let produced = self.producer.produced();
+        self.producer.shutdown().await;
+        Ok(Sent { sums, produced })
+    }
+}
+
+async fn produce(
+    producer: Producer,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<BTreeMap<String, i64>, ProducerError> {
+    let (mut sums, mut rounds) = (BTreeMap::<String, i64>::new(), interval(INTERVAL));
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            _ = rounds.tick() => {}
+        }
+        for number in 0..NAMES {
+            let name = format!("page {number}");
+            let sum = sums.entry(name.clone()).or_default();
+            for _ in 0..OPERATIONS {
+                let amount = fastrand::i64(1..=9);
+                producer.increment(name.as_bytes(), amount).await?;
+                *sum += amount;
+            }
+        }
+    }
+    producer.flush().await?;
+    Ok(sums)
+}
