@@ -22,8 +22,8 @@
 //! # Limitations
 //!
 //! Every member holds every partition, and names are never removed. A partition that has stopped, because two histories
-//! of it differ, stays stopped until one of the members has been given another
-//! directory. So does a partition whose records are to be mapped in another way: a member knows one mapping of each.
+//! of it differ, stays stopped until one of the members has been given another directory. So does a partition whose
+//! records are to be mapped in another way: a member knows one mapping of each.
 //!
 //! ```
 //! use counter_stream::{Content, PartitionId, Record, StreamNode, StreamOptions};

@@ -44,6 +44,10 @@ impl Destination for OwnedPartition {
         })
     }
 
+    fn note_end(&self, offset: u64) {
+        Self::note_end(self, offset);
+    }
+
     fn committed(&self) -> watch::Receiver<Position> {
         Self::committed(self)
     }

@@ -30,6 +30,9 @@ pub trait Destination: Send + 'static {
     /// Returns the record if there is no room, or nobody to count it.
     fn try_send(&self, record: Record) -> Result<(), Refused>;
 
+    /// Learns where the log ends now.
+    fn note_end(&self, offset: u64);
+
     /// Watches the position up to which records are counted durably.
     fn committed(&self) -> watch::Receiver<Position>;
 

@@ -119,6 +119,8 @@ impl Destination for MemoryPartition {
         Ok(())
     }
 
+    fn note_end(&self, _: u64) {}
+
     fn committed(&self) -> watch::Receiver<Position> {
         self.committed.subscribe()
     }

@@ -343,7 +343,10 @@ impl<O: Owner> Poll<O> {
         for (number, slot) in &mut self.partitions {
             if let Slot::Running(partition) = slot {
                 partition.reader.epoch = seen.epochs.get(number).copied().max(partition.reader.epoch);
-                partition.end = seen.ends.get(number).copied().or(partition.end);
+                if let Some(&end) = seen.ends.get(number) {
+                    partition.end = Some(end);
+                    partition.destination.note_end(end);
+                }
             }
         }
         Ok(())
