@@ -280,10 +280,8 @@ fn nothing_acknowledged_is_lost_when_syncs_fail() {
         // syncs what it has read, refuses to open.
         let reported = run(with_failing_syncs(&dir, 20 + number), 0, |_process| {});
         let failure = reported.failure.clone().unwrap();
-        let messages = [
-            DurabilityError::UnknownOutcome.to_string(),
-            "failed to make the log durable".to_owned(),
-        ];
+        let messages =
+            [DurabilityError::UnknownOutcome.to_string(), "failed to make the log durable".to_owned()];
         assert!(messages.contains(&failure), "{failure}");
         reported
     });
