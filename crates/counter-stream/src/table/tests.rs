@@ -111,8 +111,10 @@ enum Event {
     Assign,
     /// It reads some records from where it was, whoever the owner is by now.
     Read(usize),
-    /// It hands a cut to its store, which commits it or fails.
-    Store { commits: bool },
+    /// It hands a cut to its store, in place of one that the store has failed to commit.
+    Take,
+    /// Its store has committed the latest cut.
+    Commit,
     /// It is killed, and starts with what its store has.
     Restart,
     /// It sends a cut that begins where some record is.
@@ -127,7 +129,8 @@ fn events() -> impl Strategy<Value = Vec<(usize, Event)>> {
     let event = prop_oneof![
         2 => Just(Event::Assign),
         5 => (1..6_usize).prop_map(Event::Read),
-        3 => any::<bool>().prop_map(|commits| Event::Store { commits }),
+        3 => Just(Event::Take),
+        3 => Just(Event::Commit),
         1 => Just(Event::Restart),
         3 => (0..60_usize).prop_map(|from| Event::Send { from }),
         2 => Just(Event::SendOwn),
@@ -143,6 +146,8 @@ struct Member {
     /// Index of the next record that it reads.
     reads: usize,
     store: RecoveringTables,
+    /// Cut that the store has yet to commit.
+    taken: Option<OwnCut>,
 }
 
 fn column() -> ReplicaKey {
@@ -152,26 +157,25 @@ fn column() -> ReplicaKey {
 impl Member {
     fn new() -> Self {
         let store = RecoveringTables::new(SEEDS);
-        Self { table: PartitionTable::new(SEEDS), reads: 0, store }
+        Self { table: PartitionTable::new(SEEDS), reads: 0, store, taken: None }
     }
 
     fn assign(&mut self, log: &[Record]) {
         self.reads = log.partition_point(|record| record.offset < self.table.position().offset);
     }
 
-    fn store(&mut self, commits: bool) {
-        let Some(own) = self.table.take() else { return };
-        if commits {
-            for entry in own.page().iter() {
-                assert!(self.store.set(&column(), entry.name, entry.count));
-            }
-            assert_eq!(self.store.totals(&column()), own.column_totals());
-            self.table.confirm(own.cut.to.offset, own.cut.digest);
+    fn commit(&mut self) {
+        let Some(own) = self.taken.take() else { return };
+        for entry in own.page().iter() {
+            assert!(self.store.set(&column(), entry.name, entry.count));
         }
+        assert_eq!(self.store.totals(&column()), own.column_totals());
+        self.table.confirm(own.cut.to.offset, own.cut.digest);
     }
 
     /// Recovers from a snapshot and the store's entries behind it.
     fn restart(&mut self) {
+        self.taken = None;
         let store = std::mem::replace(&mut self.store, RecoveringTables::new(SEEDS));
         let recovered = store.finish().into_values().next();
         self.table = recovered.unwrap_or_else(|| PartitionTable::new(SEEDS));
@@ -216,7 +220,8 @@ proptest! {
                         member.reads += 1;
                     }
                 }
-                Event::Store { commits } => member.store(commits),
+                Event::Take => member.taken = member.table.take(),
+                Event::Commit => member.commit(),
                 Event::Restart => {
                     member.restart();
                     member.assign(&log);
