@@ -1,7 +1,8 @@
 //! How records become counts: where the name of a counter is, and where the amount. Pure.
 //!
 //! What a record counts depends on nothing but the record and the mapping, so that everybody who counts a partition
-//! comes to the same sums. Whatever changes the outcome for any record is part of the [fingerprint](Mapping::fingerprint).
+//! comes to the same sums. Whatever changes the outcome for any record is part of the
+//! [fingerprint](Mapping::fingerprint).
 
 mod headers;
 mod json;

@@ -44,7 +44,7 @@ pub(super) struct Letters {
 impl Letters {
     pub(super) fn new(config: &ClientConfig, topic: &str) -> Result<Self, KafkaError> {
         let mut config = config.clone();
-        // A letter that is as long as the longest record is longer than that by its headers: the broker has the last word.
+        // Headers make a letter longer than its record, which may be as long as brokers allow: they have the last word.
         config.set("enable.idempotence", "true").set("message.max.bytes", "1000000000");
         Ok(Self { topic: topic.into(), producer: config.create()? })
     }

@@ -106,7 +106,8 @@ pub(crate) struct MemberArguments {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OtherMembers {
-    /// Path of the cookie file, the secret that all members share. Without it, this member neither listens nor connects:
+    /// Path of the cookie file, the secret that all members share. Without it, this member neither listens nor
+    /// connects:
     /// it is alone.
     #[arg(long, value_name = "FILE")]
     pub(crate) cookie_file: Option<PathBuf>,
