@@ -1,7 +1,7 @@
 //! Bugs that can be planted, to see whether the simulation finds them.
 //!
 //! Compiled without `--cfg mutations`, [`Mutation::is_planted`] is a constant `false`, and nothing is left of a planted
-//! bug. With it, a program chooses one by [`plant`].
+//! bug. With it, a program chooses one by `plant`.
 
 #[cfg(mutations)]
 use std::sync::atomic::{AtomicUsize, Ordering};
