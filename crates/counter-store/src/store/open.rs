@@ -146,10 +146,13 @@ impl Writers {
         identity: Identity,
         watermark: Option<Watermark>,
     ) -> io::Result<Self> {
-        let last = Watermark { store: identity.store, writes: 0, durable: Tip::default() };
+        let first = Watermark { store: identity.store, writes: 0, durable: Tip::default() };
+        let last = watermark.unwrap_or(first);
         // The watermark comes first: without it, a segment that cannot be read would not be told from none.
-        let watermark = WatermarkFile::start(&**disk, watermark.unwrap_or(last))?;
-        let header = Header { identity, incarnation: 1, after: Tip::default() };
+        let watermark = WatermarkFile::start(&**disk, last)?;
+        // Each life writes the watermark. So those that have left nothing else have had smaller numbers, and have
+        // opened other sessions.
+        let header = Header { identity, incarnation: last.writes + 1, after: Tip::default() };
         let number = 1 + Files::of(&disk.list()?).segments.last().copied().unwrap_or(0);
         let log = Log::start(disk.clone(), options.segment_bytes, header, number, false)?;
         Ok(Self { log, watermark, size: LogSize::new(options.min_snapshot_bytes, 0, 0) })

@@ -2,6 +2,7 @@ use super::super::RoundError;
 use super::world::{State, Step, World, now, read, recovered};
 use crate::disk::{Disk, Fault, MemoryDisk};
 use crate::error::{Damage, OpenError};
+use crate::files::segment as segment_name;
 
 /// Returns a small database that was killed, with or without a snapshot, and its state.
 fn database(has_snapshot: bool, has_lives: bool) -> (MemoryDisk, State) {
@@ -226,6 +227,19 @@ fn what_a_failed_sync_has_left_in_memory_alone_is_not_built_upon() {
         world.round();
         disk.restart();
         assert_eq!(recovered(&disk).unwrap(), world.state(), "seed {seed}");
+    }
+}
+
+#[test]
+fn lives_that_have_left_nothing_readable_had_other_incarnations() {
+    let disk = MemoryDisk::new(1);
+    let mut last = 0;
+    for segment in 1..4 {
+        let (world, _) = World::open(&disk, false).unwrap();
+        let incarnation = world.committer.log.header().incarnation;
+        assert!(incarnation > last);
+        last = incarnation;
+        rot(&disk, &segment_name(segment), vec![0xff; 64]);
     }
 }
 
