@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use counter_keyspace::{Keyspace, KeyspaceOptions};
 use counter_store::{DurabilityError, OpenError, Store};
-use ractor::ActorRef;
-use ractor_cluster::NodeServerMessage;
 use ractor_outbox::Fifo;
 use ractor_supervision::{ChildSpec, Options, Strategy, SupervisedActor, SupervisorError, SupervisorHandle};
 use ractor_transport::{
-    Cookie, Limits, NodeName, NodeServerError, Security, Transport, TransportError, TransportOptions,
-    node_server,
+    Connections, Cookie, Limits, NodeName, NodeServerError, Security, TransportError, TransportOptions,
 };
 use siphasher::sip128::{Hasher128, SipHasher13};
 use tokio::sync::watch;
@@ -47,23 +44,6 @@ pub struct Node {
     ever_connected: watch::Sender<BTreeSet<NodeName>>,
     store: Option<Store>,
     alarm: watch::Receiver<Option<Alarm>>,
-}
-
-/// A transport, and `ractor_cluster`'s part of the node.
-#[derive(Debug)]
-struct Connections {
-    transport: Transport,
-    server: Server,
-}
-
-/// `ractor_cluster`'s part of the node, which stops with its owner.
-#[derive(Debug)]
-struct Server(ActorRef<NodeServerMessage>);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.stop(None);
-    }
 }
 
 /// Configuration of a [`Node`].
@@ -151,11 +131,13 @@ impl Node {
             store: store.map(NodeStoreOptions::open).transpose()?,
         });
         let opening = opening.await?;
-        let server = Server(node_server(&name, &cookie, MAX_FRAME_BYTES as u64).await?);
         let transport = TransportOptions { name, listen, seeds: peers, security, allow_plaintext, limits };
-        let transport = Transport::start(transport, server.0.clone()).await?;
-        let node = Self::start_actors(opening, Arc::new(TransportNetwork::new(transport.peers()))).await?;
-        Ok(Self { connections: Some(Connections { transport, server }), ..node })
+        let connections: Result<_, NodeError> =
+            Connections::start(transport, &cookie, MAX_FRAME_BYTES as u64).await;
+        let connections = connections?;
+        let network = TransportNetwork::new(connections.transport().peers());
+        let node = Self::start_actors(opening, Arc::new(network)).await?;
+        Ok(Self { connections: Some(connections), ..node })
     }
 
     /// Starts a node over a network of the caller's, with no counts or with those of its store.
@@ -253,7 +235,7 @@ impl Node {
     #[must_use]
     pub const fn local_addr(&self) -> Option<SocketAddr> {
         match &self.connections {
-            Some(connections) => Some(connections.transport.local_addr()),
+            Some(connections) => Some(connections.transport().local_addr()),
             None => None,
         }
     }
@@ -303,12 +285,10 @@ impl Node {
                 self.ever_connected.borrow().iter().map(|node| (node.clone(), false)).collect();
             if lacking.is_empty() { Err(error) } else { Ok(lacking) }
         });
-        let seeds = self.connections.iter().flat_map(|connections| connections.transport.seeds());
+        let seeds = self.connections.iter().flat_map(|connections| connections.transport().seeds());
         let outcome = nodes.and_then(|nodes| complete(&self.replica.node, &nodes, seeds));
-        if let Some(Connections { transport, server }) = self.connections {
-            transport.shutdown().await;
-            server.0.stop(None);
-            let _ = server.0.wait(None).await;
+        if let Some(connections) = self.connections {
+            connections.shutdown().await;
         }
         // The store's last round has what peers have sent, which the replicator holds.
         let stored = match self.store {

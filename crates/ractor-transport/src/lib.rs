@@ -86,6 +86,7 @@ mod accept;
 mod certificates;
 mod certified;
 mod connection;
+mod connections;
 mod cookie;
 mod dial;
 mod files;
@@ -109,6 +110,7 @@ mod transport;
 
 pub use certificates::{CertificateError, certificates};
 pub use certified::CLUSTER_DNS_NAME;
+pub use connections::Connections;
 pub use cookie::{Cookie, CookieError, MIN_COOKIE_CHARS};
 pub use files::{FileError, read_certificates, read_key, read_secret};
 pub use gateway::{GatewayConnection, GatewayId, GatewayInbox, Gateways};

@@ -4,12 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
-use ractor_cluster::NodeServerMessage;
+use ractor::{ActorProcessingErr, RpcReplyPort};
 use ractor_supervision::{ChildSpec, OwnedTask, SupervisorHandle};
 use ractor_transport::{
-    Cookie, GatewayId, GatewayInbox, Gateways, Limits, NodeName, Security, Transport, TransportOptions,
-    node_server,
+    Connections, Cookie, GatewayId, GatewayInbox, Gateways, Limits, NodeName, Security, TransportOptions,
 };
 use tokio::sync::Notify;
 
@@ -58,8 +56,7 @@ impl GroupOptions {
 /// Connections of a member to the others of its group.
 #[derive(Debug)]
 pub(crate) struct Group {
-    server: ActorRef<NodeServerMessage>,
-    transport: Transport,
+    connections: Connections,
     _links: OwnedTask,
 }
 
@@ -75,26 +72,25 @@ impl Group {
         supervisor: &SupervisorHandle,
     ) -> Result<Self, StreamError> {
         let GroupOptions { listen, peers, cookie, security, allow_plaintext, limits } = options;
-        let server = node_server(&name, &cookie, MAX_FRAME_BYTES as u64).await?;
         let transport = TransportOptions { name, listen, seeds: peers, security, allow_plaintext, limits };
-        let transport = Transport::start(transport, server.clone()).await?;
-        let gateways = Gateways::new(transport.peers(), GROUP);
+        let connections: Result<_, StreamError> =
+            Connections::start(transport, &cookie, MAX_FRAME_BYTES as u64).await;
+        let connections = connections?;
+        let gateways = Gateways::new(connections.transport().peers(), GROUP);
         let inbox = Inbox { exchange: exchange.clone(), changed: Arc::new(Notify::new()) };
         let changed = Arc::clone(&inbox.changed);
         supervisor.start_child(gateway(gateways.clone(), inbox)).await?;
         let links = tokio::spawn(keep_links(gateways, partitions, exchange, changed)).into();
-        Ok(Self { server, transport, _links: links })
+        Ok(Self { connections, _links: links })
     }
 
     pub(crate) const fn local_addr(&self) -> SocketAddr {
-        self.transport.local_addr()
+        self.connections.transport().local_addr()
     }
 
     /// Ends all connections.
     pub(crate) async fn shutdown(self) {
-        self.transport.shutdown().await;
-        self.server.stop(None);
-        let _ = self.server.wait(None).await;
+        self.connections.shutdown().await;
     }
 }
 
