@@ -29,8 +29,8 @@ pub struct ClusterOptions {
     pub nodes: usize,
     /// Encrypts their connections with TLS.
     pub tls: bool,
-    /// Gives each node a data directory, and lets it acknowledge at this level (`--durability`). Without it, they count in
-    /// memory.
+    /// Gives each node a data directory, and lets it acknowledge at this level (`--durability`). Without it, they count
+    /// in memory.
     pub durability: Option<String>,
 }
 

@@ -140,7 +140,8 @@ impl NodeProcess {
         kill(self.pid, signal).with_context(|| format!("failed to send {signal}"))
     }
 
-    /// Pauses the process with SIGSTOP, and returns when all of its threads have stopped: nothing comes from it any more.
+    /// Pauses the process with SIGSTOP, and returns when all of its threads have stopped: nothing comes from it any
+    /// more.
     ///
     /// # Errors
     /// If the process has ended, takes longer than [`ANSWER_DEADLINE`], or `/proc` is not as on Linux.

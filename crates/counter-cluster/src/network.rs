@@ -1,4 +1,4 @@
-//! What a node needs of the network between it and its peers.
+//! Interface between a node and the network to its peers.
 
 use std::fmt;
 use std::sync::Arc;

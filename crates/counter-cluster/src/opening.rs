@@ -19,7 +19,7 @@ use crate::replicator::columns::StoreColumns;
 use crate::replicator::message::ReplicatorOutbox;
 use crate::replicator::store::NodeStore;
 
-/// What a node is, whatever its [`Network`](crate::Network).
+/// Configuration of a node over any [`Network`](crate::Network).
 #[derive(Clone, Debug)]
 pub struct ReplicaOptions {
     /// Name of this node, unique among the live nodes of the cluster.

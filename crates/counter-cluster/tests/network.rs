@@ -33,7 +33,7 @@ impl Hub {
 /// Name of a node that never answers.
 const MUTE: &str = "mute";
 
-/// What one node sees of the hub.
+/// Hub as one node sees it.
 #[derive(Clone, Debug)]
 struct Local {
     hub: Hub,

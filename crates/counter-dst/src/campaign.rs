@@ -21,7 +21,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// Number of outcomes that wait to be counted.
 const OUTCOMES_AHEAD: usize = 64;
 
-/// What to simulate.
+/// Seeds to simulate, and how.
 #[derive(Clone, Debug)]
 pub struct Campaign {
     /// The seeds.
@@ -34,7 +34,7 @@ pub struct Campaign {
     pub jobs: usize,
 }
 
-/// What has come of a [`Campaign`].
+/// Outcome of a [`Campaign`].
 #[derive(Debug, Default)]
 pub struct Summary {
     /// Number of seeds.

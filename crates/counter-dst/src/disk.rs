@@ -7,7 +7,7 @@ use counter_store::disk::{Disk, DiskFile, MemoryDisk};
 
 use crate::world::{Life, World};
 
-/// What one life of a node sees of its disk. Once that life is over, nothing is written any more.
+/// Disk as one life of a node sees it. Once that life is over, nothing is written any more.
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedDisk {
     pub(crate) world: World,

@@ -26,7 +26,7 @@ struct World {
     since_durable: Vec<State>,
 }
 
-/// What an operation has done.
+/// Effect of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Effect {
     before: State,

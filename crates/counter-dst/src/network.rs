@@ -19,7 +19,7 @@ use crate::world::{Life, World};
 /// Maximum delay of a message while nothing goes wrong, in milliseconds.
 const DELAY_MS: u64 = 3;
 
-/// What one life of a node sees of the network.
+/// Network as one life of a node sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedNetwork {
     pub(crate) world: World,

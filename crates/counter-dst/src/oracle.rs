@@ -1,4 +1,4 @@
-//! What the nodes may hold, as their clients know it. Pure.
+//! Bounds of what the nodes may hold, as their clients know it. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -33,7 +33,7 @@ struct Counted {
     accepted: BTreeMap<usize, Tally>,
 }
 
-/// What is known of one life of a node.
+/// Knowledge of one life of a node.
 #[derive(Debug, Default)]
 struct Life {
     is_over: bool,

@@ -1,4 +1,4 @@
-//! What is going to happen in a simulation: faults and operations of clients, as plain data.
+//! Schedules of simulations: faults and operations of clients, as plain data.
 
 mod generate;
 
@@ -129,7 +129,7 @@ pub enum Level {
     Replicated,
 }
 
-/// What a client does.
+/// Kind of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum OperationKind {
@@ -137,7 +137,8 @@ pub enum OperationKind {
     Increment { name: usize, amount: i64 },
     /// Adds to a counter, with an outcome.
     Add { name: usize, amount: i64 },
-    /// Adds to counters as a request of a session, and repeats it until there is an outcome. The first answers are lost.
+    /// Adds to counters as a request of a session, and repeats it until there is an outcome. The first answers are
+    /// lost.
     Session { names: Vec<usize>, amount: i64, lost_answers: u32 },
     /// Changes a counter that lives once, as a request of a session or not.
     Change { name: usize, change: counter_keyspace::Operation, is_in_session: bool },

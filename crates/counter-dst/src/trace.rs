@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 /// Number of lines at the end of a trace that are kept, unless all are.
 const KEPT: usize = 200;
 
-/// What has happened in a simulation, a line for each event, and the hash of all lines.
+/// Events of a simulation, a line each, and the hash of all lines.
 #[derive(Debug)]
 pub struct Trace {
     lines: VecDeque<String>,

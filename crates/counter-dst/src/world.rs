@@ -1,4 +1,4 @@
-//! What the parts of a simulation share: the state of the nodes and of the network between them, and the trace.
+//! State that the parts of a simulation share: that of the nodes and of the network between them, and the trace.
 
 use std::collections::BTreeMap;
 use std::fmt;

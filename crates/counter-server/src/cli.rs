@@ -248,8 +248,8 @@ pub(crate) enum Command {
         /// Path of the file, which must not exist.
         file: PathBuf,
     },
-    /// Makes a certificate authority for the nodes of a cluster, and for each a directory DIR/NODE to be given to it with
-    /// --tls-dir.
+    /// Makes a certificate authority for the nodes of a cluster, and for each a directory DIR/NODE to be given to it
+    /// with --tls-dir.
     Certificates {
         /// Path of the directory; nodes can be added later.
         dir: PathBuf,

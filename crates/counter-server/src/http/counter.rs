@@ -34,7 +34,7 @@ pub(crate) struct Assignment {
     value: Integer,
 }
 
-/// What the headers of a request ask for.
+/// Wishes of a client, as the headers of its request state them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wishes {
     preferences: Preferences,

@@ -1,4 +1,4 @@
-//! What clients of Redis are told by the servers of a cluster.
+//! Replies to clients of Redis by the servers of a cluster.
 
 use counter_chaos::Cluster;
 

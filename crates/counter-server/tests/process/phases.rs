@@ -1,4 +1,4 @@
-//! What clients see of a server that loads its counters, or drains.
+//! A server that loads its counters, or drains, as clients see it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

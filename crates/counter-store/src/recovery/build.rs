@@ -1,4 +1,4 @@
-//! What is built of records: a shard, or the columns.
+//! Shards and columns, as they are built of records.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -22,7 +22,7 @@ pub enum OnDiskFailure {
     Stop,
 }
 
-/// What a store runs on: its recovery, and what commits.
+/// Threads or tasks that recover a store and commit its rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Driver {
     /// Threads of its own: nothing of the caller's runtime waits for the disk.
