@@ -156,7 +156,7 @@ impl Operation {
 impl Table {
     /// Applies one operation, and returns its outcome.
     ///
-    /// What would leave the range of `i64` is rejected, also in a table that carries.
+    /// An operation whose result would leave the range of `i64` is rejected, also in a table that carries.
     pub(crate) fn operate(&mut self, key: Key<'_>, operation: Operation) -> Outcome {
         if !operation.is_question() {
             self.reclaim(key);

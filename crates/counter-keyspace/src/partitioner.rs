@@ -56,7 +56,7 @@ impl Partitioner {
     /// Returns the hashes of a short and of a long name, combined.
     ///
     /// The hash function depends on the version of its library and on the processor that the program was compiled for.
-    /// What was assigned by one program is where another one looks for it only if both get the same result here.
+    /// Two programs assign names to the same places only if both get the same result here.
     #[must_use]
     pub fn test_vector(&self) -> u64 {
         let hash = |name: &'static [u8]| self.key(name).map_or(0, |key| key.hash());

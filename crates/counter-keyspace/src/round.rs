@@ -84,7 +84,7 @@ pub struct RoundPage {
     pub end: Option<RoundEnd>,
 }
 
-/// What completes a round of one shard. Together with the round's pages it is the state of the shard at one moment.
+/// The completion of one shard's round. Together with the round's pages it is the state of the shard at one moment.
 ///
 /// Apply `removed` before the entries of the page that it comes with, and behind those of earlier pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

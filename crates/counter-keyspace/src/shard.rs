@@ -99,7 +99,7 @@ const SWEEP: usize = 64;
 /// Interval between looks for expired counters, while there are counters with a deadline.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// What leads to the next sweep.
+/// Trigger of the next sweep.
 #[derive(Debug, Default)]
 enum Sweeping {
     #[default]

@@ -25,7 +25,7 @@ struct Void {
     last: u64,
 }
 
-/// What a snapshot says of the log that it belongs to.
+/// The part of the log that a snapshot belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) identity: Identity,
@@ -41,7 +41,7 @@ pub(crate) struct Plan {
     pub(crate) base: Base,
     /// Last frame that counts.
     pub(crate) end: Tip,
-    /// How the shards are made that the state consists of. `None` without any state.
+    /// Identity of the store whose shards the state consists of. `None` without any state.
     pub(crate) identity: Option<Identity>,
     void: Vec<Void>,
     /// First frame that the base does not contain.
@@ -67,18 +67,18 @@ pub(crate) struct LogCheck {
     identity: Option<Identity>,
     /// Last frame of the chain, if it has begun.
     last: Option<Tip>,
-    /// What counted before the last round.
+    /// The frames that counted before the last round.
     previous: Plan,
     /// First frame of a round that is not complete.
     open: Option<(u64, u64)>,
     /// Something behind the last frame in this segment cannot be read.
     has_hole: bool,
     damage: Option<Damage>,
-    /// What was provably consistent when the damage was found.
+    /// The frames that were provably consistent when the damage was found.
     salvage: Option<Plan>,
     /// Greatest sequence number that has been seen.
     greatest: u64,
-    /// Whether the frame that the watermark names was the same.
+    /// True if the frame that the watermark names was the same; `None` before it was read.
     watermark_agrees: Option<bool>,
 }
 

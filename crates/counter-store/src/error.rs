@@ -17,10 +17,10 @@ pub enum OpenError {
         /// Newest version that can be read.
         known: u64,
     },
-    /// What is on disk is not what was written.
+    /// The files are not as they were written.
     #[error("store damaged: {0}; restore a backup, or open what is left with --accept-loss")]
     Damaged(Damage),
-    /// What is on disk is not what was written, and no consistent state is left.
+    /// The files are not as they were written, and no consistent state is left.
     #[error("store damaged beyond repair: {0}; restore a backup")]
     Lost(Damage),
     /// There is no store in the directory.
@@ -51,7 +51,7 @@ pub enum OpenError {
     /// The disk has failed.
     #[error("failed to {action}")]
     Disk {
-        /// What was being done.
+        /// Operation that failed.
         action: &'static str,
         /// Error of the operating system.
         #[source]
@@ -76,7 +76,7 @@ impl OpenError {
     }
 }
 
-/// What is wrong with the files of a store.
+/// Damage to the files of a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
@@ -136,7 +136,7 @@ pub enum Damage {
     /// A record cannot be understood.
     #[error("malformed record in the log or snapshot")]
     Malformed,
-    /// What was read does not add up.
+    /// The counters of a shard do not add up to its totals.
     #[error("shard {shard} does not add up to the totals that it had")]
     Totals {
         /// Number of the shard.

@@ -25,7 +25,7 @@ pub(crate) const OVERHEAD_BYTES: usize = HEAD_BYTES + 8;
 /// Maximum length of a payload, in bytes.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 4 << 20;
 
-/// What a frame is to its round.
+/// The role of a frame in its round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flags(u8);
 

@@ -1,4 +1,4 @@
-//! What each segment and snapshot begins with: the format's version and the identity of the store.
+//! The header of segments and snapshots: the format's version and the identity of the store.
 
 use crate::bytes::{Malformed, Reader, put, put_fixed};
 use crate::frame::{self, Flags, Frame, Tip};
@@ -50,7 +50,7 @@ pub(crate) struct Header {
     pub(crate) after: Tip,
 }
 
-/// What a file begins with in place of a header.
+/// The reason why a file has no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoHeader {
     /// Nothing that can be read.

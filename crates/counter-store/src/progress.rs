@@ -1,4 +1,4 @@
-//! What the committer and those who wait for it tell each other.
+//! Messages between the committer and those who wait for it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::DurabilityError;
 use crate::replicas::Member;
 
-/// How far a store is durable.
+/// Progress of a store: the part of it that is durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Committed {
@@ -19,9 +19,9 @@ pub struct Committed {
     pub rounds: u64,
     /// Number of times that the disk has failed.
     pub failures: u64,
-    /// Whether the disk has failed and the state has not been written anew yet.
+    /// True while the disk has failed and the state has not been written anew yet.
     pub is_failed: bool,
-    /// Whether the store has stopped.
+    /// True once the store has stopped.
     pub is_stopped: bool,
     /// Sessions below this one have durably ended.
     pub session_floor: SessionId,
@@ -61,7 +61,7 @@ struct Shared {
     published: Notify,
 }
 
-/// What has been requested since the committer looked.
+/// Requests since the committer last looked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Requests {
     /// Number of rounds that have begun.

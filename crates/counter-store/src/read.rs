@@ -33,7 +33,7 @@ pub(crate) fn watermark(disk: &dyn Disk) -> io::Result<Option<Watermark>> {
     Ok(Watermark::read(&bytes[..len]).map(|(watermark, _)| watermark))
 }
 
-/// What is found in a segment, in order.
+/// An item of a segment, in order.
 pub(crate) enum Found<'a> {
     /// A frame.
     Frame(Frame<'a>),

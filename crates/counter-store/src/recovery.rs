@@ -16,7 +16,7 @@ pub(crate) use build::Rebuilt;
 pub use replay::Progress;
 pub(crate) use replay::replay;
 
-/// What the files of a store say, all of it verified but the totals.
+/// Contents of a store's files, all of it verified but the totals.
 #[derive(Debug)]
 pub(crate) struct Inspected {
     pub(crate) files: Files,
@@ -25,7 +25,7 @@ pub(crate) struct Inspected {
     pub(crate) incarnation: u64,
     pub(crate) watermark: Option<Watermark>,
     pub(crate) plan: Plan,
-    /// What is missing, if that was accepted.
+    /// The damage, if its loss was accepted.
     pub(crate) damage: Option<Damage>,
     /// Greatest sequence number that was ever used.
     greatest: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Inspected {
     pub(crate) log_bytes: u64,
 }
 
-/// What an inspection finds in a directory.
+/// Result of the inspection of a directory.
 #[derive(Debug)]
 pub(crate) enum Inspection {
     /// No store, and the watermark of one that was never written to, if there is one.

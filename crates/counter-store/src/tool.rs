@@ -1,4 +1,4 @@
-//! What a person does with a store that nobody has open.
+//! Tools for a store that nobody has open.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::replicas::{ColumnSink, ColumnTotals, Member, ReplicaKey, SortedColumn
 use crate::store::Driver;
 use crate::store::open::lock;
 
-/// What a store holds.
+/// Contents of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -29,7 +29,7 @@ pub struct Report {
     pub columns: Vec<(ReplicaKey, ColumnTotals)>,
     /// Stores that it replicates with.
     pub members: Vec<Member>,
-    /// What is missing, if that was accepted.
+    /// The damage, if its loss was accepted.
     pub damage: Option<Damage>,
 }
 

@@ -49,7 +49,7 @@ pub(crate) enum PostError {
 /// mailbox with it.
 pub(crate) type DeferredDrop = Box<dyn Any + Send>;
 
-/// What is dropped after a parcel was posted. The carrier may be the last reference to lanes.
+/// References to drop after a parcel was posted. The carrier may be the last reference to lanes.
 type Deferred<B> = (Option<Arc<dyn Carrier<B>>>, DeferredDrop);
 
 /// Reason why an item did not go in, with the item.

@@ -53,7 +53,7 @@ struct Client {
     is_committed: bool,
 }
 
-/// What a store holds of a shard.
+/// Contents of a shard, as a store holds them.
 #[derive(Default)]
 struct Stored {
     counters: BTreeMap<u8, Count>,

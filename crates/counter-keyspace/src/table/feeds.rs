@@ -1,4 +1,4 @@
-//! What a table hands out to feeds.
+//! The feeds of a table: changes, removals and pages.
 
 use std::iter;
 

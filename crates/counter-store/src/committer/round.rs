@@ -141,7 +141,7 @@ impl RoundWriter<'_> {
     }
 }
 
-/// What a round has of one shard.
+/// The part of one shard in a round.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     is_reset: bool,

@@ -19,7 +19,7 @@ pub(crate) struct Timing {
     pub(crate) step_interval: Duration,
 }
 
-/// What the committer does next.
+/// The committer's next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Commits a round.
@@ -40,7 +40,7 @@ pub(crate) enum Action {
     Wait(Duration),
 }
 
-/// What an action has led to.
+/// Outcome of an [`Action`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A round has been committed, or the state has been written anew.
@@ -57,7 +57,7 @@ pub(crate) enum Event {
     WatermarkSynced,
 }
 
-/// What there is to do besides rounds.
+/// Pending work besides rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Work {
     pub(crate) has_snapshot_step: bool,
@@ -79,7 +79,7 @@ pub(crate) struct CommitterState {
     last: Last,
 }
 
-/// How far an orderly end is.
+/// Progress of an orderly end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     NotYet,

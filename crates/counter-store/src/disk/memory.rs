@@ -13,7 +13,7 @@ use super::{Disk, DiskFile};
 /// Unit that a disk writes as a whole, in bytes.
 const SECTOR_BYTES: usize = 512;
 
-/// What goes wrong at an operation.
+/// A fault at one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The power fails: this operation and all later ones fail, until [`MemoryDisk::restart`].

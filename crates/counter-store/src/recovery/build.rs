@@ -27,9 +27,9 @@ pub(super) struct Batch {
     pub(super) records: Vec<Range<usize>>,
 }
 
-/// What is built of batches.
+/// A structure that is built of batches.
 pub(super) trait Build {
-    /// What they lead to.
+    /// The finished structure.
     type Built;
 
     /// Takes the next batch.

@@ -21,7 +21,7 @@ use super::build::{Batch, Build, ColumnsBuild, Rebuilt, ShardBuild};
 /// Maximum number of frames that wait for a shard.
 const FRAMES_AHEAD: usize = 8;
 
-/// How far a recovery is.
+/// Progress of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Number of bytes that have been read.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use counter_keyspace::KeyspaceOptions;
 
-/// What an acknowledgement guarantees.
+/// Guarantee of an acknowledgement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// The operation is on its way to its shard. A value that was read may be handed out again after a crash.
@@ -12,7 +12,7 @@ pub enum Durability {
     Fsync,
 }
 
-/// What happens to counting while the disk fails.
+/// Behaviour of the counters while the disk fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDiskFailure {
     /// It continues in memory. Operations that wait for the disk fail.
@@ -43,11 +43,11 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// Time between rounds that nobody waits for: what a crash may cost at [`Durability::Memory`].
     pub round_interval: Duration,
-    /// What happens to counting while the disk fails.
+    /// Behaviour of the counters while the disk fails.
     pub on_disk_failure: OnDiskFailure,
     /// Maximum number of sessions that a client has open.
     pub max_sessions: usize,
-    /// What the store runs on.
+    /// Thread or task that drives the store.
     pub driver: Driver,
     /// Seed of the random numbers that are drawn: the store's identity and hash seeds when it is created, and the
     /// incarnation when it is opened to replicate. With `None` they are the system's, as they have to be wherever names

@@ -44,7 +44,7 @@ pub(super) struct World {
     has_failed: bool,
 }
 
-/// What a history consists of.
+/// A step of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Add(u8),
