@@ -1,9 +1,11 @@
 //! The network between nodes.
 
+mod under_way;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use counter_cluster::{Connection, ConnectionId, Inbox, MAX_FRAME_BYTES, Network, WINDOW};
+use counter_cluster::{Connection, ConnectionId, Inbox, Network};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
@@ -15,6 +17,7 @@ use crate::coverage::Kind;
 use crate::message::Message;
 use crate::random::{chance, generator};
 use crate::world::{Life, World};
+use under_way::{OnItsWay, UnderWay};
 
 /// Maximum delay of a message while nothing goes wrong, in milliseconds.
 const DELAY_MS: u64 = 3;
@@ -44,6 +47,8 @@ struct Fate {
     /// Time after which the sender knows that it is lost.
     lost: Option<Duration>,
     duplicate: Option<Duration>,
+    /// Dropped when it has arrived or is lost.
+    _on_its_way: OnItsWay,
 }
 
 struct Endpoint(SimulatedNetwork);
@@ -159,7 +164,9 @@ impl SimulatedConnection {
         let fate = self.sent(&request);
         let (reply, answer) = oneshot::channel();
         if let Some(delay) = fate.duplicate {
-            let fate = Fate { delay, lost: None, duplicate: None, ..fate };
+            let on_its_way = OnItsWay::begin(&self.world, self.from);
+            let fate =
+                Fate { number: fate.number, delay, lost: None, duplicate: None, _on_its_way: on_its_way };
             tokio::spawn(self.clone().carry(Arc::clone(&request), fate, None));
         }
         tokio::spawn(self.carry(request, fate, Some(reply)));
@@ -168,14 +175,16 @@ impl SimulatedConnection {
 
     /// Notes a request, and decides about it.
     fn sent(&self, request: &Message) -> Fate {
-        let fate = self.fate(self.from.node, self.to, request.is_large());
+        let fate = self.fate(self.from, self.to, request.is_large());
         let (from, to, number) = (self.from.node, self.to, fate.number);
         self.world.note(format_args!("n{from}>n{to} m{number} {request}"));
         self.world.see(&request.entries(None, None));
         fate
     }
 
-    fn fate(&self, from: usize, to: usize, is_large: bool) -> Fate {
+    fn fate(&self, sender: Life, to: usize, is_large: bool) -> Fate {
+        let on_its_way = OnItsWay::begin(&self.world, sender);
+        let from = sender.node;
         let mut state = self.world.lock();
         let number = state.number();
         let mut rng = generator(state.seed, "message", &[from as u64, to as u64, number]);
@@ -192,26 +201,17 @@ impl SimulatedConnection {
         // A large message takes longer.
         let delay = Duration::from_millis(delay_ms + u64::from(is_large));
         let lost = is_lost.then(|| Duration::from_millis(notice_ms));
-        Fate { number, delay, lost, duplicate: duplicate.map(Duration::from_millis) }
+        let duplicate = duplicate.map(Duration::from_millis);
+        Fate { number, delay, lost, duplicate, _on_its_way: on_its_way }
     }
 
     /// Carries a request to the other node, and its reply back.
     async fn carry(self, request: Arc<Message>, fate: Fate, asker: Option<oneshot::Sender<Vec<u8>>>) {
-        let Fate { number, delay, .. } = fate;
-        sleep(delay).await;
-        self.world.thawed(self.to).await;
-        if let Some(notice) = self.loss(self.from.node, self.to, &fate, Kind::RequestLost) {
-            return self.notice(notice, asker).await;
-        }
-        let Some((life, inbox)) = self.arrived(number, asker.is_none()) else {
-            return self.notice(Duration::ZERO, asker).await;
+        let number = fate.number;
+        let (life, answer) = match self.deliver(&request, fate, asker.is_none()).await {
+            Ok(delivered) => delivered,
+            Err(notice) => return self.notice(notice, asker).await,
         };
-        self.world.receive(self.to, &request.entries(None, None));
-        let (port, answer) = oneshot::channel();
-        let sender = self.world.lock().nodes[self.from.node].name.clone();
-        if inbox.deliver(sender, request.bytes(), port.into()).is_err() {
-            return self.notice(Duration::ZERO, asker).await;
-        }
         let answer = tokio::select! {
             biased;
             answer = answer => answer.ok(),
@@ -222,6 +222,27 @@ impl SimulatedConnection {
             return self.notice(Duration::ZERO, asker).await;
         };
         self.answer(&request, number, Message::reply(answer), life, asker).await;
+    }
+
+    /// Carries a request to the other node, and returns how the answer comes, or the time after which the sender knows
+    /// that the request is lost.
+    async fn deliver(
+        &self,
+        request: &Message,
+        fate: Fate,
+        is_duplicate: bool,
+    ) -> Result<(Life, oneshot::Receiver<Vec<u8>>), Duration> {
+        sleep(fate.delay).await;
+        self.world.thawed(self.to).await;
+        if let Some(notice) = self.loss(self.from.node, self.to, &fate, Kind::RequestLost) {
+            return Err(notice);
+        }
+        let (life, inbox) = self.arrived(fate.number, is_duplicate).ok_or(Duration::ZERO)?;
+        self.world.receive(self.to, &request.entries(None, None));
+        let (port, answer) = oneshot::channel();
+        let sender = self.world.lock().nodes[self.from.node].name.clone();
+        inbox.deliver(sender, request.bytes(), port.into()).map_err(|_| Duration::ZERO)?;
+        Ok((life, answer))
     }
 
     /// Carries a reply back.
@@ -238,7 +259,7 @@ impl SimulatedConnection {
             return;
         }
         let (from, to) = (self.to, self.from.node);
-        let fate = self.fate(from, to, reply.is_large());
+        let fate = self.fate(life, to, reply.is_large());
         self.world.note(format_args!("n{from}>n{to} r{number} {reply}"));
         let replica = self.world.lock().nodes[from].serving.as_ref().map(|(_, replica)| replica.clone());
         let entries = reply.entries(Some(request), replica.as_ref());
@@ -246,6 +267,7 @@ impl SimulatedConnection {
         sleep(fate.delay).await;
         self.world.thawed(to).await;
         if let Some(notice) = self.loss(from, to, &fate, Kind::ReplyLost) {
+            drop(fate);
             return self.notice(notice, asker).await;
         }
         if let Some(asker) = asker.filter(|_| self.world.operates(self.from)) {
@@ -293,38 +315,5 @@ impl SimulatedConnection {
         }
         state.note(format_args!("n{} has m{number}", self.to));
         Some((life, inbox))
-    }
-}
-
-/// Counts requests of a node that are under way, as long as it waits for them.
-struct UnderWay {
-    world: World,
-    key: Option<(Life, u64, u64)>,
-}
-
-impl UnderWay {
-    fn begin(connection: &SimulatedConnection, request: &Message) -> Self {
-        let world = connection.world.clone();
-        let kept = if request.bytes().len() > MAX_FRAME_BYTES {
-            Err(format!("a message has {} bytes", request.bytes().len()))
-        } else {
-            Ok(())
-        };
-        world.check(kept);
-        let key = request.is_batch().then_some((connection.from, connection.endpoint, connection.epoch));
-        if let Some(key) = key {
-            let under_way = world.lock().batches(key, 1);
-            let kept = (under_way <= WINDOW).then_some(());
-            world.check(kept.ok_or_else(|| format!("{under_way} batches are under way to one node")));
-        }
-        Self { world, key }
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.world.lock().batches(key, -1);
-        }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct State {
     links: Vec<LinkState>,
     /// Number of batches under way by each connection.
     batches: BTreeMap<Link, usize>,
+    /// Number of messages of each life of a node that are on their way, if any are.
+    messages: BTreeMap<Life, usize>,
     /// Numbers of endpoints and messages.
     next: u64,
     violation: Option<Violation>,
@@ -111,6 +113,7 @@ impl World {
             nodes: (0..nodes).map(node).collect(),
             links: vec![LinkState::default(); nodes * nodes],
             batches: BTreeMap::new(),
+            messages: BTreeMap::new(),
             next: 0,
             violation: None,
         };
@@ -286,6 +289,20 @@ impl State {
         let under_way = self.batches.entry(link).or_default();
         *under_way = under_way.saturating_add_signed(by);
         *under_way
+    }
+
+    /// Changes the number of messages of a life of a node that are on their way.
+    pub(crate) fn messages(&mut self, of: Life, by: isize) {
+        let on_their_way = self.messages.entry(of).or_default();
+        *on_their_way = on_their_way.saturating_add_signed(by);
+        if *on_their_way == 0 {
+            self.messages.remove(&of);
+        }
+    }
+
+    /// Returns true while messages are on their way whose senders have ended.
+    pub(crate) fn has_late_messages(&self) -> bool {
+        self.messages.keys().any(|life| !self.lives(*life))
     }
 
     /// Returns the weather from one node to another now.

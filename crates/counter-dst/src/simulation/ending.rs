@@ -69,7 +69,8 @@ impl Simulation {
         Ok(())
     }
 
-    /// Waits until all nodes are connected and hold the same.
+    /// Waits until all nodes are connected and hold the same, and nothing that nodes have sent before they ended can
+    /// change that any more.
     async fn agree(&mut self) -> Result<(), Violation> {
         let end = Instant::now() + AGREE_WITHIN;
         loop {
@@ -84,7 +85,8 @@ impl Simulation {
                 status.peers.iter().filter(|peer| peer.is_up && peer.lag == 0).count() == others
             };
             let first = counted(&statuses[0]);
-            if statuses.iter().all(|status| is_complete(status) && counted(status) == first) {
+            let is_quiet = !self.world.lock().has_late_messages();
+            if is_quiet && statuses.iter().all(|status| is_complete(status) && counted(status) == first) {
                 return Ok(());
             }
             if Instant::now() >= end {
