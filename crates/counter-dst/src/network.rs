@@ -112,9 +112,9 @@ impl Network for SimulatedNetwork {
     fn connections(&self) -> Vec<Arc<dyn Connection>> {
         let mut state = self.world.lock();
         let me = self.life.node;
-        // What a node has recovered is looked at before it is connected.
-        if !state.lives(self.life) || state.nodes[me].serving.is_none() || state.nodes[me].endpoint.is_none()
-        {
+        // What a node has recovered is looked at before it is connected. Its own endpoint is the way in, not the way
+        // out, and may be away.
+        if !state.lives(self.life) || state.nodes[me].serving.is_none() {
             return Vec::new();
         }
         let mut connections: Vec<Arc<dyn Connection>> = Vec::new();

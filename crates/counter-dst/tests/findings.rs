@@ -1,6 +1,8 @@
 //! Schedules in which the simulation itself was wrong once.
 
-use counter_dst::{Action, Event, Fault, Level, Operation, OperationKind, Schedule, Weather, simulate};
+use counter_dst::{
+    Action, Event, Fault, Level, Operation, OperationKind, Schedule, Victim, Weather, simulate,
+};
 
 /// Returns a schedule for nodes in memory with a client who only adds.
 fn schedule(seed: u64, nodes: usize, names: usize, end_ms: u64, events: Vec<(u64, Action)>) -> Schedule {
@@ -30,6 +32,21 @@ fn messages_that_outlive_their_senders_are_waited_for_before_nodes_are_compared(
         };
         let events = slow.into_iter().chain(adds).chain([(998, Action::Fault(crash))]).collect();
         let outcome = simulate(&schedule(seed, 3, NAMES, 1_000, events), false);
+        assert_eq!(outcome.violation, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_node_whose_endpoint_is_killed_keeps_its_connections_to_others() {
+    for seed in 0..6 {
+        // Batches that are lost without notice fill the window to the other node.
+        let partition = Fault::Partition { side: 2, is_one_way: true, disconnects: false, for_ms: 500 };
+        let adds = (0..5).map(|n| (1_100 + 50 * n, add(1, 0)));
+        // When it is killed again, it is away for a moment, and that is when connections are looked at.
+        let kill = |at_ms| (at_ms, Action::Fault(Fault::Kill { node: 1, victim: Victim::Endpoint }));
+        let events = [(1_050, Action::Fault(partition))].into_iter();
+        let events = events.chain(adds).chain([kill(1_900), kill(1_998)]).collect();
+        let outcome = simulate(&schedule(seed, 2, 1, 2_100, events), false);
         assert_eq!(outcome.violation, None, "seed {seed}");
     }
 }
