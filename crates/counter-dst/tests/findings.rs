@@ -50,3 +50,21 @@ fn a_node_whose_endpoint_is_killed_keeps_its_connections_to_others() {
         assert_eq!(outcome.violation, None, "seed {seed}");
     }
 }
+
+#[test]
+fn a_bit_that_rots_and_a_power_failure_are_not_combined() {
+    for seed in 0..12 {
+        let rot = Fault::Rot { node: 1, place: seed, down_ms: 500 };
+        // It ends within its recovery.
+        let crash = Fault::Crash {
+            node: 1,
+            after_operations: None,
+            down_ms: 1,
+            is_power_failure: true,
+            again_after: Some(0),
+        };
+        let events = vec![(100, add(1, 0)), (198, Action::Fault(rot)), (300, Action::Fault(crash))];
+        let schedule = Schedule { is_durable: true, ..schedule(seed, 2, 1, 1_000, events) };
+        assert_eq!(simulate(&schedule, false).violation, None, "seed {seed}");
+    }
+}
