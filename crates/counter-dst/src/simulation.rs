@@ -2,6 +2,7 @@
 
 mod ending;
 mod starting;
+mod watchdog;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::oracle::Violation;
 use crate::schedule::{Action, Fault, Schedule, Victim};
 use crate::trace::Trace;
 use crate::world::World;
+use watchdog::Watchdog;
 
 /// Time without a fault before the end, in which clients finish.
 const CLIENTS_FINISH_WITHIN: Duration = Duration::from_secs(120);
@@ -50,9 +52,13 @@ pub fn simulate(schedule: &Schedule, keeps_trace: bool) -> Outcome {
         let world = World::new(schedule.seed, schedule.nodes, Trace::new(keeps_trace));
         let begun = Instant::now();
         let mut simulation = Simulation::new(world.clone(), schedule);
-        if let Err(violation) = simulation.run(schedule, begun).await {
-            world.check(Err(violation));
-        }
+        let watchdog = Watchdog::begin(watchdog::LOOK_EVERY);
+        let kept = tokio::select! {
+            biased;
+            () = watchdog.stalled() => Err("time stands still: something goes on at one instant without end".into()),
+            kept = simulation.run(schedule, begun) => kept,
+        };
+        world.check(kept);
         drop(simulation);
         let mut state = world.lock();
         let trace = std::mem::replace(&mut state.trace, Trace::new(false));
