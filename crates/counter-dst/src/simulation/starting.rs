@@ -112,11 +112,13 @@ impl Simulation {
             },
             accept_rollback: false,
         });
+        // No two nodes have the same, as random ones would not.
+        let incarnation = u32::try_from(life.node).expect("nodes are few") << 16 | life.number;
         ReplicaOptions {
             name: this.name.clone(),
             digest_key: [seed, 1],
             has_peers: !self.is_alone,
-            incarnation: Some(life.number),
+            incarnation: Some(incarnation),
             keyspace: KeyspaceOptions {
                 shards: SHARDS,
                 hash_seeds: Some([seed, 1, 2, 3]),
