@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use counter_cluster::{AcknowledgeError, NodeHandle};
-use counter_keyspace::{Applied, Operation, SessionError, SessionId};
+use counter_keyspace::{Applied, Operation, Outcome, SessionError, SessionId};
 use tokio::time::{sleep, timeout};
 
 use crate::client::durability;
+use crate::coverage::Kind;
 use crate::schedule::{Level, counter};
 use crate::world::{Life, World};
 
@@ -24,6 +25,16 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) struct Changes {
     session: Option<SessionId>,
     sequence: u64,
+    /// The session's latest request, if it has an outcome that is durable.
+    answered: Option<Answered>,
+}
+
+/// Request with an outcome, and the life of the node that had it.
+#[derive(Debug)]
+struct Answered {
+    request: Attempted,
+    outcomes: Vec<Outcome>,
+    life: Life,
 }
 
 /// Operation to carry out.
@@ -41,10 +52,14 @@ impl Changes {
     pub(crate) async fn carry_out(&mut self, world: &World, client: usize, attempted: Attempted) {
         let Attempted { number, name, change, is_in_session, .. } = attempted;
         world.note(format_args!("k{client} #{number} {attempted:?}"));
-        if is_in_session && !self.open(world, client) {
-            return;
+        self.repeat(world, client).await;
+        if is_in_session {
+            if !self.open(world, client) {
+                return;
+            }
+            self.sequence += 1;
+            self.answered = None;
         }
-        self.sequence += u64::from(is_in_session);
         {
             let mut state = world.lock();
             if state.nodes[0].serving.is_none() && !is_in_session {
@@ -71,25 +86,41 @@ impl Changes {
         self.session.is_some()
     }
 
+    /// Repeats the latest request behind a restart of the node: its outcome is still the same.
+    async fn repeat(&mut self, world: &World, client: usize) {
+        let is_later = |answered: &&Answered| {
+            let state = world.lock();
+            state.nodes[0].lives > answered.life.number && !state.oracle.has_lost_disks()
+        };
+        let Some(Answered { request, outcomes, .. }) = self.answered.as_ref().filter(is_later) else {
+            return;
+        };
+        let Some((life, answer)) = self.ask(world, *request).await else { return };
+        let number = request.number;
+        world.note(format_args!("k{client} #{number} again: {answer:?}"));
+        let kept = match answer {
+            Ok(again) if again.outcomes == *outcomes => {
+                world.lock().coverage.fired(Kind::RepeatedLater);
+                Ok(())
+            }
+            Ok(Applied { outcomes: again, .. }) => {
+                Err(format!("outcomes are {outcomes:?}, and {again:?} behind a restart"))
+            }
+            Err(AcknowledgeError::Session(error)) if !matches!(error, SessionError::Keyspace(_)) => {
+                Err(format!("a request with an outcome is refused behind a restart: {error}"))
+            }
+            Err(_) => return,
+        };
+        world.check(kept);
+        self.answered.iter_mut().for_each(|answered| answered.life = life);
+    }
+
     /// Sends the operation to the node, if that is there. Returns true if it is answered, and not to be sent again.
     async fn attempt(&mut self, world: &World, client: usize, attempted: Attempted) -> bool {
-        let (life, handle) = {
-            let state = world.lock();
-            let node = &state.nodes[0];
-            let Some((handle, _)) = node.serving.as_ref().filter(|_| node.is_alive) else { return false };
-            (Life { node: 0, number: node.lives }, handle.clone())
-        };
-        let answered = tokio::select! {
-            biased;
-            () = world.ended(life) => return false,
-            answered = timeout(PATIENCE, self.send(&handle, attempted)) => answered,
-        };
-        if !world.lock().lives(life) {
-            return false;
-        }
-        let Attempted { number, name, level, .. } = attempted;
-        match answered {
-            Ok(Ok(Applied { outcomes, .. })) => {
+        let Some((life, answer)) = self.ask(world, attempted).await else { return false };
+        let Attempted { number, name, level, is_in_session, .. } = attempted;
+        match answer {
+            Ok(Applied { outcomes, .. }) => {
                 world.note(format_args!("k{client} #{number} {outcomes:?}"));
                 let kept = {
                     let mut state = world.lock();
@@ -97,10 +128,12 @@ impl Changes {
                     history.ends(number as u64, outcomes[0], level >= Level::Fsync)
                 };
                 world.check(kept.map_err(|violation| format!("{}: {violation}", counter(name))));
+                if is_in_session && level >= Level::Fsync {
+                    self.answered = Some(Answered { request: attempted, outcomes, life });
+                }
                 true
             }
-            Ok(Err(AcknowledgeError::Session(SessionError::Keyspace(_)))) | Err(_) => false,
-            Ok(Err(AcknowledgeError::Session(error))) => {
+            Err(AcknowledgeError::Session(error)) if !matches!(error, SessionError::Keyspace(_)) => {
                 self.session = None;
                 let has_new_disk = world.lock().oracle.has_lost_disks();
                 world.check(
@@ -108,8 +141,29 @@ impl Changes {
                 );
                 true
             }
-            Ok(Err(_)) => false,
+            Err(_) => false,
         }
+    }
+
+    /// Sends the operation to the node, and returns its answer and its life, or `None` if it is not there, or ends
+    /// meanwhile, or does not answer.
+    async fn ask(
+        &self,
+        world: &World,
+        attempted: Attempted,
+    ) -> Option<(Life, Result<Applied, AcknowledgeError>)> {
+        let (life, handle) = {
+            let state = world.lock();
+            let node = &state.nodes[0];
+            let (handle, _) = node.serving.as_ref().filter(|_| node.is_alive)?;
+            (Life { node: 0, number: node.lives }, handle.clone())
+        };
+        let answered = tokio::select! {
+            biased;
+            () = world.ended(life) => None,
+            answered = timeout(PATIENCE, self.send(&handle, attempted)) => answered.ok(),
+        };
+        answered.filter(|_| world.lock().lives(life)).map(|answer| (life, answer))
     }
 
     async fn send(&self, handle: &NodeHandle, attempted: Attempted) -> Result<Applied, AcknowledgeError> {

@@ -39,9 +39,12 @@ struct Access {
     handle: NodeHandle,
     session: Option<SessionId>,
     sequence: u64,
+    /// Latest request of the session, or of the one in the node's life before.
+    latest: Option<(SessionId, u64, Request)>,
 }
 
 /// Request of a session.
+#[derive(Clone)]
 struct Request {
     names: Vec<CounterName>,
     amount: i64,
@@ -93,14 +96,12 @@ impl Client {
         let state = self.world.lock();
         let (handle, replica) = state.nodes[node].serving.as_ref().filter(|_| state.nodes[node].is_alive)?;
         let life = Life { node, number: state.nodes[node].lives };
-        let mine = self.access.remove(&node).filter(|access| access.life == life);
-        Some(mine.unwrap_or_else(|| Access {
-            life,
-            replica: replica.clone(),
-            handle: handle.clone(),
-            session: None,
-            sequence: 0,
-        }))
+        let latest = match self.access.remove(&node) {
+            Some(access) if access.life == life => return Some(access),
+            earlier => earlier.and_then(|access| access.latest),
+        };
+        let (replica, handle) = (replica.clone(), handle.clone());
+        Some(Access { life, replica, handle, session: None, sequence: 0, latest })
     }
 
     async fn perform(&self, access: &mut Access, kind: OperationKind, level: Level) -> &'static str {
@@ -144,9 +145,11 @@ impl Client {
 
     /// Sends a request of a session until it is answered.
     async fn request(&self, access: &mut Access, mut request: Request) -> &'static str {
+        self.repeat(access).await;
         let Some(session) = self.session(access) else { return "no session" };
         access.sequence += 1;
         let sequence = access.sequence;
+        access.latest = Some((session, sequence, request.clone()));
         let tally = Tally { value: request.amount.into(), operations: 1 };
         for name in &request.names {
             self.world.lock().oracle.begun(&access.replica, name, tally);
@@ -180,6 +183,26 @@ impl Client {
             sleep(RETRY_AFTER).await;
         }
         "unknown"
+    }
+
+    /// Repeats the latest request of the node's life before, if there is one. That session is over.
+    async fn repeat(&self, access: &mut Access) {
+        let of_earlier =
+            |(session, ..): &mut (SessionId, _, _)| session.incarnation != access.replica.incarnation;
+        let Some((session, sequence, request)) = access.latest.take_if(of_earlier) else { return };
+        let answer = self.attempt(access, session, sequence, &request).await;
+        let kept = match answer {
+            Err(AcknowledgeError::Session(SessionError::Expired)) => {
+                self.world.lock().coverage.fired(Kind::RepeatedLater);
+                Ok(())
+            }
+            Err(AcknowledgeError::Session(SessionError::Keyspace(_))) => Ok(()),
+            Ok(_) | Err(AcknowledgeError::Session(_) | AcknowledgeError::OtherNode { .. }) => {
+                Err(format!("a request of a session that is over is answered with {answer:?}"))
+            }
+            Err(_) => Ok(()),
+        };
+        self.world.check(kept);
     }
 
     async fn attempt(

@@ -31,12 +31,13 @@ pub enum Kind {
     ClockForward,
     ClockBack,
     AnswerLost,
+    RepeatedLater,
     CallCancelled,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Delay,
         Self::RequestLost,
         Self::ReplyLost,
@@ -63,6 +64,7 @@ impl Kind {
         Self::ClockForward,
         Self::ClockBack,
         Self::AnswerLost,
+        Self::RepeatedLater,
         Self::CallCancelled,
     ];
 }
