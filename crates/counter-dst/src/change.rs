@@ -161,7 +161,12 @@ impl Changes {
         let answered = tokio::select! {
             biased;
             () = world.ended(life) => None,
-            answered = timeout(PATIENCE, self.send(&handle, attempted)) => answered.ok(),
+            answered = timeout(PATIENCE, async {
+                world.thawed(life.node).await;
+                let answer = self.send(&handle, attempted).await;
+                world.thawed(life.node).await;
+                answer
+            }) => answered.ok(),
         };
         answered.filter(|_| world.lock().lives(life)).map(|answer| (life, answer))
     }

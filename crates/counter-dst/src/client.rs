@@ -78,7 +78,7 @@ impl Client {
             let done = tokio::select! {
                 biased;
                 () = world.ended(life) => "its node is over",
-                done = timeout(patience, self.perform(&mut access, operation.kind, operation.level)) => match done {
+                done = timeout(patience, self.perform_thawed(&mut access, &operation)) => match done {
                     Ok(done) => done,
                     Err(_) => {
                         self.world.lock().coverage.fired(Kind::CallCancelled);
@@ -102,6 +102,15 @@ impl Client {
         };
         let (replica, handle) = (replica.clone(), handle.clone());
         Some(Access { life, replica, handle, session: None, sequence: 0, latest })
+    }
+
+    /// Carries out an operation. What a client asks of a frozen node waits, and so does the answer.
+    async fn perform_thawed(&self, access: &mut Access, operation: &Operation) -> &'static str {
+        let node = operation.node;
+        self.world.thawed(node).await;
+        let done = self.perform(access, operation.kind.clone(), operation.level).await;
+        self.world.thawed(node).await;
+        done
     }
 
     async fn perform(&self, access: &mut Access, kind: OperationKind, level: Level) -> &'static str {
