@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use counter_stream::kafka::{Consumer, ConsumerOptions, OutOfRange, Status, UncountablePolicy};
+use counter_stream::kafka::{Consumer, ConsumerOptions, OutOfRange, Stage, Status, UncountablePolicy};
 use counter_stream::mapping::Mapping;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::memory::Memory;
+use crate::proxy::Proxy;
 
 pub(crate) const TOPIC: &str = "visits";
 pub(crate) const LETTERS: &str = "letters";
@@ -86,6 +87,20 @@ impl Log {
         }
     }
 
+    /// Returns the topic as it is seen through a proxy.
+    pub(crate) async fn behind_proxy(partitions: i32) -> (Self, Proxy) {
+        let log = Self::with_partitions(partitions);
+        let proxy = Proxy::start(log.brokers.clone()).await;
+        (log, proxy)
+    }
+
+    /// Returns the options of a member that knows the brokers by their proxy.
+    pub(crate) fn options_by(&self, proxy: &Proxy) -> ConsumerOptions {
+        // What the proxy changes is to be seen soon.
+        let settings = vec![("topic.metadata.refresh.interval.ms".into(), "100".into())];
+        ConsumerOptions { brokers: proxy.address(), settings, ..self.options() }
+    }
+
     pub(crate) async fn member(&self, memory: &Memory) -> Consumer {
         Consumer::start(self.options(), memory.clone()).await.unwrap()
     }
@@ -96,6 +111,19 @@ pub(crate) async fn until(member: &Consumer, reached: impl FnMut(&Status) -> boo
     let mut status = member.status();
     let reached = timeout(DEADLINE, status.wait_for(reached)).await;
     reached.expect("the deadline").expect("the member lives").clone()
+}
+
+/// Returns the number of records of a partition that are counted durably.
+pub(crate) fn counted(status: &Status, partition: i32) -> u64 {
+    status.partitions.get(&partition).map_or(0, |partition| partition.committed)
+}
+
+/// Returns the reason why a partition has stopped, if it has.
+pub(crate) fn stopped(status: &Status, partition: i32) -> Option<String> {
+    match &status.partitions.get(&partition)?.stage {
+        Stage::Stopped(reason) => Some(reason.clone()),
+        Stage::Opening | Stage::Running | Stage::Releasing => None,
+    }
 }
 
 /// Returns a header of a record as text.

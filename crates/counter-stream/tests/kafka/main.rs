@@ -5,6 +5,16 @@ mod consuming;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod producing;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod topics;
+#[cfg(test)]
+mod uncountable;

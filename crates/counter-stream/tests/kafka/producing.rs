@@ -1,18 +1,19 @@
 use counter_stream::producer::{DEFAULT_NAMES, Producer, ProducerError, ProducerOptions};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use crate::log::{Log, TOPIC, until};
+use crate::log::{Log, TOPIC, counted, until};
 use crate::memory::Memory;
 
 const PARTITIONS: i32 = 3;
 
 fn options(log: &Log) -> ProducerOptions {
-    ProducerOptions {
-        brokers: log.brokers.clone(),
-        topic: TOPIC.into(),
-        max_names: DEFAULT_NAMES,
-        settings: Vec::new(),
-    }
+    options_of(log.brokers.clone())
+}
+
+/// Tries again without delay.
+fn options_of(brokers: String) -> ProducerOptions {
+    let settings = ["retry.backoff.ms", "reconnect.backoff.ms"].map(|name| (name.into(), "10".into()));
+    ProducerOptions { brokers, topic: TOPIC.into(), max_names: DEFAULT_NAMES, settings: settings.into() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,9 +40,7 @@ async fn increments_are_folded_into_few_records_and_count_exactly() {
 async fn records_that_brokers_reject_for_a_while_or_drop_with_the_connection_count_once() {
     let (log, memory) = (Log::with_partitions(1), Memory::default());
     let member = log.member(&memory).await;
-    let settings = ["retry.backoff.ms", "reconnect.backoff.ms"].map(|name| (name.into(), "10".into()));
-    let options = ProducerOptions { settings: settings.into(), ..options(&log) };
-    let producer = Producer::start(options).await.unwrap();
+    let producer = Producer::start(options(&log)).await.unwrap();
     let errors = [
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
@@ -56,6 +55,34 @@ async fn records_that_brokers_reject_for_a_while_or_drop_with_the_connection_cou
     producer.shutdown().await;
     until(&member, |_| memory.operations() >= 10).await;
     assert_eq!(memory.sums(), [("a".into(), 4), ("b".into(), 3), ("c".into(), 3)].into());
+    member.leave().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_in_the_log_twice_because_their_producer_did_not_hear_of_it_count_once() {
+    const ROUNDS: u64 = 12;
+    let ((log, proxy), memory) = (Log::behind_proxy(1).await, Memory::default());
+    let producer = Producer::start(options_of(proxy.address())).await.unwrap();
+    // After the first, librdkafka sends again; after the second, the producer begins a new session with the brokers.
+    let refusals = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+    ];
+    let mut repetitions = 0;
+    for round in 0..ROUNDS {
+        let refused = &refusals[..usize::try_from(round % 3).unwrap()];
+        proxy.answers().refusals =
+            refused.iter().map(|error| i16::try_from(*error as i32).unwrap()).collect();
+        repetitions += refused.len() as u64;
+        producer.increment(b"a", 1).await.unwrap();
+        producer.flush().await.unwrap();
+        assert!(proxy.answers().refusals.is_empty());
+    }
+    producer.shutdown().await;
+    let member = log.member(&memory).await;
+    let status = until(&member, |status| counted(status, 0) == ROUNDS + repetitions).await;
+    assert_eq!(status.partitions[&0].records, ROUNDS + repetitions);
+    assert_eq!(memory.sums(), [("a".into(), i128::from(ROUNDS))].into());
     member.leave().await.unwrap();
 }
 
