@@ -40,6 +40,9 @@ pub(crate) enum Command {
     Produce(ProduceArguments),
     /// Kills, freezes and stops three members in random order, and checks that every record was counted once.
     Chaos(ChaosArguments),
+    /// Runs brokers for members on this machine, as told by lines of standard input, until it ends.
+    #[command(hide = true)]
+    Brokers(BrokersArguments),
     /// Writes a new cookie, the secret that all members share, to a file.
     Cookie {
         /// Path of the file, which must not exist.
@@ -136,8 +139,15 @@ pub(crate) struct ProduceArguments {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(crate) struct BrokersArguments {
+    pub(crate) topic: String,
+    pub(crate) partitions: i32,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ChaosArguments {
-    /// Brokers, separated by commas. Without them, brokers start within this process.
+    /// Brokers, separated by commas. Without them, brokers start on this machine, and become slow now
+    /// and then.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) brokers: Option<String>,
     /// Topic, which has to exist and to be empty where brokers are given.
@@ -152,6 +162,13 @@ pub(crate) struct ChaosArguments {
     /// Number of faults.
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
     pub(crate) faults: u32,
+    /// Number of records that are produced at least.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) records: u64,
+    /// Lets members leave only while their group is at rest: where the leader of a group leaves during a rebalance, tansu
+    /// never elects another one.
+    #[arg(long)]
+    pub(crate) leave_at_rest: bool,
     /// Seed of their order [default: a random one].
     #[arg(long)]
     pub(crate) seed: Option<u64>,

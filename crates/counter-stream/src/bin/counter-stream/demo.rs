@@ -1,5 +1,5 @@
-//! The run without arguments: brokers within this process, three members as processes of their own, one of which is
-//! killed and another one frozen beyond its session, while increments are produced.
+//! The run without arguments: brokers and three members as processes of their own, one of which is killed and another one
+//! frozen beyond its session, while increments are produced.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) async fn run(mut stop: Stop) -> Result<Completion, Failure> {
 }
 
 async fn rehearse() -> anyhow::Result<()> {
-    let brokers = Brokers::start(TOPIC, i32::try_from(PARTITIONS)?).await?;
+    let brokers = Brokers::start(TOPIC, PARTITIONS).await?;
     let directory = tempfile::tempdir()?;
     let scene = Scene {
         brokers: brokers.addresses().into(),

@@ -32,6 +32,10 @@ async fn run(command: Option<Command>, stop: Stop) -> Result<Completion, Failure
         Some(Command::Member(arguments)) => member::run(*arguments, stop).await,
         Some(Command::Produce(arguments)) => produce::run(arguments, stop).await,
         Some(Command::Chaos(arguments)) => chaos::run(arguments, stop).await,
+        Some(Command::Brokers(arguments)) => {
+            rehearsal::serve(arguments).await?;
+            Ok(Completion::Complete)
+        }
         Some(Command::Cookie { file }) => {
             Cookie::generate().write_new(&file).map_err(Failure::input)?;
             Ok(Completion::Complete)

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
-pub(crate) use brokers::Brokers;
+pub(crate) use brokers::{BROKERS, Brokers, serve};
 use load::Load;
 use processes::{Known, Members};
 
@@ -88,6 +88,11 @@ impl Rehearsal {
         Ok(began.elapsed())
     }
 
+    /// Returns the number of records that brokers have acknowledged.
+    pub(crate) fn produced(&self) -> u64 {
+        self.load.acknowledged().records
+    }
+
     /// Shows progress for a while.
     pub(crate) async fn watch(&mut self, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
@@ -146,7 +151,7 @@ impl Rehearsal {
             }
             let operations = known.operations();
             let rate = u128::from(operations.saturating_sub(*counted)) * 1_000 / elapsed.as_millis();
-            let behind = load.acknowledged().saturating_sub(operations);
+            let behind = load.acknowledged().operations.saturating_sub(operations);
             (*shown, *counted) = (Instant::now(), operations);
             let (seconds, shares) = (started.elapsed().as_secs_f64(), known.shares());
             say(&format!(

@@ -10,8 +10,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 const NAMES: usize = 1_000;
 /// Increments of each name in each interval, which become one record.
-const OPERATIONS: usize = 25;
-const INTERVAL: Duration = Duration::from_millis(250);
+const OPERATIONS: usize = 15;
+const INTERVAL: Duration = Duration::from_millis(150);
+
+/// Settings of librdkafka for a producer that sends again after a second without a response.
+const PATIENCE: [(&str, &str); 2] = [("request.timeout.ms", "1000"), ("socket.timeout.ms", "1000")];
 
 /// Producer at work.
 pub(crate) struct Load {
@@ -34,7 +37,7 @@ impl Load {
             brokers: brokers.into(),
             topic: topic.into(),
             max_names: DEFAULT_NAMES,
-            settings: Vec::new(),
+            settings: PATIENCE.map(|(name, value)| (name.into(), value.into())).into(),
         };
         let producer = Producer::start(options).await?;
         let ((stop, stopped), (end, ended)) = (watch::channel(false), watch::channel(false));
@@ -47,9 +50,9 @@ impl Load {
         Ok(Self { producer, stop, ended, task, acknowledged })
     }
 
-    /// Returns the number of increments that brokers have acknowledged.
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.acknowledged.borrow().operations
+    /// Returns what brokers have acknowledged.
+    pub(crate) fn acknowledged(&self) -> Produced {
+        self.acknowledged.borrow().clone()
     }
 
     /// Sends no more.

@@ -69,6 +69,9 @@ impl Members {
             .env("RUST_LOG", env::var("RUST_LOG").unwrap_or_else(|_| LOG.into()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // A signal to this process's group is not for them. Should this process be killed, they end at their next
+            // report, and those that are frozen by the SIGHUP that the group of an orphan gets.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
