@@ -6,11 +6,13 @@
 //! partition has no room. That bounds what librdkafka fetches ahead, and unlike pausing the partition it throws nothing
 //! away that is fetched already.
 
+mod assignment;
 mod context;
 mod observer;
 mod opening;
 mod partition;
 mod poll;
+mod slot;
 mod status;
 
 use std::error::Error;

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
+use super::assignment::Assignment;
 use super::context::{Context, Rebalance};
 use super::observer::{Observation, observe};
 use super::opening::{OpenError, Opened, open};
 use super::partition::{Partition, Shared, Turn};
+use super::slot::Slot;
 use super::status::{PartitionStatus, Stage, Status};
 use super::{ConsumerError, ConsumerOptions};
 use crate::kafka::identity::TopicIdentity;
@@ -44,23 +44,13 @@ pub(super) struct Poll<O: Owner> {
     owner: O,
     shared: Shared,
     partitions: BTreeMap<i32, Slot<O::Partition>>,
-    /// Partitions that librdkafka reads.
-    assigned: BTreeSet<i32>,
-    /// Partitions of which the group waits until they are released.
-    revoking: Option<BTreeSet<i32>>,
+    assignment: Assignment,
     /// Number of the next opening or release. A task whose number is another one was overtaken.
     serial: u64,
     events: mpsc::Receiver<Event<O::Partition>>,
     sender: mpsc::Sender<Event<O::Partition>>,
     seen: watch::Receiver<Observation>,
     statuses: watch::Sender<Status>,
-}
-
-enum Slot<P> {
-    Opening { serial: u64, task: AbortHandle },
-    Running(Box<Partition<P>>),
-    Releasing { serial: u64, again: bool },
-    Stopped { reason: String, last: Option<PartitionStatus> },
 }
 
 enum Event<P> {
@@ -84,16 +74,15 @@ impl<O: Owner> Poll<O> {
         let thread = thread::current();
         let wake = Arc::new(move || thread.unpark());
         let shared = Shared { identity, mapping: options.mapping.clone(), letters, runtime, wake };
-        let (partitions, assigned) = (BTreeMap::new(), BTreeSet::new());
-        let (revoking, serial) = (None, 0);
+        let (partitions, serial) = (BTreeMap::new(), 0);
+        let assignment = Assignment::new(consumer.clone(), &options.topic);
         Self {
             options,
             consumer,
             owner,
             shared,
             partitions,
-            assigned,
-            revoking,
+            assignment,
             serial,
             events,
             sender,
@@ -174,8 +163,7 @@ impl<O: Owner> Poll<O> {
     fn rebalance(&mut self, rebalance: Rebalance) -> Result<(), ConsumerError> {
         match rebalance {
             Rebalance::Assigned(partitions) => {
-                // The group need not wait: each partition is assigned once it can be read.
-                self.consumer.incremental_assign(&TopicPartitionList::new())?;
+                self.assignment.accept()?;
                 tracing::info!(?partitions, "assigned");
                 self.statuses.send_modify(|status| status.assigned += count(&partitions));
                 for number in partitions {
@@ -191,7 +179,7 @@ impl<O: Owner> Poll<O> {
                 for &number in &partitions {
                     if lost { self.forget(number) } else { self.release(number, false)? }
                 }
-                self.revoking = Some(partitions);
+                self.assignment.revoke(partitions);
                 self.finish_revocation()?;
             }
         }
@@ -247,19 +235,15 @@ impl<O: Owner> Poll<O> {
         let queue = self.consumer.split_partition_queue(&self.options.topic, number);
         let queue = queue.ok_or_else(|| ConsumerError::Ended("partition without a queue".into()))?;
         let partition = Box::new(Partition::new(number, queue, destination, (offset, epoch), &self.shared));
-        let mut list = TopicPartitionList::new();
-        let from = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
-        list.add_partition_offset(&self.options.topic, number, from)?;
-        self.consumer.incremental_assign(&list)?;
+        self.assignment.begin(number, offset)?;
         tracing::info!(partition = number, offset, "counting");
-        self.assigned.insert(number);
         self.partitions.insert(number, Slot::Running(partition));
         Ok(())
     }
 
     /// Stops reading a partition, and lets its node make durable what it was given. Then opens it again if asked to.
     fn release(&mut self, number: i32, again: bool) -> Result<(), ConsumerError> {
-        self.unassign(number)?;
+        self.assignment.end(number)?;
         match self.partitions.remove(&number) {
             Some(Slot::Running(partition)) => {
                 self.serial += 1;
@@ -285,7 +269,7 @@ impl<O: Owner> Poll<O> {
     /// Stops reading a partition until a person has decided, or it is revoked.
     fn stop(&mut self, number: i32, reason: String) -> Result<(), ConsumerError> {
         tracing::error!(partition = number, "stopped: {reason}");
-        self.unassign(number)?;
+        self.assignment.end(number)?;
         let last = match self.partitions.remove(&number) {
             Some(Slot::Running(partition)) => Some(partition.status()),
             Some(Slot::Stopped { last, .. }) => last,
@@ -306,29 +290,10 @@ impl<O: Owner> Poll<O> {
         }
     }
 
-    /// Tells librdkafka that revoked partitions are given up, once all of them are.
+    /// Lets the group have what it has revoked, once all of it is given up.
     fn finish_revocation(&mut self) -> Result<(), ConsumerError> {
-        let Some(partitions) = &self.revoking else { return Ok(()) };
-        if partitions.iter().any(|number| self.partitions.contains_key(number)) {
-            return Ok(());
-        }
-        let mut list = TopicPartitionList::new();
-        for number in partitions.iter().filter(|number| self.assigned.remove(number)) {
-            list.add_partition(&self.options.topic, *number);
-        }
-        self.revoking = None;
-        Ok(self.consumer.incremental_unassign(&list)?)
-    }
-
-    fn unassign(&mut self, number: i32) -> Result<(), ConsumerError> {
-        // Those that the group waits for are unassigned together, when all of them are released.
-        let is_revoked = self.revoking.as_ref().is_some_and(|revoking| revoking.contains(&number));
-        if !is_revoked && self.assigned.remove(&number) {
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&self.options.topic, number);
-            self.consumer.incremental_unassign(&list)?;
-        }
-        Ok(())
+        let partitions = &self.partitions;
+        Ok(self.assignment.finish_revocation(|number| !partitions.contains_key(&number))?)
     }
 
     fn observe(&mut self) -> Result<(), ConsumerError> {
@@ -356,18 +321,8 @@ impl<O: Owner> Poll<O> {
     fn report(&mut self) -> Result<(), ConsumerError> {
         let statuses: BTreeMap<i32, PartitionStatus> =
             self.partitions.iter().map(|(number, slot)| (*number, slot.status())).collect();
-        let mut offsets = TopicPartitionList::new();
-        for (number, status) in &statuses {
-            if status.stage == Stage::Running {
-                let offset = Offset::Offset(i64::try_from(status.committed).unwrap_or(i64::MAX));
-                offsets.add_partition_offset(&self.options.topic, *number, offset)?;
-            }
-        }
-        if offsets.count() > 0
-            && let Err(error) = self.consumer.commit(&offsets, CommitMode::Async)
-        {
-            tracing::debug!(%error, "offsets not committed");
-        }
+        let running = statuses.iter().filter(|(_, status)| status.stage == Stage::Running);
+        self.assignment.commit(running.map(|(number, status)| (*number, status.committed)))?;
         self.statuses.send_modify(|status| status.partitions = statuses);
         Ok(())
     }
@@ -395,35 +350,8 @@ impl<O: Owner> Poll<O> {
         for number in numbers {
             self.forget(number);
         }
-        let mut list = TopicPartitionList::new();
-        for number in &self.assigned {
-            list.add_partition(&self.options.topic, *number);
-        }
-        if (list.count() > 0 || self.revoking.is_some())
-            && let Err(error) = self.consumer.incremental_unassign(&list)
-        {
-            tracing::warn!(%error, "failed to give partitions up in order");
-        }
+        self.assignment.close();
         self.consumer.context().close();
-    }
-}
-
-impl<P: Destination> Slot<P> {
-    fn status(&self) -> PartitionStatus {
-        let without =
-            |stage| PartitionStatus { stage, offset: 0, committed: 0, end: None, records: 0, skipped: 0 };
-        match self {
-            Self::Opening { .. } => without(Stage::Opening),
-            Self::Releasing { .. } => without(Stage::Releasing),
-            Self::Running(partition) => partition.status(),
-            Self::Stopped { reason, last } => {
-                let stage = Stage::Stopped(reason.clone());
-                last.clone().map_or_else(
-                    || without(stage.clone()),
-                    |last| PartitionStatus { stage: stage.clone(), ..last },
-                )
-            }
-        }
     }
 }
 
