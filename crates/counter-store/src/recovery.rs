@@ -176,6 +176,8 @@ fn check_log(
                 offset
             }
             None => {
+                // Another life may have begun with it, and have opened sessions.
+                incarnation += 1;
                 check.unreadable_header(number);
                 0
             }

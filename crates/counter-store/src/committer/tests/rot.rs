@@ -243,6 +243,24 @@ fn lives_that_have_left_nothing_readable_had_other_incarnations() {
     }
 }
 
+#[test]
+fn a_life_whose_header_has_rotted_had_another_incarnation_than_the_next() {
+    let disk = MemoryDisk::new(1);
+    let (mut world, _) = World::open(&disk, false).unwrap();
+    world.take(Step::Add(0));
+    world.round();
+    drop(world);
+    let mut last = 1;
+    for segment in 2..5 {
+        disk.restart_process();
+        let (world, _) = World::open(&disk, false).unwrap();
+        let incarnation = world.committer.log.header().incarnation;
+        assert!(incarnation > last, "{incarnation} is behind {last}");
+        last = incarnation;
+        rot(&disk, &segment_name(segment), vec![0xff; 64]);
+    }
+}
+
 /// Changes the contents of a file that is open.
 fn rot(disk: &MemoryDisk, name: &str, bytes: Vec<u8>) {
     let mut file = disk.open(name).unwrap();
