@@ -233,6 +233,8 @@ impl ShardState {
     fn finish_round(&mut self, FeedPosition { feed, position }: &FeedPosition, most: usize) -> RoundPage {
         let mut page = self.table.finish_round(feed, *position, most, &self.sessions);
         if let Some(end) = &mut page.end {
+            // A long page takes a while, and what is persisted is the latest time.
+            self.table.advance(self.clock.after(self.table.clock_ms()));
             (end.version, end.clock_ms) = (self.version, self.table.clock_ms());
         }
         page
@@ -283,11 +285,15 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         // The caller may have given up by now, so a failed reply is no error.
         let state: &mut ShardState = state;
-        state.advance();
+        if !matches!(message, ShardMessage::Parcel(_)) {
+            state.advance();
+        }
         let table = &mut state.table;
         match message {
             ShardMessage::Parcel(parcel) => {
                 if let Some(mut deltas) = parcel.open() {
+                    // Operations that have come in until now are applied at this time.
+                    state.advance();
                     state.apply(&mut deltas);
                 }
             }
