@@ -12,6 +12,7 @@ use std::io;
 use std::sync::Arc;
 
 use counter_keyspace::{KeyspaceError, SessionId};
+use tokio::time::sleep;
 
 use crate::disk::{Disk, DiskFile};
 use crate::frame::Tip;
@@ -147,6 +148,14 @@ impl<S: Source, C: Columns> Committer<S, C> {
         let LogSize { min_bytes, before_bytes, snapshot_bytes, written_bytes } = self.size;
         let log_bytes = self.log.written_bytes() - written_bytes + before_bytes;
         self.job.is_none() && log_bytes > snapshot_bytes.max(min_bytes) && self.log.is_synced()
+    }
+}
+
+/// Lets the time pass that operations of a disk have taken without blocking.
+async fn wait_for(disk: &dyn Disk) {
+    let delay = disk.take_delay();
+    if !delay.is_zero() {
+        sleep(delay).await;
     }
 }
 

@@ -5,6 +5,7 @@ mod memory;
 
 use std::fmt::Debug;
 use std::io;
+use std::time::Duration;
 
 pub use fs::FsDisk;
 pub(crate) use fs::sync_parent;
@@ -56,6 +57,12 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// # Errors
     /// Errors of the operating system: what is durable is unknown.
     fn sync_dir(&self) -> io::Result<()>;
+
+    /// Returns the time that operations have taken since this was asked last, as far as they have not blocked for it:
+    /// none, unless the disk is simulated. Whoever drives the store lets it pass before it does anything else.
+    fn take_delay(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// File of a [`Disk`].

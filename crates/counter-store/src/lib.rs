@@ -61,9 +61,11 @@ pub use error::{Damage, DurabilityError, OpenError};
 pub use handle::StoreHandle;
 pub use progress::Committed;
 pub use recovery::Progress;
-pub use replicas::{ColumnEnds, ColumnPage, ColumnSink, ColumnTotals, Columns, Member, ReplicaKey, StoreId};
+pub use replicas::{
+    ColumnEnds, ColumnPage, ColumnSink, ColumnTotals, Columns, Member, ReplicaKey, SortedColumns, StoreId,
+};
 pub use sessions::{SessionIssuer, TooManySessions};
 pub use store::{
     Driver, Durability, Loader, OnDiskFailure, Recovered, Sealed, Sessions, Store, StoreOptions, rename_store,
 };
-pub use tool::{Report, read};
+pub use tool::{Report, read, read_on};

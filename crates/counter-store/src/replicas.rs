@@ -154,7 +154,7 @@ impl Columns for NoColumns {
 
 /// Columns in sorted maps, for whoever does not want to count on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SortedColumns(pub(crate) BTreeMap<ReplicaKey, BTreeMap<Box<[u8]>, Count>>);
+pub struct SortedColumns(pub(crate) BTreeMap<ReplicaKey, BTreeMap<Box<[u8]>, Count>>);
 
 impl ColumnSink for SortedColumns {
     fn set(&mut self, replica: &ReplicaKey, name: &[u8], count: Count) -> bool {

@@ -42,10 +42,23 @@ pub fn read(
     dir: &Path,
     accept_loss: bool,
     progress: &mut dyn FnMut(Progress),
-    mut show: impl FnMut(Option<&ReplicaKey>, Entry<'_>),
+    show: impl FnMut(Option<&ReplicaKey>, Entry<'_>),
 ) -> Result<Report, OpenError> {
     let disk = FsDisk::open(dir).map_err(OpenError::disk("open the directory"))?;
-    let disk: Arc<dyn Disk> = Arc::new(disk);
+    read_on(Arc::new(disk), Driver::Thread, accept_loss, progress, show)
+}
+
+/// Reads and verifies everything on a disk, as [`read`] does.
+///
+/// # Errors
+/// As those of [`read`].
+pub fn read_on(
+    disk: Arc<dyn Disk>,
+    driver: Driver,
+    accept_loss: bool,
+    progress: &mut dyn FnMut(Progress),
+    mut show: impl FnMut(Option<&ReplicaKey>, Entry<'_>),
+) -> Result<Report, OpenError> {
     let names = disk.list().map_err(OpenError::disk("read the directory"))?;
     if names.is_empty() {
         return Err(OpenError::Absent);
@@ -57,8 +70,7 @@ pub fn read(
     let shards = usize::try_from(inspected.identity.shards).unwrap_or(usize::MAX);
     let mut columns = SortedColumns::default();
     let shards = vec![SortedShard::default(); shards];
-    let (rebuilt, replicas) =
-        recovery::replay(&*disk, &inspected, shards, &mut columns, Driver::Thread, progress)?;
+    let (rebuilt, replicas) = recovery::replay(&*disk, &inspected, shards, &mut columns, driver, progress)?;
     for (name, &(count, deadline_ms)) in rebuilt.iter().flat_map(|rebuilt| &rebuilt.shard.counters) {
         show(None, Entry { name, count, deadline_ms });
     }

@@ -8,7 +8,7 @@ use crate::replicas::Columns;
 use crate::source::Source;
 
 use super::state::{Action, CommitterState, Event, Timing, Work};
-use super::{Committer, RoundError};
+use super::{Committer, RoundError, wait_for};
 
 /// Commits until it is told to stop. Everything but the disk is waited for without blocking.
 pub(crate) async fn run<S: Source, C: Columns>(
@@ -29,6 +29,7 @@ pub(crate) async fn run<S: Source, C: Columns>(
             Action::Stop => break,
             action => {
                 let event = committer.act(action, inbox, committed).await;
+                wait_for(&*committer.disk).await;
                 state.handle(start.elapsed(), event, requests.is_stopping);
             }
         }

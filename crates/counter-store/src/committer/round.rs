@@ -12,7 +12,7 @@ use crate::replicas::Columns;
 use crate::source::Source;
 
 use super::replicas::put_page;
-use super::{Committer, RoundError};
+use super::{Committer, RoundError, wait_for};
 
 /// Maximum number of counters that a shard hands out without a break, for about a millisecond. A round with more of
 /// them is taken page by page, so that no shard pauses for long.
@@ -91,10 +91,12 @@ impl<S: Source, C: Columns> Committer<S, C> {
                 return Err(io::Error::other("incomplete state from the keyspace").into());
             }
             writer.commit(is_complete)?;
+            wait_for(&*self.disk).await;
             if !Mutation::AcknowledgeBeforeSync.is_planted() {
                 self.log.sync()?;
             }
             self.watermark.write(self.log.durable())?;
+            wait_for(&*self.disk).await;
         }
         self.source.confirm();
         self.replicas.confirm();
