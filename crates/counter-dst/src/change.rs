@@ -65,8 +65,9 @@ impl Changes {
             if state.nodes[0].serving.is_none() && !is_in_session {
                 return;
             }
+            let (now_ms, _) = state.clock_of(0);
             let history = state.oracle.histories.entry(counter(name)).or_default();
-            history.begins(number as u64, change, is_in_session);
+            history.begins(number as u64, change, is_in_session, now_ms);
         }
         for _ in 0..if is_in_session { ATTEMPTS } else { 1 } {
             if self.attempt(world, client, attempted).await {
@@ -124,6 +125,7 @@ impl Changes {
                 world.note(format_args!("k{client} #{number} {outcomes:?}"));
                 let kept = {
                     let mut state = world.lock();
+                    state.tell_time();
                     let history = state.oracle.histories.entry(counter(name)).or_default();
                     history.ends(number as u64, outcomes[0], level >= Level::Fsync)
                 };

@@ -115,8 +115,12 @@ impl Client {
 
     async fn perform(&self, access: &mut Access, kind: OperationKind, level: Level) -> &'static str {
         match kind {
-            OperationKind::Increment { name, amount } => {
-                self.increment(access, counter(name), amount, level).await
+            OperationKind::Increment { name, amount, hangs_up } => {
+                let done = self.increment(access, counter(name), amount, level).await;
+                if hangs_up {
+                    self.hang_up(access);
+                }
+                done
             }
             OperationKind::Add { name, amount } => self.add(access, counter(name), amount, level).await,
             OperationKind::Session { names, amount, lost_answers } => {
@@ -142,6 +146,15 @@ impl Client {
         // What is acknowledged in memory is still on its way to its shard.
         self.note(access, &name, (level > Level::Memory).then_some(level), tally, &done);
         said(&done)
+    }
+
+    /// Goes on with another handle. What the one before has accepted is applied nevertheless, at any time.
+    fn hang_up(&self, access: &mut Access) {
+        let mut state = self.world.lock();
+        state.oracle.hung_up(&access.replica, self.number);
+        state.coverage.fired(Kind::HungUp);
+        drop(state);
+        access.handle = access.handle.clone();
     }
 
     async fn add(&self, access: &Access, name: CounterName, amount: i64, level: Level) -> &'static str {

@@ -33,11 +33,14 @@ pub enum Kind {
     AnswerLost,
     RepeatedLater,
     CallCancelled,
+    HungUp,
+    Copied,
+    SlowDisk,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::Delay,
         Self::RequestLost,
         Self::ReplyLost,
@@ -66,6 +69,9 @@ impl Kind {
         Self::AnswerLost,
         Self::RepeatedLater,
         Self::CallCancelled,
+        Self::HungUp,
+        Self::Copied,
+        Self::SlowDisk,
     ];
 }
 

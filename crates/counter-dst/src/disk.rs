@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::time::Duration;
 
 use counter_store::disk::{Disk, DiskFile, MemoryDisk};
 
@@ -28,9 +29,11 @@ impl SimulatedDisk {
     fn change<T>(&self, what: &str, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let was_alive = self.world.lock().lives(self.life);
         if self.world.operates(self.life) {
+            self.world.lock().takes_time(self.life.node);
             let done = act();
             let outcome = if done.is_ok() { "" } else { " fails" };
             self.world.note(format_args!("n{} disk {what}{outcome}", self.life.node));
+            self.copy_if_due();
             return done;
         }
         if was_alive {
@@ -40,6 +43,27 @@ impl SimulatedDisk {
             }
         }
         Err(io::Error::other("power failure"))
+    }
+
+    /// Recovers a copy of what the disk holds now, if one is to be made.
+    fn copy_if_due(&self) {
+        let copy = {
+            let mut state = self.world.lock();
+            let node = &mut state.nodes[self.life.node];
+            let copy = node.copy.take_if(|(left, _)| *left == 0).map(|(_, copy)| copy);
+            if let Some((left, _)) = &mut node.copy {
+                *left -= 1;
+            }
+            // Nobody knows what may be found on a disk that has rotted.
+            copy.filter(|_| !node.has_rotted)
+        };
+        if let Some(copy) = copy {
+            self.world.note(format_args!("n{} is copied", self.life.node));
+            let kept = copy.recover(&self.disk).and_then(|images| {
+                images.iter().try_for_each(|image| self.world.copied(self.life.node, image))
+            });
+            self.world.check(kept.map_err(|violation| format!("n{}: {violation}", self.life.node)));
+        }
     }
 
     fn file(&self, name: &str, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
@@ -75,6 +99,15 @@ impl Disk for SimulatedDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         self.change("sync directory", || self.disk.sync_dir())
+    }
+
+    fn take_delay(&self) -> Duration {
+        let mut state = self.world.lock();
+        if state.lives(self.life) {
+            std::mem::take(&mut state.nodes[self.life.node].disk_time)
+        } else {
+            Duration::ZERO
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod campaign;
 mod change;
 mod client;
 mod clock;
+mod copies;
 mod coverage;
 mod disk;
 mod linear;

@@ -1,11 +1,12 @@
 //! Bounds of what the nodes may hold, as their clients know it. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use counter_cluster::{ReplicaId, Total};
 use counter_protocol::CounterName;
 use ractor_transport::NodeName;
 
+use crate::copies::Image;
 use crate::linear::History;
 use crate::message::Seen;
 use crate::schedule::{Level, is_increment_only};
@@ -31,6 +32,8 @@ struct Counted {
     told: u128,
     /// What was accepted from each client, but is applied only before that client's next question.
     accepted: BTreeMap<usize, Tally>,
+    /// What was accepted from clients that have hung up since.
+    left: Tally,
 }
 
 /// Knowledge of one life of a node.
@@ -132,6 +135,12 @@ impl Oracle {
         self.counted(life, name).accepted.entry(client).or_default().add(amount);
     }
 
+    /// A client has dropped the handle through which it has counted in this life of a node.
+    pub(crate) fn hung_up(&mut self, life: &ReplicaId, client: usize) {
+        let counted = self.lives.get_mut(life).into_iter().flat_map(|life| life.counted.values_mut());
+        counted.for_each(|counted| counted.left.add(counted.accepted.remove(&client).unwrap_or_default()));
+    }
+
     /// The node has applied it, and guarantees this.
     pub(crate) fn applied(
         &mut self,
@@ -183,9 +192,14 @@ impl Oracle {
 
     /// Returns what a node's disk must hold of earlier lives: what was acknowledged, and whatever others were told.
     fn on_disk(&self, node: &NodeName, name: Option<&CounterName>) -> u128 {
-        let earlier = self.lives.iter().filter(|(replica, _)| replica.node == *node);
-        let earlier = earlier.filter(|(_, life)| life.is_over && !life.is_lost && !life.is_volatile);
-        let counted = earlier.flat_map(|(_, life)| &life.counted);
+        self.durable(node, name, |life| life.is_over)
+    }
+
+    /// Returns what a node's disk must hold of some of its lives.
+    fn durable(&self, node: &NodeName, name: Option<&CounterName>, of: impl Fn(&Life) -> bool) -> u128 {
+        let lives = self.lives.iter().filter(|(replica, _)| replica.node == *node);
+        let lives = lives.filter(|(_, life)| of(life) && !life.is_lost && !life.is_volatile);
+        let counted = lives.flat_map(|(_, life)| &life.counted);
         let counted = counted.filter(|(of, _)| name.is_none_or(|name| *of == name));
         counted.map(|(_, counted)| counted.durable.operations.max(counted.told)).sum()
     }
@@ -195,6 +209,25 @@ impl Oracle {
         let least = self.on_disk(node, None);
         let is_enough = (operations >= least).then_some(());
         is_enough.ok_or_else(|| format!("{node} recovers {operations} of at least {least} operations"))
+    }
+
+    /// A copy of a node's disk holds this.
+    pub(crate) fn copied(&self, node: &NodeName, image: &Image) -> Result<(), Violation> {
+        let lives = self.lives.iter().filter(|(replica, _)| replica.node == *node);
+        let names: BTreeSet<_> = lives.flat_map(|(_, life)| life.counted.keys()).collect();
+        for name in names {
+            let (has, least) = (image.operations(node, name), self.durable(node, Some(name), |_| true));
+            if has < least {
+                return Err(format!("a copy has {has} of at least {least} operations on {name}"));
+            }
+        }
+        for (name, history) in &self.histories {
+            let counter = image.counter(name);
+            if !history.may_be_on_disk(counter) {
+                return Err(format!("no order of operations explains {counter:?} as {name} in a copy"));
+            }
+        }
+        Ok(())
     }
 
     /// A client is about to read a name.
@@ -282,6 +315,7 @@ impl Oracle {
             if !life.is_over {
                 least.add(counted.applied);
                 counted.accepted.values().for_each(|accepted| least.add(*accepted));
+                least.add(counted.left);
             } else if !life.is_lost {
                 least.add(counted.durable);
             } else if self.lost_disks <= 1 {

@@ -21,6 +21,8 @@ pub struct Schedule {
     pub clients: usize,
     /// Number of counters.
     pub names: usize,
+    /// Length of a log that a snapshot is worth, in bytes.
+    pub min_snapshot_bytes: u64,
     /// Time at which all faults are over, in milliseconds.
     pub end_ms: u64,
     /// What happens, in order.
@@ -71,15 +73,22 @@ pub enum Fault {
     /// A node's disk fails, at a later operation.
     #[expect(missing_docs, reason = "the names say it")]
     Disk { node: usize, after_operations: u64, is_full: bool, for_ms: u64 },
+    /// Each operation of a node's disk takes up to this long.
+    #[expect(missing_docs, reason = "the names say it")]
+    SlowDisk { node: usize, up_to_ms: u64, for_ms: u64 },
     /// Bits of a node's disk rot. The node crashes, and what is found then is what counts.
     #[expect(missing_docs, reason = "the names say it")]
     Rot { node: usize, place: u64, down_ms: u64 },
     /// An actor of a node is killed.
     #[expect(missing_docs, reason = "the names say it")]
     Kill { node: usize, victim: Victim },
-    /// A shard of a node panics the next time that it looks at its clock.
+    /// A shard of a node panics when it looks at its clock, after as many looks at the clock of that node.
     #[expect(missing_docs, reason = "the names say it")]
-    Panic { node: usize },
+    Panic { node: usize, after_looks: u32 },
+    /// A node's disk is copied at a later operation, as a crash would leave it, and the copy is recovered: once in one
+    /// go, and once after a recovery that ends at some operation.
+    #[expect(missing_docs, reason = "the names say it")]
+    Copy { node: usize, after_operations: u32, is_power_failure: bool, recovery_ends_after: u64 },
     /// The clock of a node jumps.
     #[expect(missing_docs, reason = "the names say it")]
     Clock { node: usize, by_ms: i64 },
@@ -133,8 +142,8 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum OperationKind {
-    /// Adds to a counter, without an outcome.
-    Increment { name: usize, amount: i64 },
+    /// Adds to a counter, without an outcome. Whoever hangs up goes on with another handle.
+    Increment { name: usize, amount: i64, hangs_up: bool },
     /// Adds to a counter, with an outcome.
     Add { name: usize, amount: i64 },
     /// Adds to counters as a request of a session, and repeats it until there is an outcome. The first answers are
@@ -168,7 +177,8 @@ pub(crate) fn is_increment_only(name: &CounterName) -> bool {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, nodes, is_durable, is_alone, clients, names, end_ms, events } = self;
+        let Self { seed, nodes, is_durable, is_alone, clients, names, min_snapshot_bytes, end_ms, events } =
+            self;
         let kind = match (is_alone, is_durable) {
             (true, _) => "durable node that is alone",
             (false, true) => "durable nodes",
@@ -176,7 +186,8 @@ impl fmt::Display for Schedule {
         };
         writeln!(
             f,
-            "seed {seed}: {nodes} {kind}, {clients} clients, {names} names, faults end at {end_ms} ms"
+            "seed {seed}: {nodes} {kind}, {clients} clients, {names} names, snapshots from {min_snapshot_bytes} bytes \
+             on, faults end at {end_ms} ms"
         )?;
         events.iter().try_for_each(|event| writeln!(f, "{event}"))
     }

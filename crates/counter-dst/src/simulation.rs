@@ -1,7 +1,7 @@
 //! A simulation from its beginning to its end.
 
 mod ending;
-mod starting;
+pub(crate) mod starting;
 mod watchdog;
 
 use std::time::Duration;
@@ -81,6 +81,7 @@ struct Simulation {
     nodes: Vec<Option<Node>>,
     is_durable: bool,
     is_alone: bool,
+    min_snapshot_bytes: u64,
     restarts: Vec<Restart>,
     reconnections: Vec<Instant>,
     clients: JoinSet<()>,
@@ -93,6 +94,7 @@ impl Simulation {
             nodes: (0..schedule.nodes).map(|_| None).collect(),
             is_durable: schedule.is_durable,
             is_alone: schedule.is_alone,
+            min_snapshot_bytes: schedule.min_snapshot_bytes,
             restarts: Vec::new(),
             reconnections: Vec::new(),
             clients: JoinSet::new(),

@@ -1,5 +1,7 @@
 //! State that the parts of a simulation share: that of the nodes and of the network between them, and the trace.
 
+mod time;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +14,7 @@ use ractor_transport::NodeName;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::copies::{Copy, Image};
 use crate::coverage::{Coverage, Kind};
 use crate::message::Seen;
 use crate::oracle::{Oracle, Violation};
@@ -66,8 +69,16 @@ pub(crate) struct NodeState {
     pub(crate) endpoint: Option<(u64, Inbox)>,
     frozen_until: Option<Instant>,
     pub(crate) crash_in: Option<u32>,
-    pub(crate) clock_offset_ms: i64,
-    pub(crate) panics: bool,
+    clock_offset_ms: i64,
+    /// Most that the clock has ever been ahead.
+    most_ahead_ms: i64,
+    disk_is_slow: Option<(Instant, Duration)>,
+    /// Time that the disk has taken, and that nobody has waited for yet.
+    pub(crate) disk_time: Duration,
+    /// Number of looks at the clock behind which a shard panics.
+    pub(crate) panics_after: Option<u32>,
+    /// Number of operations of the disk behind which it is copied, and how.
+    pub(crate) copy: Option<(u32, Copy)>,
     pub(crate) disk: MemoryDisk,
     /// Bits have rotted since it was last opened.
     pub(crate) has_rotted: bool,
@@ -98,7 +109,11 @@ impl World {
             frozen_until: None,
             crash_in: None,
             clock_offset_ms: 0,
-            panics: false,
+            most_ahead_ms: 0,
+            disk_is_slow: None,
+            disk_time: Duration::ZERO,
+            panics_after: None,
+            copy: None,
             disk: MemoryDisk::new(mix(seed, n as u64)),
             has_rotted: false,
             disk_is_full_until: None,
@@ -156,6 +171,15 @@ impl World {
         entries.iter().for_each(|seen| state.oracle.received(&name, seen));
     }
 
+    /// Checks what a copy of a node's disk holds.
+    pub(crate) fn copied(&self, node: usize, image: &Image) -> Result<(), Violation> {
+        let mut state = self.lock();
+        state.coverage.fired(Kind::Copied);
+        state.tell_time();
+        let name = state.nodes[node].name.clone();
+        state.oracle.copied(&name, image)
+    }
+
     pub(crate) fn violation(&self) -> Option<Violation> {
         self.lock().violation.clone()
     }
@@ -191,7 +215,7 @@ impl World {
         let mut state = self.lock();
         let this = &mut state.nodes[node];
         this.lives += 1;
-        this.is_alive = true;
+        (this.is_alive, this.disk_time) = (true, Duration::ZERO);
         Life { node, number: this.lives }
     }
 
@@ -202,6 +226,7 @@ impl World {
         this.is_alive = false;
         let (serving, endpoint) = (this.serving.take(), this.endpoint.take());
         let over = Arc::clone(&this.over);
+        state.tell_time();
         if let Some((_, replica)) = &serving {
             state.oracle.died(replica);
         }
@@ -352,7 +377,10 @@ impl State {
                 None
             }
             Fault::Clock { node, by_ms } => {
-                self.nodes[node].clock_offset_ms += by_ms;
+                let this = &mut self.nodes[node];
+                this.clock_offset_ms += by_ms;
+                this.most_ahead_ms = this.most_ahead_ms.max(this.clock_offset_ms);
+                self.tell_time();
                 self.coverage.fired(if by_ms < 0 { Kind::ClockBack } else { Kind::ClockForward });
                 None
             }
@@ -368,8 +396,19 @@ impl State {
                 self.coverage.fired(if is_full { Kind::DiskFull } else { Kind::DiskError });
                 None
             }
-            Fault::Panic { node } => {
-                self.nodes[node].panics = true;
+            Fault::SlowDisk { node, up_to_ms, for_ms } => {
+                let until = now + Duration::from_millis(for_ms);
+                self.nodes[node].disk_is_slow = Some((until, Duration::from_millis(up_to_ms)));
+                None
+            }
+            Fault::Panic { node, after_looks } => {
+                self.nodes[node].panics_after = Some(after_looks);
+                None
+            }
+            Fault::Copy { node, after_operations, is_power_failure, recovery_ends_after } => {
+                let copy =
+                    Copy { seed: mix(self.seed, self.number()), is_power_failure, recovery_ends_after };
+                self.nodes[node].copy = Some((after_operations, copy));
                 None
             }
             Fault::Kill { .. } | Fault::Rot { .. } => None,
@@ -443,7 +482,7 @@ impl State {
         }
         for node in &mut self.nodes {
             node.frozen_until = node.frozen_until.map(|until| until.min(now));
-            (node.crash_in, node.panics) = (None, false);
+            (node.crash_in, node.panics_after, node.copy, node.disk_is_slow) = (None, None, None, None);
             node.disk.fail_at(u64::MAX, DiskFault::Error);
             node.disk.add_space();
         }

@@ -19,16 +19,18 @@ use crate::random::mix;
 use crate::world::Life;
 
 /// Number of shards of each node.
-const SHARDS: NonZeroUsize = NonZeroUsize::new(2).expect("it is not zero");
+pub(crate) const SHARDS: NonZeroUsize = NonZeroUsize::new(2).expect("it is not zero");
 
 /// Length of a segment of a log, in bytes: short, so that there are many.
 const SEGMENT_BYTES: u64 = 8 * 1024;
 
-/// Length of a log that a snapshot is worth, in bytes.
-const MIN_SNAPSHOT_BYTES: u64 = 4 * 1024;
-
 /// Wait before a node whose disk has failed is started again.
 const START_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Returns what the options of all stores have in common.
+pub(crate) fn store_options() -> StoreOptions {
+    StoreOptions { driver: Driver::Task, segment_bytes: SEGMENT_BYTES, ..StoreOptions::default() }
+}
 
 impl Simulation {
     /// Starts a node again, with what its disk has kept.
@@ -104,11 +106,9 @@ impl Simulation {
         let store = self.is_durable.then(|| ReplicaStoreOptions {
             disk: Arc::new(SimulatedDisk { world: world.clone(), life, disk: this.disk.clone() }),
             options: StoreOptions {
-                driver: Driver::Task,
                 seed: Some(mix(seed, (life.node as u64) << 32 | u64::from(life.number))),
-                segment_bytes: SEGMENT_BYTES,
-                min_snapshot_bytes: MIN_SNAPSHOT_BYTES,
-                ..StoreOptions::default()
+                min_snapshot_bytes: self.min_snapshot_bytes,
+                ..store_options()
             },
             accept_rollback: false,
         });
