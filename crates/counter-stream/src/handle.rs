@@ -13,6 +13,9 @@ use crate::table::{Tallies, Total};
 /// Number of counters that a partition hands out at a time, for less than a millisecond.
 const PAGE: usize = 4096;
 
+/// Number of bits of a cursor that are an index within a partition.
+const INDEX_BITS: u32 = 32;
+
 /// Handle for reading what a member knows. Clones are the same.
 ///
 /// A value is the sum over all partitions, as far as this member has heard of them. What it shows of its own partitions
@@ -43,10 +46,59 @@ impl StreamHandle {
     /// # Errors
     /// [`ReadError`].
     pub async fn value(&self, name: impl AsRef<[u8]>) -> Result<Option<Total>, ReadError> {
-        let name: Arc<[u8]> = name.as_ref().into();
+        Ok(self.values([name]).await?.pop().flatten())
+    }
+
+    /// Returns what counters add up to, in the order of their names; `None` for those that do not exist.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn values(
+        &self,
+        names: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<Vec<Option<Total>>, ReadError> {
+        let names: Arc<[Box<[u8]>]> = names.into_iter().map(|name| name.as_ref().into()).collect();
         let partitions = self.readable()?;
-        let values = try_join_all(partitions.iter().map(|partition| partition.value(&name))).await?;
-        Ok(values.into_iter().flatten().reduce(Total::merge))
+        let all = try_join_all(partitions.iter().map(|partition| partition.values(&names))).await?;
+        let mut sums = vec![None; names.len()];
+        for values in all {
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum = [*sum, value].into_iter().flatten().reduce(Total::merge);
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Returns those of the next `most` counters from a cursor on whose names begin with a prefix, and the cursor to go
+    /// on from. A scan begins at 0, and its cursors are good for this handle and its clones.
+    ///
+    /// A counter that exists throughout a scan is in at least one page: in one for each partition that has counted it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn scan(
+        &self,
+        cursor: u64,
+        most: usize,
+        prefix: &[u8],
+    ) -> Result<(Vec<(Box<[u8]>, Total)>, Option<u64>), ReadError> {
+        let (place, index) = (cursor >> INDEX_BITS, cursor & u64::from(u32::MAX));
+        let index = u32::try_from(index).expect("it has 32 bits");
+        let partitions = self.readable()?;
+        let partition = usize::try_from(place).ok().and_then(|place| partitions.get(place));
+        let Some(partition) = partition else { return Ok((Vec::new(), None)) };
+        let (mut page, next) = partition.counters(index, most.clamp(1, PAGE)).await?;
+        page.retain(|(name, _)| name.starts_with(prefix));
+        if partitions.len() > 1 && !page.is_empty() {
+            let sums = self.values(page.iter().map(|(name, _)| name)).await?;
+            page.iter_mut().zip(sums).for_each(|((_, total), sum)| *total = sum.unwrap_or(*total));
+        }
+        let is_last = place + 1 >= partitions.len() as u64;
+        let next = match next {
+            Some(index) => Some(place << INDEX_BITS | u64::from(index)),
+            None => (!is_last).then_some((place + 1) << INDEX_BITS),
+        };
+        Ok((page, next))
     }
 
     /// Returns the `n` counters with the greatest values, greatest first; equal ones in the order of their names.

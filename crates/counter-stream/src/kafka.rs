@@ -7,6 +7,7 @@ mod audit;
 mod broker;
 mod consumer;
 mod identity;
+mod lag;
 mod letters;
 mod node;
 mod owner;
@@ -15,9 +16,10 @@ mod topic;
 pub use audit::{Divergence, LogBounds, OutOfRange, first_offset};
 pub use broker::BrokerError;
 pub use consumer::{
-    Consumer, ConsumerError, ConsumerOptions, PartitionStatus, Stage, Status, UncountablePolicy,
+    Consumer, ConsumerError, ConsumerOptions, LogWatch, PartitionStatus, Stage, Status, UncountablePolicy,
 };
 pub use identity::{IdentityError, TopicIdentity};
+pub use lag::{Lag, LogEnds};
 pub use letters::LetterError;
 pub use owner::{Destination, Owner, Refused};
 

@@ -49,6 +49,7 @@
 //! # }).unwrap();
 //! ```
 
+pub mod arguments;
 mod columns;
 mod cut;
 mod error;

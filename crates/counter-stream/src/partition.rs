@@ -18,7 +18,7 @@ use crate::record::{PartitionId, Position, Record};
 use crate::table::{OwnCut, PartitionTable, Total};
 
 use actor::PartitionActor;
-use message::{CountersPage, PartitionMessage, Question};
+use message::{CountersPage, Names, PartitionMessage, Question};
 use state::PartitionState;
 
 pub(crate) use message::Standing;
@@ -94,9 +94,9 @@ impl Partition {
         self.ask(Question::GetStanding).await
     }
 
-    /// Returns what a counter adds up to here.
-    pub(crate) async fn value(&self, name: &Arc<[u8]>) -> Result<Option<Total>, CallError> {
-        self.ask(|reply| Question::GetValue(Arc::clone(name), reply)).await
+    /// Returns what counters add up to here.
+    pub(crate) async fn values(&self, names: &Names) -> Result<Vec<Option<Total>>, CallError> {
+        self.ask(|reply| Question::GetValues(Arc::clone(names), reply)).await
     }
 
     /// Returns about `most` counters from an index on, and the index of the next.

@@ -11,6 +11,7 @@ mod folded;
 mod outgoing;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use counter_protocol::{CounterName, NameTooLong};
@@ -20,8 +21,10 @@ use tokio::sync::watch;
 
 use crate::kafka::{BrokerError, TopicClient};
 use actor::{ProducerActor, ProducerMessage, ProducerState};
-use folded::{Folded, Increment};
-use outgoing::Outgoing;
+use folded::Folded;
+use outgoing::{Outgoing, partition_of};
+
+pub use folded::Increment;
 
 /// Default maximum of different names that wait to be sent, and so of records under way.
 pub const DEFAULT_NAMES: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
@@ -57,6 +60,9 @@ pub enum ProducerError {
     /// The broker refuses records, and would again.
     #[error("records refused: {0}")]
     Refused(String),
+    /// Too many names are pending.
+    #[error("too many increments wait to be sent")]
+    Full,
     /// The producer has ended.
     #[error("producer has ended")]
     Ended,
@@ -71,6 +77,9 @@ pub struct Produced {
     pub records: u64,
     /// Reason why brokers refuse records, if they do.
     pub refusal: Option<String>,
+    /// Offset behind the last record that brokers have acknowledged, by partition: or, before the first one, the end of
+    /// the log at the start.
+    pub ends: Arc<[u64]>,
 }
 
 /// Producer for a topic. Clones are senders of their own, with the same id as a producer.
@@ -94,7 +103,8 @@ impl Producer {
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| ProducerError::Ended)?;
         let empty = Folded::bounded(options.max_names);
-        let (reports, produced) = watch::channel(Produced::default());
+        let (reports, produced) =
+            watch::channel(Produced { ends: ends.as_slice().into(), ..Produced::default() });
         let state = ProducerState::new(options, Outgoing::new(id, ends), reports);
         let actor = SupervisedActor::new("producer", || ProducerActor, state, empty);
         let outbox = actor.outbox();
@@ -109,8 +119,32 @@ impl Producer {
     pub async fn increment(&self, name: &[u8], amount: i64) -> Result<(), ProducerError> {
         CounterName::check_len(name.len())?;
         self.refusal()?;
-        let sent = self.outbox.send(Increment { name, amount }).await;
-        sent.map_err(|_: SendError<Increment<'_>>| ProducerError::Ended)
+        let increments = [Increment { name, amount }];
+        let sent = self.outbox.send(&increments).await;
+        sent.map_err(|_: SendError<&[Increment<'_>]>| ProducerError::Ended)
+    }
+
+    /// Adds to counters, to all or none of them, without waiting.
+    ///
+    /// # Errors
+    /// [`ProducerError`]; [`ProducerError::Full`] while too many names are pending.
+    pub fn try_increment(&self, increments: &[Increment<'_>]) -> Result<(), ProducerError> {
+        increments.iter().try_for_each(|increment| CounterName::check_len(increment.name.len()))?;
+        self.refusal()?;
+        self.outbox.try_send(increments).map_err(|error| match error {
+            SendError::Full(_) => ProducerError::Full,
+            SendError::Closed(_) => ProducerError::Ended,
+        })
+    }
+
+    /// Returns the partition of a name, and the offset behind the last record there that brokers have acknowledged.
+    /// Once [`flush`](Self::flush) has returned, whoever has counted the partition up to that offset has counted what
+    /// was added to the name before.
+    #[must_use]
+    pub fn position(&self, name: &[u8]) -> (u32, u64) {
+        let produced = self.produced.borrow();
+        let partition = partition_of(name, produced.ends.len());
+        (u32::try_from(partition).unwrap_or(u32::MAX), produced.ends.get(partition).copied().unwrap_or(0))
     }
 
     /// Waits until brokers have acknowledged everything that was added before through this clone. While they cannot be

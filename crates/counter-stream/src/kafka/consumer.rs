@@ -32,11 +32,13 @@ use tokio::time::{Instant, sleep};
 use super::audit::OutOfRange;
 use super::broker::BrokerError;
 use super::identity::{IdentityError, TopicIdentity};
+use super::lag::LogEnds;
 use super::letters::Letters;
 use super::owner::Owner;
 use super::topic::{TopicClient, TopicView};
 use crate::mapping::{ISOLATION, Mapping};
 use context::Context;
+use observer::{Observation, observe};
 use poll::Poll;
 
 pub use status::{PartitionStatus, Stage, Status};
@@ -113,7 +115,9 @@ pub enum ConsumerError {
 /// Member of a consumer group. When it is dropped, it leaves the group.
 #[derive(Debug)]
 pub struct Consumer {
+    topic: TopicIdentity,
     status: watch::Receiver<Status>,
+    log: LogWatch,
     leaving: Leaving,
     ended: oneshot::Receiver<Result<(), ConsumerError>>,
 }
@@ -142,19 +146,41 @@ impl Consumer {
         consumer.subscribe(&[&options.topic])?;
         let requested = Arc::new(AtomicBool::new(false));
         let (statuses, status) = watch::channel(Status::new(&identity));
+        let (observations, seen) = watch::channel(Observation::default());
+        tokio::spawn(observe(TopicClient::new(&options.brokers, &options.topic), observations));
+        let (topic, log) = (identity.clone(), LogWatch(seen.clone()));
         let (end, ended) = oneshot::channel();
         let (runtime, leave) = (Handle::current(), requested.clone());
         let thread = thread::Builder::new().name("kafka".into()).spawn(move || {
-            let poll = Poll::new(options, identity, Arc::new(consumer), owner, letters, statuses, runtime);
+            let (consumer, watched) = (Arc::new(consumer), (seen, statuses));
+            let poll = Poll::new(options, identity, consumer, owner, letters, watched, runtime);
             let _ = end.send(poll.run(&leave));
         })?;
-        Ok(Self { status, leaving: Leaving { requested, thread: thread.thread().clone() }, ended })
+        Ok(Self {
+            topic,
+            status,
+            log,
+            leaving: Leaving { requested, thread: thread.thread().clone() },
+            ended,
+        })
     }
 
     /// Watches what the member does.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
+    }
+
+    /// Returns what it counts.
+    #[must_use]
+    pub const fn topic(&self) -> &TopicIdentity {
+        &self.topic
+    }
+
+    /// Watches where the logs of all partitions end, also of those that others read.
+    #[must_use]
+    pub fn log(&self) -> LogWatch {
+        self.log.clone()
     }
 
     /// Waits until the member ends by itself, which is a failure.
@@ -172,6 +198,24 @@ impl Consumer {
     pub async fn leave(self) -> Result<(), ConsumerError> {
         drop(self.leaving);
         self.ended.await.unwrap_or_else(|error| Err(ConsumerError::Ended(error.into())))
+    }
+}
+
+/// Watches where the logs of a topic's partitions end. It is looked up about once per second. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct LogWatch(watch::Receiver<Observation>);
+
+impl LogWatch {
+    /// Returns what was last seen, if anything was.
+    #[must_use]
+    pub fn ends(&self) -> Option<LogEnds> {
+        self.0.borrow().log.clone()
+    }
+
+    /// Waits until brokers have said where the logs end.
+    pub async fn seen(&self) {
+        // The task that asks them lives as long as this.
+        let _ = self.0.clone().wait_for(|seen| seen.log.is_some()).await;
     }
 }
 

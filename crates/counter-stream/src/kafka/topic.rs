@@ -36,7 +36,7 @@ pub(super) struct TopicView {
     /// Zero where the brokers give topics no ids.
     pub(super) id: [u8; 16],
     /// Number of partitions.
-    partitions: i32,
+    pub(super) partitions: i32,
     pub(super) leaders: BTreeMap<i32, Leader>,
 }
 

@@ -67,7 +67,9 @@ impl PartitionActor {
                 self.publish(state);
                 let _ = reply.send(state.standing());
             }
-            Question::GetValue(name, reply) => _ = reply.send(state.table.get(&name)),
+            Question::GetValues(names, reply) => {
+                let _ = reply.send(names.iter().map(|name| state.table.get(name)).collect());
+            }
             Question::GetCounters(from, most, reply) => {
                 let mut counters = state.table.counters_from(from);
                 let page =

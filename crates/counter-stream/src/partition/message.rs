@@ -22,6 +22,9 @@ pub(crate) enum PartitionMessage {
 /// Page of counters, and the index of the next one.
 pub(crate) type CountersPage = (Vec<(Box<[u8]>, Total)>, Option<u32>);
 
+/// Names of counters.
+pub(crate) type Names = Arc<[Box<[u8]>]>;
+
 /// Questions to a partition's actor.
 pub(crate) enum Question {
     /// Returns what has changed since the last confirmed cut, or everything, as one cut.
@@ -34,8 +37,8 @@ pub(crate) enum Question {
     Apply(Arc<Cut>, RpcReplyPort<Standing>),
     /// Returns where the partition stands.
     GetStanding(RpcReplyPort<Standing>),
-    /// Returns what a counter adds up to.
-    GetValue(Arc<[u8]>, RpcReplyPort<Option<Total>>),
+    /// Returns what counters add up to.
+    GetValues(Names, RpcReplyPort<Vec<Option<Total>>>),
     /// Returns about this number of counters from an index on.
     GetCounters(u32, usize, RpcReplyPort<CountersPage>),
 }

@@ -158,6 +158,7 @@ impl ProducerState {
         self.reports.send_modify(|produced| {
             produced.records += records;
             produced.operations += operations;
+            produced.ends = self.outgoing.ends().collect();
         });
     }
 }

@@ -7,9 +7,11 @@ use ractor_outbox::Batch;
 
 /// Increment of a counter, which borrows its name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Increment<'a> {
-    pub(super) name: &'a [u8],
-    pub(super) amount: i64,
+pub struct Increment<'a> {
+    /// Name of the counter.
+    pub name: &'a [u8],
+    /// What is added.
+    pub amount: i64,
 }
 
 /// Sum of increments of one counter.
@@ -47,18 +49,22 @@ impl Sum {
 }
 
 impl Batch for Folded {
-    type Item<'a> = Increment<'a>;
+    type Item<'a> = &'a [Increment<'a>];
 
-    fn push<'a>(&mut self, item: Self::Item<'a>) -> Result<(), Self::Item<'a>> {
-        let one = Sum { amount: item.amount.into(), operations: 1 };
-        if let Some(sum) = self.sums.get_mut(item.name) {
-            sum.add(one);
-        } else if self.sums.len() < self.max_names.get() {
-            self.sums.insert(item.name.into(), one);
-        } else {
-            return Err(item);
+    /// Takes all increments or none. If there are none yet, it takes any number.
+    fn push<'a>(&mut self, increments: Self::Item<'a>) -> Result<(), Self::Item<'a>> {
+        let new = increments.iter().filter(|increment| !self.sums.contains_key(increment.name)).count();
+        if new > 0 && !self.sums.is_empty() && self.sums.len() + new > self.max_names.get() {
+            return Err(increments);
         }
-        self.operations += 1;
+        for increment in increments {
+            let one = Sum { amount: increment.amount.into(), operations: 1 };
+            match self.sums.get_mut(increment.name) {
+                Some(sum) => sum.add(one),
+                None => _ = self.sums.insert(increment.name.into(), one),
+            }
+        }
+        self.operations += increments.len() as u64;
         Ok(())
     }
 
@@ -87,9 +93,11 @@ mod tests {
     #[test]
     fn a_full_batch_folds_known_names_and_refuses_others() {
         let mut folded = Folded::bounded(NonZeroUsize::MIN);
-        folded.push(Increment { name: b"a", amount: i64::MAX }).unwrap();
-        folded.push(Increment { name: b"a", amount: i64::MAX }).unwrap();
-        assert!(folded.push(Increment { name: b"b", amount: 1 }).is_err());
+        let (a, b) = (Increment { name: b"a", amount: i64::MAX }, Increment { name: b"b", amount: 1 });
+        folded.push(&[a]).unwrap();
+        // All of them or none.
+        assert!(folded.push(&[a, b]).is_err());
+        folded.push(&[a]).unwrap();
         let sum = Sum { amount: 2 * i128::from(i64::MAX), operations: 2 };
         assert_eq!(folded.take(), HashMap::from([(b"a"[..].into(), sum)]));
         assert!(folded.is_empty());
@@ -103,7 +111,7 @@ mod tests {
             let fold = |increments: &[(u8, i64)]| {
                 let mut folded = Folded::bounded(NonZeroUsize::MAX);
                 for (name, amount) in increments {
-                    folded.push(Increment { name: &[*name], amount: *amount }).unwrap();
+                    folded.push(&[Increment { name: &[*name], amount: *amount }]).unwrap();
                 }
                 folded
             };

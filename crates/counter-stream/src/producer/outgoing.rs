@@ -43,8 +43,7 @@ impl Outgoing {
     /// Turns sums into records. The same name always goes to the same partition.
     pub(super) fn extend(&mut self, sums: HashMap<Box<[u8]>, Sum>) {
         for (name, sum) in sums {
-            let hash = XxHash3_64::oneshot(&name);
-            let partition = usize::try_from(hash % self.partitions.len() as u64).unwrap_or_default();
+            let partition = partition_of(&name, self.partitions.len());
             for (amount, operations) in parts(sum) {
                 let Partition { sequence, end } = &mut self.partitions[partition];
                 *sequence += 1;
@@ -60,6 +59,11 @@ impl Outgoing {
         &self.pending
     }
 
+    /// Returns the end of each partition's log, as far as it is known.
+    pub(super) fn ends(&self) -> impl Iterator<Item = u64> {
+        self.partitions.iter().map(|partition| partition.end)
+    }
+
     /// Removes the records that were acknowledged, and learns from their offsets how far the logs go.
     pub(super) fn acknowledge(&mut self, offsets: &[Option<u64>]) {
         let mut offsets = offsets.iter();
@@ -70,6 +74,12 @@ impl Outgoing {
             false
         });
     }
+}
+
+/// Returns the partition that a name goes to.
+pub(super) fn partition_of(name: &[u8], partitions: usize) -> usize {
+    let hash = XxHash3_64::oneshot(name);
+    usize::try_from(hash % partitions as u64).unwrap_or_default()
 }
 
 /// Splits a sum into amounts of 64 bits. The first one has all the operations that are not needed for the others.

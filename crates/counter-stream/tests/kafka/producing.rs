@@ -1,4 +1,5 @@
-use counter_stream::producer::{DEFAULT_NAMES, Producer, ProducerError, ProducerOptions};
+use counter_stream::producer::{DEFAULT_NAMES, Increment, Producer, ProducerError, ProducerOptions};
+use rdkafka::Message;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use crate::log::{Log, TOPIC, counted, until};
@@ -84,6 +85,26 @@ async fn records_that_are_in_the_log_twice_because_their_producer_did_not_hear_o
     assert_eq!(status.partitions[&0].records, ROUNDS + repetitions);
     assert_eq!(memory.sums(), [("a".into(), i128::from(ROUNDS))].into());
     member.leave().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_flushed_is_before_the_position_of_its_name() {
+    let log = Log::with_partitions(PARTITIONS);
+    let producer = Producer::start(options(&log)).await.unwrap();
+    let names = [&b"a"[..], b"b", b"c", b"d", b"e"];
+    assert!(names.iter().all(|name| producer.position(name).1 == 0));
+    let increments = names.map(|name| Increment { name, amount: 1 });
+    producer.try_increment(&increments).unwrap();
+    let produced = producer.flush().await.unwrap();
+    assert_eq!(produced.ends.iter().sum::<u64>(), names.len() as u64);
+    for name in names {
+        let (partition, end) = producer.position(name);
+        assert_eq!(end, produced.ends[usize::try_from(partition).unwrap()]);
+        let end = usize::try_from(end).unwrap();
+        let records = log.read(TOPIC, i32::try_from(partition).unwrap(), end).await;
+        assert!(records.iter().any(|record| record.key() == Some(name)));
+    }
+    producer.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,14 @@ pub(crate) async fn check(handle: &StreamHandle, partitions: u32, end: u64) {
             *sum = sum.merge(Total { value: amount.into(), operations: operations.into() });
         }
     }
+    let (mut scanned, mut cursor) = (BTreeMap::new(), Some(0));
+    while let Some(from) = cursor {
+        let (page, next) = handle.scan(from, 7, b"name").await.unwrap();
+        scanned.extend(page.into_iter().map(|(name, total)| (Vec::from(name), total)));
+        cursor = next;
+    }
+    let with_prefix = expected.iter().filter(|(name, _)| name.starts_with(b"name"));
+    assert_eq!(scanned, with_prefix.map(|(name, total)| (name.clone(), *total)).collect());
     let counters = handle.top(usize::MAX).await.unwrap();
     assert_eq!(
         counters.into_iter().map(|(name, total)| (name.into(), total)).collect::<BTreeMap<_, _>>(),

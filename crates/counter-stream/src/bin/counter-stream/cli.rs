@@ -5,10 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand};
 use counter_cli::LogArguments;
 use counter_cli::parse::positive_duration;
-use counter_stream::mapping::{AmountSource, NameSource};
+use counter_stream::arguments::{ConsumerArguments, TopicArguments};
 use counter_stream::producer::DEFAULT_NAMES;
 use ractor_transport::NodeName;
 
@@ -51,25 +51,10 @@ pub(crate) enum Command {
 }
 
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Topic {
-    /// Brokers, separated by commas.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) brokers: String,
-    /// Topic, which has to exist.
-    #[arg(long)]
-    pub(crate) topic: String,
-    /// Setting of librdkafka, which can be given several times.
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
-    pub(crate) settings: Vec<(String, String)>,
-}
-
-#[derive(Args, Clone, Debug)]
+#[command(mut_args(required))]
 pub(crate) struct MemberArguments {
     #[command(flatten)]
-    pub(crate) topic: Topic,
-    /// Consumer group, which distributes the partitions of the topic.
-    #[arg(long)]
-    pub(crate) group: String,
+    pub(crate) source: ConsumerArguments,
     /// Directory of what this member has counted.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
@@ -78,24 +63,6 @@ pub(crate) struct MemberArguments {
     pub(crate) name: NodeName,
     #[command(flatten)]
     pub(crate) others: OtherMembers,
-    /// Where a record has the name of its counter: key, value, or a field such as /user/id.
-    #[arg(long = "name-from", value_name = "SOURCE", default_value = "key")]
-    pub(crate) name_from: NameSource,
-    /// Where a record has its amount: 1 (nowhere), value, or a field such as /bytes.
-    #[arg(long = "amount-from", value_name = "SOURCE", default_value = "1")]
-    pub(crate) amount_from: AmountSource,
-    /// Topic for records that cannot be counted. Without it, they are skipped and counted as such.
-    #[arg(long, value_name = "TOPIC")]
-    pub(crate) dead_letters: Option<String>,
-    /// Number to raise when the topic is counted anew, in empty directories: it keeps members with old ones apart.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    pub(crate) generation: u32,
-    /// Goes on with the first record there is where the log no longer has the next one.
-    #[arg(long)]
-    pub(crate) skip_missing: bool,
-    /// Time without a sign of life after which the group gives the partitions to others.
-    #[arg(long, value_name = "DURATION", default_value = "6s", value_parser = positive_duration)]
-    pub(crate) session_timeout: Duration,
     /// Goes on with what is provably consistent if part of the data is missing.
     #[arg(long)]
     pub(crate) accept_loss: bool,
@@ -130,9 +97,10 @@ pub(crate) struct OtherMembers {
 }
 
 #[derive(Args, Clone, Debug)]
+#[command(mut_args(required))]
 pub(crate) struct ProduceArguments {
     #[command(flatten)]
-    pub(crate) topic: Topic,
+    pub(crate) topic: TopicArguments,
     /// Maximum number of different names that wait to be sent.
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_NAMES)]
     pub(crate) max_names: NonZeroUsize,
@@ -174,7 +142,10 @@ pub(crate) struct ChaosArguments {
     pub(crate) seed: Option<u64>,
 }
 
-fn setting(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("expected a name, = and a value")?;
-    Ok((name.into(), value.into()))
+/// Requires what a server can do without.
+fn required(argument: Arg) -> Arg {
+    match argument.get_id().as_str() {
+        "brokers" | "topic" | "group" => argument.global(false).required(true),
+        _ => argument,
+    }
 }

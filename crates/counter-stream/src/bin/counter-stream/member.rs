@@ -6,8 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use counter_cli::{Completion, Failure, Stop};
 use counter_store::StoreOptions;
-use counter_stream::kafka::{Consumer, ConsumerOptions, OutOfRange, UncountablePolicy};
-use counter_stream::mapping::Mapping;
+use counter_stream::kafka::Consumer;
 use counter_stream::{GroupOptions, StreamHandle, StreamNode, StreamOptions};
 use ractor_transport::{Cookie, Security};
 use tokio::time::interval;
@@ -24,7 +23,8 @@ pub(crate) async fn run(arguments: MemberArguments, mut stop: Stop) -> Result<Co
     let MemberArguments { json, report_every, .. } = arguments;
     let node = Arc::new(StreamNode::start(node_options(&arguments).map_err(Failure::Input)?).await?);
     let (address, handle) = (node.local_addr(), node.handle());
-    let mut consumer = Consumer::start(consumer_options(arguments), node.clone()).await?;
+    let options = arguments.source.options(arguments.data).map_err(Failure::input)?;
+    let mut consumer = Consumer::start(options, node.clone()).await?;
     let (status, mut reports) = (consumer.status(), interval(report_every));
     let mut lines = json.then(lines::read);
     let ended = loop {
@@ -77,21 +77,6 @@ fn node_options(arguments: &MemberArguments) -> anyhow::Result<StreamOptions> {
     let store = StoreOptions { accept_loss: arguments.accept_loss, ..StoreOptions::default() };
     let options = StreamOptions::new(arguments.name.clone(), arguments.data.clone());
     Ok(StreamOptions { store, group: group.transpose()?, ..options })
-}
-
-fn consumer_options(arguments: MemberArguments) -> ConsumerOptions {
-    ConsumerOptions {
-        brokers: arguments.topic.brokers,
-        topic: arguments.topic.topic,
-        group: arguments.group,
-        mapping: Mapping { name: arguments.name_from, amount: arguments.amount_from },
-        generation: arguments.generation,
-        uncountable: arguments.dead_letters.map_or(UncountablePolicy::Skip, UncountablePolicy::DeadLetter),
-        missing: if arguments.skip_missing { OutOfRange::Skip } else { OutOfRange::Stop },
-        session_timeout: arguments.session_timeout,
-        directory: arguments.data,
-        settings: arguments.topic.settings,
-    }
 }
 
 /// Returns the next line, or waits for ever.

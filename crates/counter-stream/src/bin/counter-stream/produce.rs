@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow};
 use counter_cli::parse::{amount, name_and_amount};
 use counter_cli::{Completion, Failure, Stop};
-use counter_stream::producer::{Producer, ProducerError, ProducerOptions};
+use counter_stream::producer::{Producer, ProducerError};
 
 use crate::cli::ProduceArguments;
 use crate::lines;
@@ -11,8 +11,7 @@ use crate::lines;
 /// Sends what comes from standard input, and ends when brokers have acknowledged it.
 pub(crate) async fn run(arguments: ProduceArguments, mut stop: Stop) -> Result<Completion, Failure> {
     let ProduceArguments { topic, max_names } = arguments;
-    let options =
-        ProducerOptions { brokers: topic.brokers, topic: topic.topic, max_names, settings: topic.settings };
+    let options = topic.producer(max_names).map_err(Failure::input)?;
     let producer = Producer::start(options).await?;
     let mut lines = lines::read();
     let mut number = 0_u64;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::kafka::broker::BrokerError;
+use crate::kafka::lag::LogEnds;
 use crate::kafka::topic::TopicClient;
 
 /// Interval between looks. For as long, a record may be taken for one of the previous leader.
@@ -22,6 +23,8 @@ pub(super) struct Observation {
     pub(super) epochs: BTreeMap<i32, u32>,
     /// End of each partition's log.
     pub(super) ends: BTreeMap<i32, u64>,
+    /// The same of all partitions, and of when.
+    pub(super) log: Option<LogEnds>,
 }
 
 /// Looks until nobody wants to know any more.
@@ -41,7 +44,12 @@ pub(super) async fn observe(mut client: TopicClient, seen: watch::Sender<Observa
 }
 
 async fn look(client: &mut TopicClient) -> Result<Observation, BrokerError> {
+    // What is seen is at least as recent as this.
+    let at = Instant::now();
     let view = client.view().await?;
+    let ends = client.ends(&view).await?;
+    let log =
+        LogEnds { at, ends: (0..view.partitions).map(|partition| ends.get(&partition).copied()).collect() };
     let epochs = view.leaders.iter().filter_map(|(partition, leader)| Some((*partition, leader.epoch?)));
-    Ok(Observation { topic_id: Some(view.id), epochs: epochs.collect(), ends: client.ends(&view).await? })
+    Ok(Observation { topic_id: Some(view.id), epochs: epochs.collect(), ends, log: Some(log) })
 }

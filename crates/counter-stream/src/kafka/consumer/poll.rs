@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::assignment::Assignment;
 use super::context::{Context, Rebalance};
-use super::observer::{Observation, observe};
+use super::observer::Observation;
 use super::opening::{OpenError, Opened, open};
 use super::partition::{Partition, Shared, Turn};
 use super::slot::Slot;
@@ -65,12 +65,10 @@ impl<O: Owner> Poll<O> {
         consumer: Arc<BaseConsumer<Context>>,
         owner: O,
         letters: Option<Letters>,
-        statuses: watch::Sender<Status>,
+        (seen, statuses): (watch::Receiver<Observation>, watch::Sender<Status>),
         runtime: Handle,
     ) -> Self {
         let (sender, events) = mpsc::channel(EVENTS);
-        let (observations, seen) = watch::channel(Observation::default());
-        runtime.spawn(observe(TopicClient::new(&options.brokers, &options.topic), observations));
         let thread = thread::current();
         let wake = Arc::new(move || thread.unpark());
         let shared = Shared { identity, mapping: options.mapping.clone(), letters, runtime, wake };
