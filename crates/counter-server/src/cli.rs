@@ -16,8 +16,10 @@ use counter_keyspace::KeyspaceOptions;
 use counter_server::telemetry::Protocol;
 use counter_server::{
     Durability, Limits, PeerOptions, SecurityOptions, ServeOptions, StatsdOptions, Storage, TlsFiles,
+    TopicOptions,
 };
 use counter_store::StoreOptions;
+use counter_stream::arguments::ConsumerArguments;
 use ractor_transport::NodeName;
 
 /// Counters behind the protocols that clients already speak: Redis, HTTP and StatsD.
@@ -25,7 +27,7 @@ use ractor_transport::NodeName;
 /// Each setting is a flag, a variable such as COUNTER_MAX_NAMES, or a line of a TOML file such as max-names = 1000.
 /// Flags override variables, which override the file.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version, after_help = EXIT_CODES, mut_arg("amount_from", |arg| arg.default_value("value")))]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -162,6 +164,18 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) accept_rollback: bool,
 
+    /// Counts a topic of Kafka, as a member of a consumer group: increments are written to its log, and values are read
+    /// as far as the log is counted here.
+    #[arg(long, global = true, conflicts_with = "memory")]
+    pub(crate) kafka: bool,
+
+    #[command(flatten)]
+    pub(crate) source: ConsumerArguments,
+
+    /// Time for an increment to be in the log and to be counted, before its answer says that it is not.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "5s", value_parser = positive_duration)]
+    pub(crate) log_deadline: Duration,
+
     #[command(flatten)]
     pub(crate) log: LogArguments,
 }
@@ -189,12 +203,13 @@ impl Cli {
         }
         let insecure = self.insecure.iter().map(|front_end| Protocol::from(*front_end)).collect();
         Ok(ServeOptions {
-            storage: if self.memory {
+            storage: if self.kafka {
+                Storage::Topic(Box::new(self.topic()?))
+            } else if self.memory {
                 // More shards than threads would only mean more messages for the same pipeline.
                 Storage::Memory(KeyspaceOptions { shards: self.threads(), ..KeyspaceOptions::default() })
             } else {
-                let options = StoreOptions { accept_loss: self.accept_loss, ..StoreOptions::default() };
-                Storage::Directory(self.data.clone(), options)
+                Storage::Directory(self.data.clone(), self.store())
             },
             peers,
             durability: self.durability,
@@ -218,6 +233,40 @@ impl Cli {
             security: SecurityOptions { tokens: self.tokens_file.clone(), tls, insecure },
             drain_deadline: self.drain_deadline,
         })
+    }
+
+    fn store(&self) -> StoreOptions {
+        StoreOptions { accept_loss: self.accept_loss, ..StoreOptions::default() }
+    }
+
+    /// Returns which topic the server counts, and how.
+    fn topic(&self) -> anyhow::Result<TopicOptions> {
+        let meaningless = [
+            ("--durability", self.durability != Durability::Memory),
+            ("--end-earlier-sessions", self.end_earlier_sessions),
+            ("--max-names", self.max_names.is_some()),
+            ("--allow-flushall", self.allow_flushall),
+            ("--accept-rollback", self.accept_rollback),
+        ];
+        if let Some((flag, _)) = meaningless.iter().find(|(_, is_given)| *is_given) {
+            anyhow::bail!("{flag} has no meaning with --kafka");
+        }
+        Ok(TopicOptions {
+            name: self.name.clone().context("a member of a group needs --name")?,
+            consumer: self.source.options(self.data.clone()).context("--kafka cannot count a topic")?,
+            store: self.store(),
+            deadline: self.log_deadline,
+        })
+    }
+
+    /// Returns where counters are, in words.
+    pub(crate) fn stored(&self) -> String {
+        let dir = self.data.display();
+        match (&self.source.topic.topic, self.memory) {
+            (Some(topic), _) if self.kafka => format!("in {dir} of the topic {topic}"),
+            (_, true) => "in memory".into(),
+            (_, false) => format!("in {dir}"),
+        }
     }
 
     /// Returns how the server takes part in a cluster, if it does.
@@ -361,6 +410,26 @@ mod tests {
         for incomplete in [&node[..4], &node[..6], &["--durability", "replicated=1"]] {
             assert!(options(incomplete).is_err(), "{incomplete:?}");
         }
+    }
+
+    #[test]
+    fn a_topic_needs_brokers_a_group_and_a_name_and_nothing_that_has_no_meaning() {
+        let topic = |flags: &[&str]| {
+            let all = ["counter-server", "--kafka"].iter().chain(flags).copied();
+            Cli::parse_from(all).options().map(|options| match options.storage {
+                Storage::Topic(topic) => topic.consumer.mapping.to_string(),
+                Storage::Memory(_) | Storage::Directory(..) => panic!("it is a topic"),
+            })
+        };
+        let flags = ["--name", "a", "--brokers", "k:1", "--topic", "t", "--group", "g"];
+        // So that what is written counts what it is meant to.
+        assert_eq!(topic(&flags).unwrap(), "name=key amount=value");
+        for missing in (0..flags.len()).step_by(2) {
+            let others: Vec<_> = [&flags[..missing], &flags[missing + 2..]].concat();
+            assert!(topic(&others).is_err(), "{others:?}");
+        }
+        let meaningless = [&flags[..], &["--max-names", "7"]].concat();
+        assert_eq!(topic(&meaningless).unwrap_err().to_string(), "--max-names has no meaning with --kafka");
     }
 
     #[test]

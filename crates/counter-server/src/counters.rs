@@ -4,26 +4,33 @@ mod changes;
 mod cluster;
 mod error;
 mod node;
+mod positions;
+mod reading;
 mod sessions;
+mod topic;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use counter_keyspace::{Keyspace, KeyspaceHandle, Operation, Outcome, Page, PageToken, SessionId};
-use counter_protocol::{AggregatedStats, Count, CounterName};
+use counter_keyspace::{Keyspace, KeyspaceHandle, Operation, Outcome, PageToken};
 use counter_store::{Committed, SessionIssuer, Store, StoreHandle};
+use counter_stream::kafka::Lag;
 use tokio::sync::watch;
 
 use crate::on_demand::OnDemand;
 use node::{NodeCounters, NodeSessions};
 
+pub(crate) use cluster::Refusal;
 pub(crate) use node::of_cluster;
+pub(crate) use topic::TopicCounters;
 
 pub use changes::{Change, ChangedCounters, Subscription};
 pub use counter_cluster::Durability;
 pub use error::CountersError;
+pub use positions::{InvalidPositions, Positions};
 pub use sessions::{InvalidSession, SessionToken};
+pub use topic::{LagStatus, PartitionStatus, TopicStatus};
 
 /// Named counters, with outboxes of its own: clone it for each connection.
 ///
@@ -40,6 +47,7 @@ enum Handle {
     Memory(KeyspaceHandle),
     Store(StoreHandle),
     Node(NodeCounters),
+    Topic(TopicCounters),
 }
 
 #[derive(Debug)]
@@ -61,6 +69,19 @@ enum Kind {
     Memory(Mutex<SessionIssuer>),
     Store(Box<Store>),
     Node(Box<NodeSessions>),
+    /// There is nothing that a session would add.
+    Topic,
+}
+
+/// What has become of operations.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// Outcomes, in order.
+    pub outcomes: Vec<Outcome>,
+    /// Positions in the log behind what was written, if counters follow a topic.
+    pub positions: Positions,
+    /// How far values are behind the log, if counters follow a topic and it is known.
+    pub lag: Option<Lag>,
 }
 
 impl Counters {
@@ -77,6 +98,25 @@ impl Counters {
     #[must_use]
     pub fn durable(store: Store, default_durability: Durability) -> Self {
         Self::new(Handle::Store(store.handle()), Kind::Store(store.into()), default_durability)
+    }
+
+    /// Creates counters that follow a topic.
+    pub(crate) fn of_topic(topic: TopicCounters) -> Self {
+        Self::new(Handle::Topic(topic), Kind::Topic, Durability::Memory)
+    }
+
+    /// Returns the topic that the counters follow, if they do.
+    pub(crate) const fn topic(&self) -> Option<&TopicCounters> {
+        match &self.handle {
+            Handle::Topic(topic) => Some(topic),
+            Handle::Memory(_) | Handle::Store(_) | Handle::Node(_) => None,
+        }
+    }
+
+    /// Returns true if counters survive the server.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.committed().is_some() || self.topic().is_some()
     }
 
     fn new(handle: Handle, kind: Kind, durability: Durability) -> Self {
@@ -103,15 +143,31 @@ impl Counters {
         operations: impl IntoIterator<Item = (N, Operation)>,
         durability: Durability,
     ) -> Result<Vec<Outcome>, CountersError> {
+        Ok(self.apply_within(operations, durability, None).await?.outcomes)
+    }
+
+    /// Applies operations. If counters follow a topic, increments have `wait` to be counted here, or a time that the
+    /// server's options say.
+    ///
+    /// # Errors
+    /// [`CountersError`].
+    pub async fn apply_within<N: AsRef<[u8]>>(
+        &self,
+        operations: impl IntoIterator<Item = (N, Operation)>,
+        durability: Durability,
+        wait: Option<Duration>,
+    ) -> Result<Applied, CountersError> {
         let _waiting = self.wait();
-        Ok(match &self.handle {
+        let outcomes = match &self.handle {
             Handle::Memory(keyspace) => {
                 Self::check_durability(durability)?;
                 keyspace.apply(operations).await?.outcomes
             }
             Handle::Store(store) => store.apply_at(operations, on_disk(durability)?).await?.outcomes,
             Handle::Node(node) => node.apply(operations, durability).await?,
-        })
+            Handle::Topic(topic) => return topic.apply(operations, durability, wait).await,
+        };
+        Ok(Applied { outcomes, ..Applied::default() })
     }
 
     /// Adds an amount, which may be negative, without an answer. Waits for room if too many names wait to be counted,
@@ -126,83 +182,9 @@ impl Counters {
                 store.increment_at(name, amount, counter_store::Durability::Memory).await?
             }
             Handle::Node(node) => node.0.increment_at(name, amount, Durability::Memory).await?,
+            Handle::Topic(topic) => topic.increment(name.as_ref(), amount).await?,
         }
         Ok(())
-    }
-
-    /// Returns the value and the number of operations of a counter as it stands, whether that is durable or not.
-    ///
-    /// # Errors
-    /// [`CountersError`].
-    pub async fn count(&self, name: impl AsRef<[u8]>) -> Result<Option<Count>, CountersError> {
-        match self.cluster() {
-            Some(node) => node.count(name.as_ref()).await,
-            None => Ok(self.keyspace().count(name).await?),
-        }
-    }
-
-    /// Applies operations as the request of a session with this sequence number: once, however often it is sent.
-    ///
-    /// # Errors
-    /// [`CountersError`]. If the outcome is unknown, a retry will tell.
-    pub async fn apply_in_session<N: AsRef<[u8]>>(
-        &self,
-        session: SessionId,
-        sequence: u64,
-        operations: impl IntoIterator<Item = (N, Operation)>,
-        durability: Durability,
-    ) -> Result<Vec<Outcome>, CountersError> {
-        let _waiting = self.wait();
-        if !self.may_have_opened(session) {
-            return Err(CountersError::SessionExpired);
-        }
-        Ok(match &self.handle {
-            Handle::Memory(keyspace) => {
-                Self::check_durability(durability)?;
-                keyspace.apply_in_session(session, sequence, operations).await?.outcomes
-            }
-            Handle::Store(store) => {
-                store.apply_in_session_at(session, sequence, operations, on_disk(durability)?).await?.outcomes
-            }
-            Handle::Node(node) => node.apply_in_session(session, sequence, operations, durability).await?,
-        })
-    }
-
-    /// Opens a session for a client, which it identifies by any text.
-    ///
-    /// # Errors
-    /// [`CountersError::TooManySessions`] if the client has as many open as it may.
-    pub fn open_session(&self, client: &str) -> Result<SessionId, CountersError> {
-        Ok(match &self.backend.kind {
-            Kind::Memory(sessions) => lock(sessions).open(client)?,
-            Kind::Store(store) => store.open_session(client)?,
-            Kind::Node(sessions) => sessions.open(client)?,
-        })
-    }
-
-    /// Closes a session.
-    ///
-    /// # Errors
-    /// [`CountersError`]: the session is closed, but its record may stay until the next one is closed.
-    pub async fn close_session(&self, id: SessionId) -> Result<(), CountersError> {
-        match &self.backend.kind {
-            Kind::Memory(sessions) => close_in_memory(sessions, self.keyspace(), id).await?,
-            Kind::Store(store) => store.close_session(id).await?,
-            Kind::Node(sessions) => sessions.close(id).await?,
-        }
-        Ok(())
-    }
-
-    /// Ends the sessions that were opened before the store was opened this time, and forgets their records.
-    ///
-    /// # Errors
-    /// [`CountersError`].
-    pub async fn end_earlier_sessions(&self) -> Result<(), CountersError> {
-        match &self.backend.kind {
-            // There are none: they end with the process, or with the incarnation of the node.
-            Kind::Memory(_) | Kind::Node(_) => Ok(()),
-            Kind::Store(store) => Ok(store.end_earlier_sessions().await?),
-        }
     }
 
     /// Removes all counters, page by page: those that are created meanwhile may stay.
@@ -210,11 +192,11 @@ impl Counters {
     /// # Errors
     /// [`CountersError::RemovalForbidden`] unless that is allowed.
     pub async fn remove_all(&self) -> Result<(), CountersError> {
+        if let Some(refusal) = self.one_owner_refusal() {
+            return Err(refusal("remove"));
+        }
         if !self.backend.allows_removal_of_all {
             return Err(CountersError::RemovalForbidden);
-        }
-        if self.is_replicated() {
-            return Err(CountersError::NeedsOneOwner { command: "remove" });
         }
         let mut next = Some(PageToken::default());
         while let Some(token) = next {
@@ -226,72 +208,12 @@ impl Counters {
         Ok(())
     }
 
-    /// Returns one page of up to `max_counters` counters, at least one, and the position of the next. A counter that
-    /// exists throughout a scan is in at least one page.
-    ///
-    /// # Errors
-    /// [`CountersError`].
-    pub async fn scan_up_to(
-        &self,
-        token: PageToken,
-        max_counters: usize,
-    ) -> Result<(Page, Option<PageToken>), CountersError> {
-        self.scan_prefix(token, max_counters, b"").await
-    }
-
-    /// Returns one page of up to `max_counters` counters whose names begin with `prefix`, like
-    /// [`scan_up_to`](Self::scan_up_to).
-    ///
-    /// # Errors
-    /// [`CountersError`].
-    pub async fn scan_prefix(
-        &self,
-        token: PageToken,
-        max_counters: usize,
-        prefix: &[u8],
-    ) -> Result<(Page, Option<PageToken>), CountersError> {
-        match self.cluster() {
-            Some(node) => node.scan(token, max_counters, prefix).await,
-            None => Ok(self.keyspace().scan_prefix(token, max_counters, prefix).await?),
-        }
-    }
-
-    /// Returns the `n` counters with the largest values, those of equal value in order of name.
-    ///
-    /// # Errors
-    /// [`CountersError`].
-    pub async fn top(&self, n: usize) -> Result<Vec<(CounterName, Count)>, CountersError> {
-        match self.cluster() {
-            Some(node) => node.top(n).await,
-            None => Ok(self.keyspace().top(n).await?),
-        }
-    }
-
-    /// Returns the totals of all counters. In a cluster, rejections and restarts are this node's.
-    ///
-    /// # Errors
-    /// [`CountersError`].
-    pub async fn stats(&self) -> Result<AggregatedStats, CountersError> {
-        match self.cluster() {
-            Some(node) => node.stats().await,
-            None => Ok(self.keyspace().stats().await?),
-        }
-    }
-
-    /// Returns the totals of each shard, which has what was counted here since the start in a cluster.
-    ///
-    /// # Errors
-    /// [`CountersError`].
-    pub async fn shard_stats(&self) -> Result<Vec<AggregatedStats>, CountersError> {
-        Ok(self.keyspace().shard_stats().await?)
-    }
-
     /// Returns the version of each shard: the number of messages that may have changed it.
     ///
     /// # Errors
     /// [`CountersError`].
     pub async fn versions(&self) -> Result<Vec<u64>, CountersError> {
-        Ok(self.keyspace().versions().await?.into_iter().map(|version| version.version).collect())
+        Ok(self.keyspace()?.versions().await?.into_iter().map(|version| version.version).collect())
     }
 
     /// Returns the changes from now on: with a store, once they are durable. In a cluster they are those that were
@@ -300,7 +222,7 @@ impl Counters {
     /// # Errors
     /// [`CountersError`].
     pub async fn subscribe(&self) -> Result<Subscription, CountersError> {
-        let (feed, committed, node) = (self.keyspace().follow(), self.committed(), self.cluster().cloned());
+        let (feed, committed, node) = (self.keyspace()?.follow(), self.committed(), self.cluster().cloned());
         let publish = |feed, publisher| changes::publish(feed, committed, node, publisher);
         let prepare = changes::skip_present(feed);
         Ok(Subscription(self.backend.changes.subscribe(changes::PAGES_BEHIND, prepare, publish).await?))
@@ -327,6 +249,7 @@ impl Counters {
                 counter_store::Durability::Fsync => store.flush().await?,
             },
             Handle::Node(node) => node.0.flush_at(durability).await?,
+            Handle::Topic(topic) => topic.flush().await?,
         }
         Ok(())
     }
@@ -334,10 +257,13 @@ impl Counters {
     /// Makes everything durable and closes the store, if this is the last clone; otherwise the last one will.
     pub(crate) async fn shutdown(self) -> Result<(), CountersError> {
         let Self { handle, backend } = self;
+        if let Handle::Topic(topic) = &handle {
+            topic.flush().await?;
+        }
         drop(handle);
         match Arc::try_unwrap(backend) {
             Ok(Backend { kind: Kind::Store(store), .. }) => store.shutdown().await?,
-            Ok(Backend { kind: Kind::Memory(_) | Kind::Node(_), .. }) => {}
+            Ok(Backend { kind: Kind::Memory(_) | Kind::Node(_) | Kind::Topic, .. }) => {}
             Err(shared) => {
                 if let Kind::Store(store) = &shared.kind {
                     store.flush().await?;
@@ -360,15 +286,7 @@ impl Counters {
             Kind::Memory(_) => None,
             Kind::Store(store) => Some(store.committed()),
             Kind::Node(node) => node.committed(),
-        }
-    }
-
-    fn may_have_opened(&self, session: SessionId) -> bool {
-        match &self.backend.kind {
-            Kind::Memory(sessions) => lock(sessions).may_have_opened(session),
-            Kind::Store(store) => store.sessions().may_have_opened(session),
-            // The node tells its own sessions from those of others.
-            Kind::Node(_) => true,
+            Kind::Topic => None,
         }
     }
 
@@ -384,12 +302,13 @@ impl Counters {
         Waiting(&self.backend.waiting)
     }
 
-    fn keyspace(&self) -> &KeyspaceHandle {
-        match &self.handle {
+    fn keyspace(&self) -> Result<&KeyspaceHandle, CountersError> {
+        Ok(match &self.handle {
             Handle::Memory(keyspace) => keyspace,
             Handle::Store(store) => store.keyspace(),
             Handle::Node(node) => node.0.keyspace(),
-        }
+            Handle::Topic(_) => return Err(CountersError::NotOnTopic { command: "a feed of changes" }),
+        })
     }
 }
 
@@ -397,21 +316,6 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Closes a session of counters in memory, and forgets the records below the floor.
-async fn close_in_memory(
-    sessions: &Mutex<SessionIssuer>,
-    keyspace: &KeyspaceHandle,
-    id: SessionId,
-) -> Result<(), CountersError> {
-    let floor = lock(sessions).close(id);
-    keyspace.set_session_floor(floor).await?;
-    Ok(())
-}
-
-fn lock(sessions: &Mutex<SessionIssuer>) -> MutexGuard<'_, SessionIssuer> {
-    sessions.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns a guarantee as a store gives it, which has no other nodes.

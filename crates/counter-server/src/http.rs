@@ -11,6 +11,7 @@ mod counter;
 mod events;
 mod integer;
 mod listing;
+mod log;
 mod metrics;
 mod preferences;
 mod problem;

@@ -6,8 +6,9 @@
 //! Parsers are pure, and connections are thin. [`Server`] starts the front ends and the counters, and ends them in
 //! order.
 //!
-//! It counts nothing itself, and knows no disk and no other node: `counter-keyspace`, `counter-store` and
-//! `counter-cluster` do. With [`PeerOptions`] a server is a node of a cluster.
+//! It counts nothing itself, and knows no disk and no other node: `counter-keyspace`, `counter-store`,
+//! `counter-cluster` and `counter-stream` do. With [`PeerOptions`] a server is a node of a cluster, and with
+//! [`TopicOptions`] its counts follow a topic of Kafka.
 
 pub mod auth;
 pub mod counters;
@@ -29,7 +30,10 @@ pub mod telemetry;
 mod tls;
 mod transport;
 
-pub use counters::{Counters, CountersError, Durability, InvalidSession, SessionToken};
+pub use counters::{
+    Counters, CountersError, Durability, InvalidPositions, InvalidSession, Positions, SessionToken,
+};
+pub use engine::TopicOptions;
 pub use limits::Limits;
 pub use peers::PeerOptions;
 pub use security::{SecurityError, SecurityOptions};

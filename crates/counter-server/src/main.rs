@@ -57,7 +57,7 @@ async fn serve(cli: &Cli, mut stop: Stop) -> Result<(), Failure> {
         // Counters that are being loaded are as they were.
         _ = stop.wait() => return Ok(()),
     };
-    let stored = if cli.memory { "in memory".into() } else { format!("in {}", cli.data.display()) };
+    let stored = cli.stored();
     let address = |address: Option<SocketAddr>| address.map_or_else(|| "none".to_owned(), |a| a.to_string());
     let (resp, http) = (address(server.resp_addr()), address(server.http_addr()));
     let statsd = address(server.statsd_udp_addr());
@@ -68,7 +68,7 @@ async fn serve(cli: &Cli, mut stop: Stop) -> Result<(), Failure> {
     let outcome = loop {
         tokio::select! {
             _ = stop.wait() => break Ok(()),
-            alarm = server.alarmed() => break Err(anyhow::Error::new(alarm)),
+            alarm = server.alarmed() => break Err(alarm),
             _ = hangup.recv() => reload(&server),
         }
     };

@@ -12,6 +12,7 @@ mod glob;
 mod parse;
 mod query;
 mod shape;
+mod topic;
 
 use std::io;
 use std::net::SocketAddr;

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use counter_cluster::Alarm;
 use counter_keyspace::KeyspaceOptions;
 use counter_store::StoreOptions;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::counters::Durability;
-use crate::engine::Engine;
+use crate::engine::{Engine, TopicOptions};
 use crate::limits::Limits;
 use crate::peers::PeerOptions;
 use crate::security::{Security, SecurityError, SecurityOptions};
@@ -28,6 +27,8 @@ pub enum Storage {
     Memory(KeyspaceOptions),
     /// In a directory.
     Directory(PathBuf, StoreOptions),
+    /// In the log of a topic, which the server counts in a directory.
+    Topic(Box<TopicOptions>),
 }
 
 /// Options of a server. A front end without an address is off.
@@ -85,7 +86,7 @@ impl ServeOptions {
     /// [`SecurityError`], or one of the cluster's files.
     pub fn check(&self) -> anyhow::Result<()> {
         self.secure()?;
-        self.peers.as_ref().map_or(Ok(()), |peers| peers.node_options().map(drop))
+        self.peers.as_ref().map_or(Ok(()), PeerOptions::check)
     }
 
     fn secure(&self) -> Result<Security, SecurityError> {
@@ -138,7 +139,7 @@ impl Server {
         let statsd = statsd::start(&options.statsd, &service, &mut front_ends).await?;
         let peers = options.peers.as_ref();
         let (engine, counters) =
-            Engine::start(options.storage, peers, options.durability, options.limits).await?;
+            Box::pin(Engine::start(options.storage, peers, options.durability, options.limits)).await?;
         if options.end_earlier_sessions {
             counters.end_earlier_sessions().await.context("cannot end earlier sessions")?;
         }
@@ -179,12 +180,12 @@ impl Server {
 
     /// Returns the address at which other nodes find this one, if the server is a node.
     #[must_use]
-    pub const fn node_addr(&self) -> Option<SocketAddr> {
+    pub fn node_addr(&self) -> Option<SocketAddr> {
         self.engine.node_addr()
     }
 
-    /// Waits until the server has to be stopped, because its node acknowledges nothing any more.
-    pub async fn alarmed(&self) -> Alarm {
+    /// Waits until the server has to be stopped: its node acknowledges nothing any more, or follows its topic no more.
+    pub async fn alarmed(&self) -> anyhow::Error {
         self.engine.alarmed().await
     }
 

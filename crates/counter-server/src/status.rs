@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::counters::{Counters, CountersError, Durability, of_cluster};
+use crate::counters::{Counters, CountersError, Durability, TopicCounters, TopicStatus, of_cluster};
 use crate::on_demand::Publisher;
 use crate::pace::Pace;
 use crate::service::{Service, ServiceState};
@@ -45,6 +45,8 @@ pub(crate) struct Status {
     pub(crate) store: Option<StoreStatus>,
     /// `None` if there are no other nodes.
     pub(crate) cluster: Option<Cluster>,
+    /// `None` if counters follow no topic.
+    pub(crate) topic: Option<TopicStatus>,
     /// Memory of the process, where the system tells it.
     pub(crate) resident_bytes: Option<u64>,
 }
@@ -136,6 +138,7 @@ impl Status {
             batches_waiting: counters.batches_waiting(),
             store: StoreStatus::take(counters).await?,
             cluster: cluster.map(Cluster::from),
+            topic: counters.topic().map(TopicCounters::status),
             resident_bytes: resident_bytes(),
         })
     }

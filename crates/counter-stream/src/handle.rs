@@ -5,6 +5,7 @@ use counter_keyspace::top_k;
 use futures_util::future::try_join_all;
 
 use crate::error::{ReadError, StreamError};
+use crate::kafka::TopicIdentity;
 use crate::partition::{Partition, PartitionStatus};
 use crate::partitions::Partitions;
 use crate::record::PartitionId;
@@ -109,7 +110,7 @@ impl StreamHandle {
     /// [`ReadError`].
     pub async fn top(&self, n: usize) -> Result<Vec<(Box<[u8]>, Total)>, ReadError> {
         let mut sums = HashMap::<Box<[u8]>, Total>::new();
-        for partition in self.readable()? {
+        for partition in self.readable()?.iter() {
             let mut from = Some(0);
             while let Some(index) = from {
                 let (page, next) = partition.counters(index, PAGE).await?;
@@ -130,7 +131,7 @@ impl StreamHandle {
     /// [`ReadError`].
     pub fn totals(&self) -> Result<Totals, ReadError> {
         let mut totals = Totals::default();
-        for partition in self.readable()? {
+        for partition in self.readable()?.iter() {
             let status = *partition.status.borrow();
             totals.names += status.names;
             totals.total = totals.total.merge(status.total);
@@ -142,8 +143,17 @@ impl StreamHandle {
     /// Returns what is known of each partition here.
     #[must_use]
     pub fn partitions(&self) -> BTreeMap<PartitionId, PartitionStatus> {
-        let status = |partition: Partition| ((*partition.id).clone(), *partition.status.borrow());
-        self.partitions.all().into_iter().map(status).collect()
+        let status = |partition: &Partition| ((*partition.id).clone(), *partition.status.borrow());
+        self.partitions.shared().iter().map(status).collect()
+    }
+
+    /// Returns the offset up to which each partition of a topic is counted here, by number.
+    #[must_use]
+    pub fn offsets(&self, topic: &TopicIdentity) -> BTreeMap<u32, u64> {
+        let partitions = self.partitions.shared();
+        let of_topic = partitions.iter().filter(|partition| topic.has(&partition.id));
+        let offset = |partition: &Partition| partition.status.borrow().position.offset;
+        of_topic.map(|partition| (partition.id.partition, offset(partition))).collect()
     }
 
     /// Waits until all records before an offset are counted here, by this member or by another one that it has heard of
@@ -173,9 +183,9 @@ impl StreamHandle {
     }
 
     /// Returns the partitions if all of them can be relied on.
-    fn readable(&self) -> Result<Vec<Partition>, ReadError> {
-        let partitions = self.partitions.all();
-        for partition in &partitions {
+    fn readable(&self) -> Result<Arc<Vec<Partition>>, ReadError> {
+        let partitions = self.partitions.shared();
+        for partition in partitions.iter() {
             if let Some(fork) = partition.status.borrow().fork {
                 return Err(ReadError::Forked { id: (*partition.id).clone(), fork });
             }

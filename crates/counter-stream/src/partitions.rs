@@ -33,7 +33,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Known {
     /// In the order of their starts, so that each keeps its place.
-    list: Vec<Partition>,
+    list: Arc<Vec<Partition>>,
     by_id: BTreeMap<PartitionId, usize>,
 }
 
@@ -111,7 +111,7 @@ impl Partitions {
         self.supervisor.start_child(actor).await?;
         let mut known = self.known();
         let index = known.list.len();
-        known.list.push(partition.clone());
+        Arc::make_mut(&mut known.list).push(partition.clone());
         known.by_id.insert(id, index);
         self.shared.count.send_replace(known.list.len());
         Ok(partition)
@@ -119,7 +119,12 @@ impl Partitions {
 
     /// Returns all partitions in the order of their starts. Only new ones are ever added, at the end.
     pub(crate) fn all(&self) -> Vec<Partition> {
-        self.known().list.clone()
+        Vec::clone(&self.known().list)
+    }
+
+    /// Returns all partitions, with outboxes that are shared: for questions.
+    pub(crate) fn shared(&self) -> Arc<Vec<Partition>> {
+        Arc::clone(&self.known().list)
     }
 
     /// Returns the number of partitions, now and later.

@@ -7,7 +7,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::error::CountersError;
 use super::node::{NodeCounters, NodeSessions};
+use super::reading::Counted;
 use super::{Counters, Handle, Kind};
+
+/// Error of an operation of this name that is refused.
+pub(crate) type Refusal = fn(&'static str) -> CountersError;
 
 impl Counters {
     /// Creates the counters of a node of a cluster. The node ends by itself, not with them.
@@ -69,17 +73,21 @@ impl Counters {
         }
     }
 
-    /// Returns true if other nodes have copies of the counters, so that what needs one owner is refused.
-    #[must_use]
-    pub fn is_replicated(&self) -> bool {
-        self.cluster().is_some()
+    /// Returns how operations that need one owner are refused: if other nodes have copies of the counters, or they
+    /// follow a topic.
+    pub(crate) fn one_owner_refusal(&self) -> Option<Refusal> {
+        match self.counted() {
+            Counted::Here(_) => None,
+            Counted::Cluster(_) => Some(|command| CountersError::NeedsOneOwner { command }),
+            Counted::Topic(_) => Some(|command| CountersError::NotOnTopic { command }),
+        }
     }
 
-    /// Returns the node, if it replicates. One that does not has what its keyspace has.
+    /// Returns the node, if it replicates.
     pub(super) fn cluster(&self) -> Option<&NodeCounters> {
-        match &self.handle {
-            Handle::Node(node) if node.replica().is_some() => Some(node),
-            Handle::Memory(_) | Handle::Store(_) | Handle::Node(_) => None,
+        match self.counted() {
+            Counted::Cluster(node) => Some(node),
+            Counted::Here(_) | Counted::Topic(_) => None,
         }
     }
 }

@@ -2,6 +2,10 @@ use counter_cluster::{AcknowledgeError, Alarm};
 use counter_keyspace::{KeyspaceError, SessionError};
 use counter_protocol::NameTooLong;
 use counter_store::{DurabilityError, TooManySessions};
+use counter_stream::producer::ProducerError;
+use counter_stream::{ReadError, StreamError};
+
+use super::positions::Positions;
 
 /// Error of [`Counters`](super::Counters).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +76,41 @@ pub enum CountersError {
         /// Names of these nodes.
         nodes: String,
     },
+    /// The counters follow a topic, whose records only ever add. Nothing has been applied.
+    #[error("{command} is not possible on counts that follow a topic")]
+    NotOnTopic {
+        /// Name of the operation.
+        command: &'static str,
+    },
+    /// The topic's records are mapped such that increments would count something else. Nothing has been applied.
+    #[error("increments need a topic that is counted with --name-from key --amount-from value")]
+    ReadOnlyTopic,
+    /// Too many increments wait for the log. Nothing has been applied.
+    #[error("too many increments wait for the log; try again")]
+    LogFull,
+    /// Brokers refuse increments, and would again. Nothing has been applied.
+    #[error("log refuses records: {0}")]
+    LogRefuses(String),
+    /// The increments are in the log, and count once, but have not been counted here in time.
+    #[error("in the log at {positions}, and not counted here in time; do not send it again")]
+    NotCounted {
+        /// Positions behind them.
+        positions: Positions,
+    },
+    /// The log is not counted up to positions in time.
+    #[error("not counted up to {positions} in time, but to {behind}")]
+    NotReached {
+        /// The positions.
+        positions: Positions,
+        /// Where the partitions are that are behind.
+        behind: Positions,
+    },
+    /// A partition of the topic has stopped, so no sum can be relied on.
+    #[error("{0}")]
+    PartitionStopped(String),
+    /// Something was asked about the log of a topic, and there is none.
+    #[error("counters follow no topic")]
+    NoTopic,
     /// The node acknowledges nothing any more. Nothing has been applied, or the outcome is unknown.
     #[error(transparent)]
     Alarm(Alarm),
@@ -132,6 +171,37 @@ impl From<AcknowledgeError> for CountersError {
             AcknowledgeError::Session(error) => error.into(),
             AcknowledgeError::Store(error) => error.into(),
             _ => Self::UnknownOutcome("too few other nodes have confirmed it in time"),
+        }
+    }
+}
+
+impl From<ProducerError> for CountersError {
+    fn from(error: ProducerError) -> Self {
+        match error {
+            ProducerError::Name(error) => error.into(),
+            ProducerError::Full => Self::LogFull,
+            ProducerError::Refused(reason) => Self::LogRefuses(reason),
+            _ => Self::Stopped,
+        }
+    }
+}
+
+impl From<ReadError> for CountersError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Forked { id, fork } => {
+                Self::PartitionStopped(format!("partition {} has stopped: {fork}", id.partition))
+            }
+            _ => Self::Stopped,
+        }
+    }
+}
+
+impl From<StreamError> for CountersError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Forked { id, fork } => ReadError::Forked { id, fork }.into(),
+            _ => Self::Stopped,
         }
     }
 }

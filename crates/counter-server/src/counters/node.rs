@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::changes::ChangedCounters;
 use super::error::CountersError;
-use super::{close_in_memory, lock};
+use super::sessions::{close_in_memory, lock};
 
 /// Time until nodes are asked again that were too few.
 const ASK_AGAIN: Duration = Duration::from_millis(100);

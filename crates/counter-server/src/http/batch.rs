@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::Request;
 use axum::http::header;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use counter_keyspace::{Operation, Outcome};
 use counter_protocol::CounterName;
@@ -15,9 +14,9 @@ use super::body::read;
 use super::connection::Connection;
 use super::counter::{CounterBody, count_of, take_outcome, with_count};
 use super::integer::{Integer, present};
+use super::log::Placed;
 use super::preferences::{NDJSON, Preferences, has_media_type};
 use super::problem::Problem;
-use crate::counters::Durability;
 
 /// Line of a request. Without an operation it adds 1.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,19 +57,19 @@ pub(crate) async fn apply(
     Extension(connection): Extension<Arc<Connection>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (Parts { headers, .. }, body) = request.into_parts();
-    if !has_media_type(&headers, NDJSON) {
+    let (parts, body) = request.into_parts();
+    if !has_media_type(&parts.headers, NDJSON) {
         return Err(Problem::unsupported_media_type(NDJSON));
     }
-    let preferences = Preferences::from_headers(&headers)?;
+    let preferences = Preferences::of(&parts)?;
     let body = read(&connection, body).await?;
     let operations = parse(&body)?;
     let all = operations.iter().flat_map(|(name, operation)| {
         with_count(*operation).map(move |operation| (name.as_bytes(), operation))
     });
-    let (outcomes, durability) = connection.apply(&preferences, all).await?;
-    let answer = answer(&operations, outcomes, durability)?;
-    Ok(([(header::CONTENT_TYPE, NDJSON)], answer).into_response())
+    let (outcomes, placed) = connection.apply(&preferences, all).await?;
+    let answer = answer(&operations, outcomes, &placed)?;
+    Ok(placed.head(([(header::CONTENT_TYPE, NDJSON)], answer).into_response()))
 }
 
 fn parse(body: &[u8]) -> Result<Vec<(CounterName, Operation)>, Problem> {
@@ -100,14 +99,17 @@ fn parse(body: &[u8]) -> Result<Vec<(CounterName, Operation)>, Problem> {
 fn answer(
     operations: &[(CounterName, Operation)],
     outcomes: Vec<Outcome>,
-    durability: Durability,
+    placed: &Placed,
 ) -> Result<Vec<u8>, Problem> {
-    let (mut answer, mut outcomes, level) = (Vec::new(), outcomes.into_iter(), durability.to_string());
+    let (mut answer, mut outcomes, level) = (Vec::new(), outcomes.into_iter(), placed.durability());
     for (name, operation) in operations {
         let (outcome, after) = take_outcome(*operation, &mut outcomes)?;
-        let durability = Some(level.as_str());
+        let (durability, lag) = (level.as_deref(), placed.lag());
         let line = match count_of(outcome, after) {
-            Ok(Some(count)) => serde_json::to_writer(&mut answer, &CounterBody { name, count, durability }),
+            Ok(Some(count)) => {
+                let body = CounterBody { durability, lag, ..CounterBody::new(name, count) };
+                serde_json::to_writer(&mut answer, &body)
+            }
             Ok(None) if outcome == Outcome::Applied => {
                 serde_json::to_writer(&mut answer, &OtherLine { name, problem: None, applied: Some(true) })
             }

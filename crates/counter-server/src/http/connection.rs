@@ -20,10 +20,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service as _;
 
 use super::bearer;
+use super::log::{self, KnownLag, Placed, known_lag};
 use super::preferences::Preferences;
 use super::problem::Problem;
+use super::query::Query;
 use super::unread::ReadWithin;
-use crate::counters::{Counters, Durability};
+use crate::counters::{Applied, Counters, CountersError, LagStatus};
 use crate::service::{Service, ServiceState};
 use crate::telemetry::{FrontEnd, Protocol};
 
@@ -83,9 +85,9 @@ async fn answer(
         refusal
     } else {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(connection);
+        request.extensions_mut().insert(Arc::clone(&connection));
         let Ok(response) = router.call(request).await;
-        response
+        log::complete(response, connection.counters.get())
     };
     if response.status().is_client_error() || response.status().is_server_error() {
         rejected.inc();
@@ -139,21 +141,41 @@ impl Connection {
         }
     }
 
-    /// Applies operations as the headers of their request ask for, and returns their outcomes and their guarantee.
+    /// Applies operations as their request asks for, and returns what has become of them, and in which place.
     pub(crate) async fn apply(
         &self,
         preferences: &Preferences,
         operations: impl IntoIterator<Item = (impl AsRef<[u8]>, Operation)>,
-    ) -> Result<(Vec<Outcome>, Durability), Problem> {
+    ) -> Result<(Vec<Outcome>, Placed), Problem> {
         let counters = self.counters()?;
         let durability = preferences.durability.unwrap_or_else(|| counters.default_durability());
-        let outcomes = match preferences.idempotency_key {
-            None => counters.apply(operations, durability).await?,
+        let applied = match preferences.idempotency_key {
+            None => counters.apply_within(operations, durability, preferences.wait).await?,
             Some((session, sequence)) => {
-                counters.apply_in_session(session, sequence, operations, durability).await?
+                let outcomes = counters.apply_in_session(session, sequence, operations, durability).await?;
+                Applied { outcomes, ..Applied::default() }
             }
         };
-        Ok((outcomes, durability))
+        let Applied { outcomes, positions, lag } = applied;
+        let placed = match counters.topic() {
+            Some(_) => Placed::InLog { positions, lag: lag.map(LagStatus::from) },
+            None => Placed::Here(durability),
+        };
+        Ok((outcomes, placed))
+    }
+
+    /// Waits until the log is counted as far as a request asks for, and returns how far counts are behind it then, if
+    /// there is a log.
+    pub(crate) async fn wait_for_log(&self, query: &Query) -> Result<Option<KnownLag>, Problem> {
+        let (after, wait, counters) = (query.after()?, query.wait()?, self.counters()?);
+        match (after, counters.topic()) {
+            (None, topic) => Ok(topic.map(known_lag)),
+            (Some(_), None) => Err(CountersError::NoTopic.into()),
+            (Some(positions), Some(topic)) => {
+                topic.reach(&positions, wait).await?;
+                Ok(Some(known_lag(topic)))
+            }
+        }
     }
 }
 

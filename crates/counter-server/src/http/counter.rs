@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use super::body::JsonBody;
 use super::connection::Connection;
 use super::integer::Integer;
+use super::log::{KnownLag, Placed};
 use super::preferences::{PREFERENCE_APPLIED, Preferences, prefers};
 use super::problem::Problem;
 use super::query::{LastSegment, Query};
-use crate::counters::{CountersError, Durability};
+use crate::counters::CountersError;
 
 /// Body of a request that adds.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -50,6 +51,17 @@ pub(crate) struct CounterBody<'a> {
     pub(crate) count: Count,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) durability: Option<&'a str>,
+    /// Position behind an increment in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) position: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lag: Option<KnownLag>,
+}
+
+impl<'a> CounterBody<'a> {
+    pub(crate) const fn new(name: &'a CounterName, count: Count) -> Self {
+        Self { name, count, durability: None, position: None, lag: None }
+    }
 }
 
 const fn one() -> Integer {
@@ -62,10 +74,11 @@ pub(crate) async fn get(
     query: Query,
     wishes: Wishes,
 ) -> Result<Response, Problem> {
-    query.check(&["fresh_ms"])?;
+    query.check(&["fresh_ms", "after", "wait_ms"])?;
     if let Some(deadline) = query.fresh()? {
         connection.counters()?.refresh(Some(&name), deadline).await?;
     }
+    connection.wait_for_log(&query).await?;
     let preferences = Preferences { idempotency_key: None, ..wishes.preferences };
     operate(&connection, name, Operation::GetCount, Wishes { preferences, ..wishes }).await
 }
@@ -108,34 +121,37 @@ async fn operate(
 ) -> Result<Response, Problem> {
     let name = CounterName::new(name).map_err(|error: NameTooLong| CountersError::from(error))?;
     let operations = with_count(operation).map(|operation| (name.as_bytes(), operation));
-    let (outcomes, durability) = connection.apply(&wishes.preferences, operations).await?;
+    let (outcomes, placed) = connection.apply(&wishes.preferences, operations).await?;
     let (outcome, after) = take_outcome(operation, &mut outcomes.into_iter())?;
     let count = count_of(outcome, after)?.ok_or_else(Problem::no_such_counter)?;
-    Ok(respond(&name, count, durability, wishes))
+    Ok(respond(&name, count, &placed, wishes))
 }
 
 impl<S: Sync> FromRequestParts<S> for Wishes {
     type Rejection = Problem;
 
-    async fn from_request_parts(Parts { headers, .. }: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self { preferences: Preferences::from_headers(headers)?, is_text: prefers(headers, "text/plain") })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let is_text = prefers(&parts.headers, "text/plain");
+        Ok(Self { preferences: Preferences::of(parts)?, is_text })
     }
 }
 
-fn respond(name: &CounterName, count: Count, durability: Durability, wishes: Wishes) -> Response {
-    let durability = durability.to_string();
+fn respond(name: &CounterName, count: Count, placed: &Placed, wishes: Wishes) -> Response {
+    let (durability, position) = (placed.durability(), placed.position());
     let mut response = if wishes.is_text {
         let content_type = [(header::CONTENT_TYPE, "text/plain")];
         (content_type, count.value.to_string()).into_response()
     } else {
-        json(&CounterBody { name, count, durability: Some(&durability) })
+        let (durability, position, lag) = (durability.as_deref(), position.as_deref(), placed.lag());
+        json(&CounterBody { durability, position, lag, ..CounterBody::new(name, count) })
     };
     if wishes.preferences.durability.is_some()
+        && let Some(durability) = durability
         && let Ok(applied) = HeaderValue::from_str(&format!("durability={durability}"))
     {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
-    response
+    placed.head(response)
 }
 
 /// Returns a response of JSON.
@@ -176,6 +192,7 @@ pub(crate) fn count_of(outcome: Outcome, after: Option<Outcome>) -> Result<Optio
             Ok(Some(Count { value, operations: count.map_or(1, |count| count.operations) }))
         }
         (Outcome::Count(count) | Outcome::Removed(count), _) => Ok(count),
+        (Outcome::Applied, Some(Outcome::OutOfRange(_))) => Err(Problem::beyond_64_bits()),
         (Outcome::OutOfRange(value), _) => Err(Problem::out_of_range(value)),
         (Outcome::Full, _) => Err(CountersError::TooManyNames.into()),
         _ => Ok(None),

@@ -81,7 +81,7 @@ impl Events {
     /// Waits for the next event. `None` once the server drains.
     async fn next(&mut self) -> Option<Event> {
         if std::mem::take(&mut self.is_top_due) {
-            return event("top", &ListBody::new(&self.top, None));
+            return event("top", &ListBody::new(&self.top, None, None));
         }
         loop {
             tokio::select! {

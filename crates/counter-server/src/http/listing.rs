@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::connection::Connection;
 use super::counter::{CounterBody, json};
+use super::log::{self, KnownLag};
 use super::preferences::{NDJSON, prefers};
 use super::problem::Problem;
 use super::query::Query;
@@ -38,13 +39,18 @@ pub(crate) struct ListBody<'a> {
     /// Cursor of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<KnownLag>,
 }
 
 impl<'a> ListBody<'a> {
-    pub(crate) fn new(counters: &'a [(CounterName, Count)], next: Option<PageToken>) -> Self {
-        let counters =
-            counters.iter().map(|(name, count)| CounterBody { name, count: *count, durability: None });
-        Self { counters: counters.collect(), next: next.map(|token| token.to_cursor().to_string()) }
+    pub(crate) fn new(
+        counters: &'a [(CounterName, Count)],
+        next: Option<PageToken>,
+        lag: Option<KnownLag>,
+    ) -> Self {
+        let counters = counters.iter().map(|(name, count)| CounterBody::new(name, *count));
+        Self { counters: counters.collect(), next: next.map(|token| token.to_cursor().to_string()), lag }
     }
 }
 
@@ -54,18 +60,19 @@ pub(crate) async fn list(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    query.check(&["prefix", "cursor", "limit"])?;
+    query.check(&["prefix", "cursor", "limit", "after", "wait_ms"])?;
     let prefix = query.bytes("prefix").unwrap_or_default();
     let cursor = query.number("cursor", 0..=u64::MAX)?.unwrap_or(0);
     let limit = query.number("limit", 1..=MAX_COUNTERS)?.unwrap_or(PAGE_COUNTERS);
+    let lag = connection.wait_for_log(&query).await?;
     let (counters, token) = (connection.counters()?, PageToken::from_cursor(cursor));
     if prefers(&headers, NDJSON) {
         let lines = lines(counters.clone(), prefix.into(), token);
-        return Ok(([(header::CONTENT_TYPE, NDJSON)], lines).into_response());
+        return Ok(log::with_lag(([(header::CONTENT_TYPE, NDJSON)], lines).into_response(), lag));
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let (page, next) = page(counters, prefix, token, limit).await?;
-    Ok(json(&ListBody::new(&page, next)))
+    Ok(log::with_lag(json(&ListBody::new(&page, next, lag)), lag))
 }
 
 /// Returns the counters with the largest values.
@@ -73,10 +80,11 @@ pub(crate) async fn top(
     Extension(connection): Extension<Arc<Connection>>,
     query: Query,
 ) -> Result<Response, Problem> {
-    query.check(&["n"])?;
+    query.check(&["n", "after", "wait_ms"])?;
     let n = query.number("n", 1..=MAX_COUNTERS)?.unwrap_or(TOP_COUNTERS);
+    let lag = connection.wait_for_log(&query).await?;
     let top = connection.counters()?.top(usize::try_from(n).unwrap_or(usize::MAX)).await?;
-    Ok(json(&ListBody::new(&top, None)))
+    Ok(log::with_lag(json(&ListBody::new(&top, None, lag)), lag))
 }
 
 async fn page(
@@ -105,7 +113,7 @@ fn lines(counters: Counters, prefix: Box<[u8]>, token: PageToken) -> Body {
         let (page, next) = counters.scan_prefix(token, usize::MAX, &prefix).await?;
         let mut lines = Vec::new();
         for (name, count) in &page {
-            let counter = CounterBody { name, count: *count, durability: None };
+            let counter = CounterBody::new(name, *count);
             // A vector takes everything, and a name is text or a list of bytes.
             let _ = serde_json::to_writer(&mut lines, &counter);
             lines.push(b'\n');

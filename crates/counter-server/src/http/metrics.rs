@@ -1,5 +1,7 @@
 //! Metrics in the OpenMetrics text format: of the server, and of its counters.
 
+mod topic;
+
 use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -124,6 +126,9 @@ fn registry(status: &Status) -> Registry {
     }
     if let Some(cluster) = &status.cluster {
         register_cluster(&mut registry, cluster);
+    }
+    if let Some(topic) = &status.topic {
+        topic::register(&mut registry, topic);
     }
     registry
 }

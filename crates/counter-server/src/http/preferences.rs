@@ -1,10 +1,14 @@
-//! Preferences in the headers of a request. Pure.
+//! Preferences in the headers and the query of a request. Pure.
 
+use std::time::Duration;
+
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use counter_cluster::InvalidDurability;
 use counter_keyspace::SessionId;
 
 use super::problem::Problem;
+use super::query::Query;
 use crate::counters::{Durability, SessionToken};
 
 /// Name of the header that identifies a request across retries.
@@ -26,12 +30,15 @@ pub(crate) struct Preferences {
     pub(crate) durability: Option<Durability>,
     /// Session, and sequence number of the request in it.
     pub(crate) idempotency_key: Option<(SessionId, u64)>,
+    /// Time for the log to be counted, if not the server's default.
+    pub(crate) wait: Option<Duration>,
 }
 
 impl Preferences {
-    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(crate) fn of(Parts { headers, uri, .. }: &Parts) -> Result<Self, Problem> {
+        let wait = Query::of(uri).wait()?;
         let key = headers.get(IDEMPOTENCY_KEY).map(|key| idempotency_key(key).ok_or_else(invalid_key));
-        Ok(Self { durability: durability(headers)?, idempotency_key: key.transpose()? })
+        Ok(Self { durability: durability(headers)?, idempotency_key: key.transpose()?, wait })
     }
 }
 

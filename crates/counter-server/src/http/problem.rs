@@ -4,7 +4,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::counters::CountersError;
+use super::counter::json;
+use super::log::with_positions;
+use crate::counters::{CountersError, Positions};
 
 /// Seconds after which a client may try again while the server starts or ends.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -18,6 +20,8 @@ pub(crate) struct Problem {
     /// Title that all problems of this kind have, for people.
     title: &'static str,
     detail: String,
+    /// Positions in the log of what is not counted yet, which is no failure.
+    positions: Option<Positions>,
 }
 
 /// Problem as JSON.
@@ -31,7 +35,7 @@ struct ProblemBody<'a> {
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, title, detail: detail.into() }
+        Self { status, kind, title, detail: detail.into(), positions: None }
     }
 
     /// The request is not understood.
@@ -95,6 +99,12 @@ impl Problem {
         )
     }
 
+    /// The value is beyond 64 bits, which only sums of other nodes or of a topic can be.
+    pub(crate) fn beyond_64_bits() -> Self {
+        let detail = "the value of the counter is beyond 64 bits; what was added to it is counted";
+        Self::new(StatusCode::CONFLICT, "beyond-64-bits", "Beyond 64 bits", detail)
+    }
+
     /// The value would leave the range of 64 bits.
     pub(crate) fn out_of_range(value: i64) -> Self {
         let detail = format!("the value would leave the range of 64 bits; it stays {value}");
@@ -103,7 +113,7 @@ impl Problem {
 
     /// Returns the problem as JSON.
     pub(crate) fn to_json(&self) -> serde_json::Value {
-        let Self { status, kind, title, detail } = self;
+        let Self { status, kind, title, detail, .. } = self;
         let r#type = format!("urn:problem-type:counter:{kind}");
         serde_json::json!(ProblemBody { r#type, title, status: status.as_u16(), detail })
     }
@@ -141,17 +151,39 @@ impl From<CountersError> for Problem {
             CountersError::Unanswered { .. } => {
                 (StatusCode::GATEWAY_TIMEOUT, "nodes-unanswered", "Nodes have not answered")
             }
+            CountersError::NotOnTopic { .. } => (StatusCode::CONFLICT, "not-on-topic", "Not on a topic"),
+            CountersError::ReadOnlyTopic => (StatusCode::CONFLICT, "read-only-topic", "Not on this topic"),
+            CountersError::LogFull => (StatusCode::SERVICE_UNAVAILABLE, "log-full", "Log full"),
+            CountersError::LogRefuses(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "log-refuses", "Log refuses records")
+            }
+            CountersError::NotCounted { .. } => (StatusCode::ACCEPTED, "not-counted", "Not counted yet"),
+            CountersError::NotReached { .. } => {
+                (StatusCode::GATEWAY_TIMEOUT, "not-reached", "Not counted in time")
+            }
+            CountersError::PartitionStopped(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "partition-stopped", "Partition stopped")
+            }
+            CountersError::NoTopic => (StatusCode::CONFLICT, "no-topic", "No topic"),
             CountersError::Alarm(_) => (StatusCode::SERVICE_UNAVAILABLE, "alarm", "Nothing is acknowledged"),
             CountersError::OtherRequest => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "other-request", "Idempotency key of another request")
             }
         };
-        Self::new(status, kind, title, error.to_string())
+        let positions = match &error {
+            CountersError::NotCounted { positions } => Some(positions.clone()),
+            _ => None,
+        };
+        Self { positions, ..Self::new(status, kind, title, error.to_string()) }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        if let Some(positions) = self.positions {
+            let body = json(&serde_json::json!({ "position": positions.to_string() }));
+            return with_positions((self.status, body).into_response(), &positions);
+        }
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, content_type, self.to_json().to_string()).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

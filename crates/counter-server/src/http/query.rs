@@ -9,9 +9,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::problem::Problem;
+use crate::counters::{InvalidPositions, Positions};
 
-/// Maximum time in milliseconds for which other nodes are waited for.
-const MAX_FRESH_MS: u64 = 60_000;
+/// Maximum time in milliseconds for which other nodes or the log are waited for.
+const MAX_WAIT_MS: u64 = 60_000;
 
 /// Last segment of the path, decoded: the name of a counter, which may hold any bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +41,15 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+        Ok(Self::of(&parts.uri))
     }
 }
 
 impl Query {
+    pub(crate) fn of(uri: &Uri) -> Self {
+        Self::parse(uri.query().unwrap_or_default())
+    }
+
     fn parse(query: &str) -> Self {
         let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
         let pairs = parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
@@ -82,7 +87,19 @@ impl Query {
 
     /// Returns the time in which all nodes are asked first, if the answer is to be as fresh as the request.
     pub(crate) fn fresh(&self) -> Result<Option<Duration>, Problem> {
-        Ok(self.number("fresh_ms", 1..=MAX_FRESH_MS)?.map(Duration::from_millis))
+        Ok(self.number("fresh_ms", 1..=MAX_WAIT_MS)?.map(Duration::from_millis))
+    }
+
+    /// Returns the time for the log to be counted, if the request says one.
+    pub(crate) fn wait(&self) -> Result<Option<Duration>, Problem> {
+        Ok(self.number("wait_ms", 0..=MAX_WAIT_MS)?.map(Duration::from_millis))
+    }
+
+    /// Returns the positions in the log that are to be counted before the answer.
+    pub(crate) fn after(&self) -> Result<Option<Positions>, Problem> {
+        let Some(after) = self.bytes("after") else { return Ok(None) };
+        let positions = str::from_utf8(after).map_err(|_| InvalidPositions).and_then(str::parse);
+        positions.map(Some).map_err(|error| Problem::invalid(format!("after: {error}")))
     }
 }
 

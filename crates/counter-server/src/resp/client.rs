@@ -9,7 +9,7 @@ use super::parse::{self, Command, ConnectionCommand, ReplyMode};
 use super::query::Query;
 use super::shape::Shape;
 use crate::auth::{Login, Role};
-use crate::counters::CountersError;
+use crate::counters::Refusal;
 
 /// Maximum number of commands that a transaction queues.
 const QUEUED_COMMANDS: usize = 16 * 1024;
@@ -65,8 +65,8 @@ pub(crate) struct Moment {
     pub(crate) now_ms: u64,
     /// Counters are still being loaded.
     pub(crate) is_loading: bool,
-    /// Other nodes have copies of the counters.
-    pub(crate) is_replicated: bool,
+    /// Refusal of operations that need one owner, if they are refused.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// Steps that several requests come to, in order.
@@ -400,16 +400,14 @@ impl Queue {
     }
 }
 
-/// Parses a command, and refuses it if it needs one owner and there are others.
+/// Parses a command, and refuses it if it needs one owner and there is none.
 fn parse_at(spec: &Spec, request: &Request<'_>, moment: Moment, batch: &mut Batch) -> Result<Command, Reply> {
     let before = batch.len();
     let command = parse::parse(spec, request, moment.now_ms, batch)?;
-    if !moment.is_replicated {
-        return Ok(command);
-    }
+    let Some(refusal) = moment.refusal else { return Ok(command) };
     let mut operations = batch.range(before..batch.len());
     match operations.find_map(|(_, operation)| operation.needs_one_owner()) {
-        Some(command) => Err(errors::reply(&CountersError::NeedsOneOwner { command })),
+        Some(command) => Err(errors::reply(&refusal(command))),
         None => Ok(command),
     }
 }

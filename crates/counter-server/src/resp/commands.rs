@@ -55,6 +55,9 @@ pub(crate) enum Kind {
     CountAdd,
     CountTop,
     CountStats,
+    CountLag,
+    CountWritten,
+    CountAwait,
 }
 
 /// Effect of a command on counters.
@@ -98,7 +101,7 @@ const fn spec(
 use Access::{None as Nothing, Read, Write};
 
 /// All commands, the most frequent first.
-pub(crate) static COMMANDS: [Spec; 50] = [
+pub(crate) static COMMANDS: [Spec; 53] = [
     spec(Kind::Incr, "incr", 2, Write, 1, "Adds 1"),
     spec(Kind::Get, "get", 2, Read, 1, "Returns the value"),
     spec(Kind::Set, "set", -3, Write, 1, "Sets the value"),
@@ -149,6 +152,9 @@ pub(crate) static COMMANDS: [Spec; 50] = [
     spec(Kind::CountAdd, "count.add", -5, Write, 0, "Adds amounts once, however often it is sent"),
     spec(Kind::CountTop, "count.top", 2, Read, 0, "Returns the counters with the largest values"),
     spec(Kind::CountStats, "count.stats", 1, Read, 0, "Returns the totals of all counters"),
+    spec(Kind::CountLag, "count.lag", 1, Read, 0, "Returns how far counts are behind the log"),
+    spec(Kind::CountWritten, "count.written", 1, Read, 0, "Returns the positions of the writes in the log"),
+    spec(Kind::CountAwait, "count.await", -3, Read, 0, "Waits until the log is counted up to positions"),
 ];
 
 /// Subcommands with the number of their arguments, both names included.
@@ -324,7 +330,7 @@ mod tests {
             "*2\r\n*6\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n$-1\r\n"
         );
         assert!(describe(true, &["get", "nosuch"], Version::Three).starts_with("%1\r\n$3\r\nget\r\n%3\r\n"));
-        assert!(describe(true, &[], Version::Two).starts_with("*100\r\n$4\r\nincr\r\n*6\r\n"));
+        assert!(describe(true, &[], Version::Two).starts_with("*106\r\n$4\r\nincr\r\n*6\r\n"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::pin;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use counter_keyspace::Outcome;
 use prometheus_client::metrics::counter::Counter;
@@ -141,7 +141,7 @@ impl Connection {
         let moment = Moment {
             now_ms: now_ms(),
             is_loading: self.counters.is_none(),
-            is_replicated: self.counters.as_ref().is_some_and(Counters::is_replicated),
+            refusal: self.counters.as_ref().and_then(Counters::one_owner_refusal),
         };
         let (mut used, mut requests) = (0, 0);
         while requests < self.service.limits().pipeline && !self.plan.ends {
@@ -184,15 +184,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Applies the operations of some steps. Those that nobody is told of need not be durable first.
+    /// Applies the operations of some steps. Those that nobody is told of need not be durable first,
+    /// nor counted, if they go through a log.
     async fn apply(&self, run: &[Step], range: Range<usize>) -> Result<Vec<Outcome>, CountersError> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
         let counters = self.counters.as_ref().ok_or(CountersError::Loading)?;
         let is_silent = run.iter().all(|step| step.is_silent || step.operations() == 0);
-        let durability = if is_silent { Durability::Memory } else { counters.default_durability() };
-        counters.apply(self.plan.batch.range(range), durability).await
+        let (durability, wait) = match is_silent {
+            true => (Durability::Memory, Some(Duration::ZERO)),
+            false => (counters.default_durability(), None),
+        };
+        Ok(counters.apply_within(self.plan.batch.range(range), durability, wait).await?.outcomes)
     }
 
     async fn encode(

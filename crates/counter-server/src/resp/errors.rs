@@ -32,7 +32,14 @@ pub(crate) fn reply(error: &CountersError) -> Reply {
     let kind = match error {
         CountersError::Loading => return LOADING,
         CountersError::TooManyNames => return TOO_MANY_NAMES,
-        CountersError::DiskFailed | CountersError::Alarm(_) => "MISCONF",
+        CountersError::DiskFailed
+        | CountersError::Alarm(_)
+        | CountersError::LogRefuses(_)
+        | CountersError::PartitionStopped(_) => "MISCONF",
+        // Clients send again what is answered so.
+        CountersError::LogFull => "TRYAGAIN",
+        CountersError::NotCounted { .. } => "UNCOUNTED",
+        CountersError::NotReached { .. } => "TIMEOUT",
         CountersError::TooFewPeers { .. } => "NOREPLICAS",
         CountersError::OtherNode { .. } => "ELSEWHERE",
         CountersError::UnknownOutcome(_) => "UNKNOWN",

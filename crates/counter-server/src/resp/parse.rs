@@ -12,7 +12,7 @@ use super::decode::{Request, integer};
 use super::encode::Reply;
 use super::query::{Query, ScanQuery};
 use super::shape::Shape;
-use crate::counters::SessionToken;
+use crate::counters::{InvalidPositions, Positions, SessionToken};
 
 pub(crate) use connection::{ConnectionCommand, ReplyMode};
 
@@ -121,7 +121,10 @@ pub(crate) fn parse(
         | Kind::CountSession
         | Kind::CountAdd
         | Kind::CountTop
-        | Kind::CountStats => query(spec.kind, request).map(|query| Command::Query(Box::new(query))),
+        | Kind::CountStats
+        | Kind::CountLag
+        | Kind::CountWritten
+        | Kind::CountAwait => query(spec.kind, request).map(|query| Command::Query(Box::new(query))),
         _ => connection::parse(spec, request),
     }
 }
@@ -166,6 +169,9 @@ fn query(kind: Kind, request: &Request<'_>) -> Result<Query, Refusal> {
         Kind::CountSession => session(request)?,
         Kind::CountAdd => add_in_session(request)?,
         Kind::CountTop => Query::Top(usize::try_from(number(argument(1))?).map_err(|_| NOT_AN_INTEGER)?),
+        Kind::CountLag => Query::Lag,
+        Kind::CountWritten => Query::Written,
+        Kind::CountAwait => await_positions(request)?,
         _ => Query::Stats,
     })
 }
@@ -191,6 +197,16 @@ fn scan(request: &Request<'_>) -> Result<ScanQuery, Refusal> {
         }
     }
     Ok(query)
+}
+
+fn await_positions(request: &Request<'_>) -> Result<Query, Refusal> {
+    let timeout_ms = timeout(request.get(1).unwrap_or_default())?;
+    let mut positions = Positions::default();
+    for argument in request.arguments().skip(2) {
+        let some = str::from_utf8(argument).map_err(|_| InvalidPositions).and_then(str::parse);
+        positions.merge(&some.map_err(|error: InvalidPositions| Reply::error(format!("ERR {error}")))?);
+    }
+    Ok(Query::Await { positions, timeout_ms })
 }
 
 fn session(request: &Request<'_>) -> Result<Query, Refusal> {

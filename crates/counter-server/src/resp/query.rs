@@ -8,8 +8,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::batch::Batch;
 use super::encode::Reply;
-use super::{errors, glob};
-use crate::counters::{Counters, CountersError, Durability, SessionToken};
+use super::{errors, glob, topic};
+use crate::counters::{
+    Counters, CountersError, Durability, Positions, SessionToken, TopicCounters, TopicStatus,
+};
 
 /// Maximum number of counters that one `SCAN` looks at.
 const SCAN_COUNT: usize = 1000;
@@ -47,6 +49,14 @@ pub(crate) enum Query {
     },
     Top(usize),
     Stats,
+    Lag,
+    /// Positions in the log of what this connection has written.
+    Written,
+    /// Waits until the log is counted up to positions.
+    Await {
+        positions: Positions,
+        timeout_ms: u64,
+    },
 }
 
 /// Arguments of `SCAN`.
@@ -69,12 +79,15 @@ impl Default for ScanQuery {
 impl Query {
     /// Returns true if the query is refused while commands are being queued.
     pub(crate) const fn is_refused_in_transactions(&self) -> bool {
-        matches!(self, Self::OpenSession | Self::CloseSession(_) | Self::AddInSession { .. })
+        matches!(
+            self,
+            Self::OpenSession | Self::CloseSession(_) | Self::AddInSession { .. } | Self::Await { .. }
+        )
     }
 
     /// Returns true if the query may take as long as it says.
     pub(crate) const fn waits(&self) -> bool {
-        matches!(self, Self::WaitReceived { .. } | Self::WaitCommitted { .. })
+        matches!(self, Self::WaitReceived { .. } | Self::WaitCommitted { .. } | Self::Await { .. })
     }
 
     /// Returns the query as a transaction carries it out: without waiting.
@@ -94,7 +107,7 @@ impl Query {
     /// Returns the reply while there are no counters yet.
     pub(crate) fn answer_while_loading(&self) -> Reply {
         match self {
-            Self::Info => info(None, false, 0),
+            Self::Info => info(None, false, 0, None),
             _ => errors::LOADING,
         }
     }
@@ -112,10 +125,18 @@ impl Query {
                 Reply::Array(top.into_iter().map(pair).collect())
             }
             Self::Stats => stats(counters).await?,
+            Self::Lag => topic::lag(&topic::of(counters)?.status()),
+            Self::Written => Reply::bulk(topic::of(counters)?.written().to_string()),
+            Self::Await { positions, timeout_ms } => {
+                let wait = end_of(*timeout_ms).saturating_duration_since(Instant::now());
+                topic::of(counters)?.reach(positions, Some(wait)).await?;
+                Reply::OK
+            }
             Self::Info => {
                 let others = counters.cluster_status().await?.map_or_else(Vec::new, |status| status.peers);
                 let connected = others.iter().filter(|other| other.is_up).count();
-                info(Some(counters.stats().await?), counters.committed().is_some(), connected)
+                let topic = counters.topic().map(TopicCounters::status);
+                info(Some(counters.stats().await?), counters.is_durable(), connected, topic.as_ref())
             }
             Self::RemoveAll => {
                 counters.remove_all().await?;
@@ -183,17 +204,17 @@ async fn wait_committed(
     copies: i64,
     timeout_ms: u64,
 ) -> Result<Reply, CountersError> {
-    if on_disk && counters.committed().is_none() {
+    if on_disk && !counters.is_durable() {
         let text = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
         return Ok(Reply::error(text));
     }
     let end = end_of(timeout_ms);
-    let is_committed = match counters.committed() {
-        Some(_) => match timeout_at(end, counters.flush(Durability::Fsync)).await {
+    let is_committed = match counters.is_durable() {
+        true => match timeout_at(end, counters.flush(Durability::Fsync)).await {
             Ok(flushed) => flushed.map(|()| true)?,
             Err(_) => false,
         },
-        None => false,
+        false => false,
     };
     let copies = counters.committed_until(number(copies), end).await?;
     let copies = Reply::Integer(copies.try_into().unwrap_or(i64::MAX));
@@ -224,15 +245,21 @@ async fn stats(counters: &Counters) -> Result<Reply, CountersError> {
 }
 
 /// Describes the server, as Redis describes itself. There are no totals while they are being loaded.
-fn info(stats: Option<AggregatedStats>, is_durable: bool, other_nodes: usize) -> Reply {
+fn info(
+    stats: Option<AggregatedStats>,
+    is_durable: bool,
+    other_nodes: usize,
+    topic: Option<&TopicStatus>,
+) -> Reply {
     let is_loading = u8::from(stats.is_none());
     let stats = stats.unwrap_or_default();
+    let topic = topic.map_or_else(String::new, topic::info);
     Reply::Text(format!(
         "# Server\r\nredis_version:{}\r\nredis_mode:standalone\r\nserver_name:counter-server\r\n\
          counter_server_version:{}\r\nprocess_id:{}\r\n\r\n\
          # Persistence\r\nloading:{is_loading}\r\naof_enabled:{}\r\n\r\n\
          # Stats\r\ntotal_operations:{}\r\nrejected_operations:{}\r\n\r\n\
-         # Replication\r\nrole:master\r\nconnected_slaves:{other_nodes}\r\n\r\n\
+         # Replication\r\nrole:master\r\nconnected_slaves:{other_nodes}\r\n\r\n{topic}\
          # Keyspace\r\ndb0:keys={},expires=0,avg_ttl=0\r\n",
         super::REDIS_VERSION,
         env!("CARGO_PKG_VERSION"),

@@ -70,6 +70,10 @@ impl Shape {
             (_, Outcome::Full) => {
                 Reply::Error("OOM command not allowed when used memory > 'maxmemory'.".into())
             }
+            // Only a topic has such sums.
+            (_, Outcome::Applied) => {
+                Reply::Error("ERR increment is counted, but its counter is beyond 64 bits".into())
+            }
             (Self::Added, Outcome::Added { value, amount }) => pair(value, amount),
             (Self::Added, Outcome::OutOfRange(value)) => pair(value, 0),
             // In a cluster, the sum of a counter that exists.

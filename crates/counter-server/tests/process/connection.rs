@@ -74,7 +74,13 @@ impl Connection {
 
     /// Reads an answer of HTTP: the line with its status, and its body.
     pub(crate) async fn http_answer(&mut self) -> io::Result<(String, String)> {
-        let (status, mut length) = (self.line().await?, 0);
+        let (mut head, body) = self.http_head_and_body().await?;
+        Ok((head.swap_remove(0), body))
+    }
+
+    /// Reads an answer of HTTP: the lines of its head, and its body.
+    pub(crate) async fn http_head_and_body(&mut self) -> io::Result<(Vec<String>, String)> {
+        let (mut head, mut length) = (vec![self.line().await?], 0);
         loop {
             let line = self.line().await?.to_ascii_lowercase();
             if line.is_empty() {
@@ -83,10 +89,11 @@ impl Connection {
             if let Some(bytes) = line.strip_prefix("content-length: ") {
                 length = bytes.parse().expect("a number");
             }
+            head.push(line);
         }
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).await?;
-        Ok((status, String::from_utf8(body).expect("it is text")))
+        Ok((head, String::from_utf8(body).expect("it is text")))
     }
 
     async fn line(&mut self) -> io::Result<String> {

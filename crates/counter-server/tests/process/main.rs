@@ -6,3 +6,5 @@ mod kills;
 mod operations;
 mod phases;
 mod server;
+#[cfg(test)]
+mod topic;

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 pub(crate) struct Addresses {
     pub(crate) resp: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) statsd: SocketAddr,
 }
 
 /// Server process, killed when this is dropped.
@@ -51,9 +52,10 @@ impl Process {
         let mut lines = output.lines().map_while(Result::ok);
         let line = lines.find(|line| line.contains("RESP on ")).expect("it says where it listens");
         let address = |of: &str| line.split(of).nth(1)?.split(',').next()?.parse().ok();
-        let [resp, http] = ["RESP on ", "HTTP on "].map(|of| address(of).expect("it is an address"));
+        let [resp, http, statsd] =
+            ["RESP on ", "HTTP on ", "StatsD on "].map(|of| address(of).expect("it is an address"));
         let last_line = Some(std::thread::spawn(move || lines.last().unwrap_or_default()));
-        Self { process, addresses: Addresses { resp, http }, last_line }
+        Self { process, addresses: Addresses { resp, http, statsd }, last_line }
     }
 
     /// Kills the process with SIGKILL.

@@ -65,6 +65,13 @@ impl TopicIdentity {
         }
     }
 
+    /// Returns true if this is the identity of a partition's column.
+    #[must_use]
+    pub fn has(&self, partition: &PartitionId) -> bool {
+        let PartitionId { cluster, topic, partition: _, mapping } = partition;
+        *cluster == self.cluster && *topic == self.topic_id && *mapping == self.fingerprint
+    }
+
     /// Compares it with what the directory has recorded, and records it durably if it is new.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 use super::*;
 use crate::auth::{Access, Tokens};
+use crate::counters::CountersError;
 use crate::resp::decode::Decoder;
 
-const MOMENT: Moment = Moment { now_ms: 1_000_000, is_loading: false, is_replicated: false };
+const MOMENT: Moment = Moment { now_ms: 1_000_000, is_loading: false, refusal: None };
 
 /// Plans inline commands, one a line.
 fn plan(client: &mut Client, moment: Moment, lines: &str) -> Plan {
@@ -106,7 +107,8 @@ fn a_loading_server_refuses_what_needs_counters() {
 #[test]
 fn what_needs_one_owner_is_refused_by_itself_where_counters_are_replicated() {
     let mut client = Client::new(1, Login::default());
-    let replicated = Moment { is_replicated: true, ..MOMENT };
+    let refusal: Refusal = |command| CountersError::NeedsOneOwner { command };
+    let replicated = Moment { refusal: Some(refusal), ..MOMENT };
     let plan = plan(
         &mut client,
         replicated,
