@@ -118,15 +118,23 @@ pub struct Consumer {
     topic: TopicIdentity,
     status: watch::Receiver<Status>,
     log: LogWatch,
-    leaving: Leaving,
+    thread: PollingThread,
     ended: oneshot::Receiver<Result<(), ConsumerError>>,
 }
 
-/// Tells the polling thread to leave when it is dropped.
+/// The polling thread, which leaves when this is dropped.
 #[derive(Debug)]
-struct Leaving {
-    requested: Arc<AtomicBool>,
+struct PollingThread {
+    requests: Arc<Requests>,
     thread: thread::Thread,
+}
+
+/// What the polling thread is asked to do.
+#[derive(Debug, Default)]
+struct Requests {
+    leave: AtomicBool,
+    /// Take stopped partitions over again.
+    retry: AtomicBool,
 }
 
 impl Consumer {
@@ -144,25 +152,20 @@ impl Consumer {
         };
         let consumer: BaseConsumer<Context> = options.consumer().create_with_context(Context::default())?;
         consumer.subscribe(&[&options.topic])?;
-        let requested = Arc::new(AtomicBool::new(false));
+        let requests = Arc::<Requests>::default();
         let (statuses, status) = watch::channel(Status::new(&identity));
         let (observations, seen) = watch::channel(Observation::default());
         tokio::spawn(observe(TopicClient::new(&options.brokers, &options.topic), observations));
         let (topic, log) = (identity.clone(), LogWatch(seen.clone()));
         let (end, ended) = oneshot::channel();
-        let (runtime, leave) = (Handle::current(), requested.clone());
+        let (runtime, requested) = (Handle::current(), requests.clone());
         let thread = thread::Builder::new().name("kafka".into()).spawn(move || {
             let (consumer, watched) = (Arc::new(consumer), (seen, statuses));
             let poll = Poll::new(options, identity, consumer, owner, letters, watched, runtime);
-            let _ = end.send(poll.run(&leave));
+            let _ = end.send(poll.run(&requested));
         })?;
-        Ok(Self {
-            topic,
-            status,
-            log,
-            leaving: Leaving { requested, thread: thread.thread().clone() },
-            ended,
-        })
+        let thread = PollingThread { requests, thread: thread.thread().clone() };
+        Ok(Self { topic, status, log, thread, ended })
     }
 
     /// Watches what the member does.
@@ -183,6 +186,13 @@ impl Consumer {
         self.log.clone()
     }
 
+    /// Takes stopped partitions over again, after what has stopped them is remedied. Those that it still would stop remain
+    /// so.
+    pub fn retry_stopped(&self) {
+        self.thread.requests.retry.store(true, Ordering::Release);
+        self.thread.thread.unpark();
+    }
+
     /// Waits until the member ends by itself, which is a failure.
     ///
     /// # Errors
@@ -196,7 +206,7 @@ impl Consumer {
     /// # Errors
     /// [`ConsumerError`] if it has ended by itself.
     pub async fn leave(self) -> Result<(), ConsumerError> {
-        drop(self.leaving);
+        drop(self.thread);
         self.ended.await.unwrap_or_else(|error| Err(ConsumerError::Ended(error.into())))
     }
 }
@@ -219,9 +229,9 @@ impl LogWatch {
     }
 }
 
-impl Drop for Leaving {
+impl Drop for PollingThread {
     fn drop(&mut self) {
-        self.requested.store(true, Ordering::Release);
+        self.requests.leave.store(true, Ordering::Release);
         self.thread.unpark();
     }
 }

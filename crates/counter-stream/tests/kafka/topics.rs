@@ -81,7 +81,7 @@ async fn a_topic_that_is_deleted_and_created_again_is_not_read_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_truncated_while_it_is_read_stops_its_partition() {
+async fn a_log_that_is_truncated_while_it_is_read_stops_its_partition_until_it_is_retried() {
     let ((log, proxy), memory) = (Log::behind_proxy(2).await, Memory::default());
     let member = Consumer::start(log.options_by(&proxy), memory.clone()).await.unwrap();
     log.write(0, &[("a", "1"); 3]).await;
@@ -96,6 +96,12 @@ async fn a_log_that_is_truncated_while_it_is_read_stops_its_partition() {
     log.write(1, &[("b", "1")]).await;
     until(&member, |status| counted(status, 1) == 2).await;
     assert_eq!(memory.sums(), [("a".into(), 3), ("b".into(), 2)].into());
+    // The leader that has them all is back.
+    proxy.answers().epoch_end = None;
+    log.write(0, &[("a", "1")]).await;
+    member.retry_stopped();
+    until(&member, |status| counted(status, 0) == 4).await;
+    assert_eq!(memory.sums(), [("a".into(), 4), ("b".into(), 2)].into());
     member.leave().await.unwrap();
 }
 

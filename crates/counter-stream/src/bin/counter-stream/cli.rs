@@ -34,7 +34,8 @@ const EXIT_CODES: &str = "Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Counts a topic as a member of a consumer group, until SIGTERM or SIGINT.
+    /// Counts a topic as a member of a consumer group, until SIGTERM or SIGINT. After SIGHUP, it takes partitions that have
+    /// stopped over again.
     Member(Box<MemberArguments>),
     /// Sends increments from standard input: a line is a name, or a name, a tab and an amount.
     Produce(ProduceArguments),

@@ -9,6 +9,7 @@ use counter_store::StoreOptions;
 use counter_stream::kafka::Consumer;
 use counter_stream::{GroupOptions, StreamHandle, StreamNode, StreamOptions};
 use ractor_transport::{Cookie, Security};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 
 use crate::cli::{MemberArguments, OtherMembers};
@@ -26,11 +27,12 @@ pub(crate) async fn run(arguments: MemberArguments, mut stop: Stop) -> Result<Co
     let options = arguments.source.options(arguments.data).map_err(Failure::input)?;
     let mut consumer = Consumer::start(options, node.clone()).await?;
     let (status, mut reports) = (consumer.status(), interval(report_every));
-    let mut lines = json.then(lines::read);
+    let (mut lines, mut hangups) = (json.then(lines::read), signal(SignalKind::hangup())?);
     let ended = loop {
         tokio::select! {
             _ = stop.wait() => break Ok(()),
             ended = consumer.ended() => break ended,
+            _ = hangups.recv() => consumer.retry_stopped(),
             _ = reports.tick() => {
                 let status = status.borrow().clone();
                 let report = Report { address, status, partitions: known(&handle) };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::opening::{OpenError, Opened, open};
 use super::partition::{Partition, Shared, Turn};
 use super::slot::Slot;
 use super::status::{PartitionStatus, Stage, Status};
-use super::{ConsumerError, ConsumerOptions};
+use super::{ConsumerError, ConsumerOptions, Requests};
 use crate::kafka::identity::TopicIdentity;
 use crate::kafka::letters::Letters;
 use crate::kafka::owner::{Destination, Owner};
@@ -90,15 +90,18 @@ impl<O: Owner> Poll<O> {
     }
 
     /// Reads until it is told to leave, then gives everything up in order.
-    pub(super) fn run(mut self, leave: &AtomicBool) -> Result<(), ConsumerError> {
-        let ended = self.read(leave).and_then(|()| self.leave());
+    pub(super) fn run(mut self, requests: &Requests) -> Result<(), ConsumerError> {
+        let ended = self.read(requests).and_then(|()| self.leave());
         self.close();
         ended
     }
 
-    fn read(&mut self, leave: &AtomicBool) -> Result<(), ConsumerError> {
+    fn read(&mut self, requests: &Requests) -> Result<(), ConsumerError> {
         let mut report_at = Instant::now();
-        while !leave.load(Ordering::Acquire) {
+        while !requests.leave.load(Ordering::Acquire) {
+            if requests.retry.swap(false, Ordering::AcqRel) {
+                self.retry_stopped();
+            }
             let turn = self.turn()?;
             if Instant::now() >= report_at {
                 self.report()?;
@@ -279,6 +282,15 @@ impl<O: Owner> Poll<O> {
         };
         self.partitions.insert(number, Slot::Stopped { reason, last });
         Ok(())
+    }
+
+    /// Opens the partitions that have stopped.
+    fn retry_stopped(&mut self) {
+        let stopped = self.partitions.iter().filter(|(_, slot)| matches!(slot, Slot::Stopped { .. }));
+        let numbers: Vec<i32> = stopped.map(|(number, _)| *number).collect();
+        for number in numbers {
+            self.open(number);
+        }
     }
 
     /// Gives a partition up without a word.

@@ -70,7 +70,7 @@ impl Members {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A signal to this process's group is not for them. Should this process be killed, they end at their next
-            // report, and those that are frozen by the SIGHUP that the group of an orphan gets.
+            // report: those that are frozen go on first, as the system lets groups of orphans.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
