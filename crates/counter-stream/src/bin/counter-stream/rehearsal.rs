@@ -22,6 +22,10 @@ pub(crate) const MEMBERS: [&str; 3] = ["a", "b", "c"];
 /// Interval between lines of progress.
 const PROGRESS: Duration = Duration::from_secs(1);
 
+/// Number of increments that members may be behind before no more are produced. The brokers that are part of librdkafka
+/// keep the last 5 MB of a partition, or about 30 000 records.
+const MAX_BEHIND: u64 = 250_000;
+
 /// Where members and the load meet.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
@@ -153,6 +157,7 @@ impl Rehearsal {
             let rate = u128::from(operations.saturating_sub(*counted)) * 1_000 / elapsed.as_millis();
             let behind = load.acknowledged().operations.saturating_sub(operations);
             (*shown, *counted) = (Instant::now(), operations);
+            load.pause(behind > MAX_BEHIND);
             let (seconds, shares) = (started.elapsed().as_secs_f64(), known.shares());
             say(&format!(
                 "{seconds:>6.1} s  counted {operations:>9}  {rate:>7}/s  behind {behind:>7}  {shares}"

@@ -19,10 +19,18 @@ const PATIENCE: [(&str, &str); 2] = [("request.timeout.ms", "1000"), ("socket.ti
 /// Producer at work.
 pub(crate) struct Load {
     producer: Producer,
-    stop: watch::Sender<bool>,
+    demand: watch::Sender<Demand>,
     ended: watch::Receiver<bool>,
     task: JoinHandle<Result<BTreeMap<String, i64>, ProducerError>>,
     acknowledged: watch::Receiver<Produced>,
+}
+
+/// What the producer is to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    Produce,
+    Pause,
+    Stop,
 }
 
 /// What was produced.
@@ -40,14 +48,14 @@ impl Load {
             settings: PATIENCE.map(|(name, value)| (name.into(), value.into())).into(),
         };
         let producer = Producer::start(options).await?;
-        let ((stop, stopped), (end, ended)) = (watch::channel(false), watch::channel(false));
+        let ((demand, demanded), (end, ended)) = (watch::channel(Demand::Produce), watch::channel(false));
         let (sender, acknowledged) = (producer.clone(), producer.watch());
         let task = tokio::spawn(async move {
-            let sums = produce(sender, stopped).await;
+            let sums = produce(sender, demanded).await;
             end.send_replace(true);
             sums
         });
-        Ok(Self { producer, stop, ended, task, acknowledged })
+        Ok(Self { producer, demand, ended, task, acknowledged })
     }
 
     /// Returns what brokers have acknowledged.
@@ -55,9 +63,17 @@ impl Load {
         self.acknowledged.borrow().clone()
     }
 
+    /// Pauses, or goes on, unless it has stopped.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        self.demand.send_if_modified(|demand| {
+            let next = if is_paused { Demand::Pause } else { Demand::Produce };
+            *demand != Demand::Stop && std::mem::replace(demand, next) != next
+        });
+    }
+
     /// Sends no more.
     pub(crate) fn stop(&self) {
-        self.stop.send_replace(true);
+        self.demand.send_replace(Demand::Stop);
     }
 
     /// Watches whether it has stopped, and all that was sent is acknowledged.
@@ -76,14 +92,17 @@ impl Load {
 
 async fn produce(
     producer: Producer,
-    mut stopped: watch::Receiver<bool>,
+    mut demanded: watch::Receiver<Demand>,
 ) -> Result<BTreeMap<String, i64>, ProducerError> {
     let (mut sums, mut rounds) = (BTreeMap::<String, i64>::new(), interval(INTERVAL));
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            _ = demanded.wait_for(|demand| *demand == Demand::Stop) => break,
             _ = rounds.tick() => {}
+        }
+        if *demanded.borrow() == Demand::Pause {
+            continue;
         }
         for number in 0..NAMES {
             let name = format!("page {number}");
