@@ -110,7 +110,7 @@ impl Network for SimulatedNetwork {
     }
 
     fn connections(&self) -> Vec<Arc<dyn Connection>> {
-        let mut state = self.world.lock();
+        let state = self.world.lock();
         let me = self.life.node;
         // What a node has recovered is looked at before it is connected. Its own endpoint is the way in, not the way
         // out, and may be away.
@@ -119,7 +119,7 @@ impl Network for SimulatedNetwork {
         }
         let mut connections: Vec<Arc<dyn Connection>> = Vec::new();
         for to in (0..state.nodes.len()).filter(|to| *to != me) {
-            let Some(epoch) = state.epoch(me, to) else { continue };
+            let Some(epoch) = state.links.epoch(me, to) else { continue };
             let node = &state.nodes[to];
             if node.serving.is_none() {
                 continue;
@@ -188,7 +188,7 @@ impl SimulatedConnection {
         let mut state = self.world.lock();
         let number = state.number();
         let mut rng = generator(state.seed, "message", &[from as u64, to as u64, number]);
-        let weather = state.weather(from, to);
+        let weather = state.links.weather(from, to);
         let delay_ms = rng.u64(1..=DELAY_MS) + rng.u64(0..=weather.delay_ms);
         if weather.delay_ms > 0 {
             state.coverage.fired(Kind::Delay);
@@ -281,7 +281,7 @@ impl SimulatedConnection {
     fn loss(&self, from: usize, to: usize, fate: &Fate, kind: Kind) -> Option<Duration> {
         let mut state = self.world.lock();
         let lost = fate.lost.map(|notice| (kind, notice));
-        let cut = state.cut(from, to).map(|kind| (kind, Duration::from_secs(60)));
+        let cut = state.links.cut(from, to).map(|kind| (kind, Duration::from_secs(60)));
         let (kind, notice) = lost.or(cut)?;
         state.coverage.fired(kind);
         state.note(format_args!("n{from}>n{to} m{} is lost", fate.number));
@@ -304,13 +304,13 @@ impl SimulatedConnection {
         }
         let mut state = self.world.lock();
         let (endpoint, inbox) = state.nodes[self.to].endpoint.clone()?;
-        let is_connected = state.epoch(self.from.node, self.to) == Some(self.epoch);
+        let is_connected = state.links.epoch(self.from.node, self.to) == Some(self.epoch);
         if endpoint != self.endpoint || !is_connected {
             return None;
         }
         if is_duplicate {
             state.coverage.fired(Kind::Duplicate);
-        } else if state.arrives(self.from.node, self.to, number) {
+        } else if state.links.arrives(self.from.node, self.to, number) {
             state.coverage.fired(Kind::Reordered);
         }
         state.note(format_args!("n{} has m{number}", self.to));

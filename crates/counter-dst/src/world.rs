@@ -1,15 +1,15 @@
 //! State that the parts of a simulation share: that of the nodes and of the network between them, and the trace.
 
+mod disks;
+mod links;
 mod time;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use counter_cluster::{Inbox, NodeHandle, ReplicaId};
-use counter_store::disk::{Disk, Fault as DiskFault, MemoryDisk};
-use fastrand::Rng;
+use counter_store::disk::{Fault as DiskFault, MemoryDisk};
 use ractor_transport::NodeName;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -19,8 +19,9 @@ use crate::coverage::{Coverage, Kind};
 use crate::message::Seen;
 use crate::oracle::{Oracle, Violation};
 use crate::random::mix;
-use crate::schedule::{Fault, Weather};
+use crate::schedule::Fault;
 use crate::trace::Trace;
+use links::Links;
 
 /// State of a simulation. Clones are the same.
 #[derive(Clone, Debug)]
@@ -38,11 +39,7 @@ pub(crate) struct State {
     pub(crate) coverage: Coverage,
     pub(crate) oracle: Oracle,
     pub(crate) nodes: Vec<NodeState>,
-    links: Vec<LinkState>,
-    /// Number of batches under way by each connection.
-    batches: BTreeMap<Link, usize>,
-    /// Number of messages of each life of a node that are on their way, if any are.
-    messages: BTreeMap<Life, usize>,
+    pub(crate) links: Links,
     /// Numbers of endpoints and messages.
     next: u64,
     violation: Option<Violation>,
@@ -54,9 +51,6 @@ pub(crate) struct Life {
     pub(crate) node: usize,
     pub(crate) number: u32,
 }
-
-/// A life of a node, and the endpoint and epoch of one of its connections.
-pub(crate) type Link = (Life, u64, u64);
 
 #[derive(Debug)]
 pub(crate) struct NodeState {
@@ -84,18 +78,6 @@ pub(crate) struct NodeState {
     pub(crate) has_rotted: bool,
     disk_is_full_until: Option<Instant>,
     over: Arc<Notify>,
-}
-
-/// Network from one node to another.
-#[derive(Clone, Debug, Default)]
-struct LinkState {
-    weather: Weather,
-    weather_until: Option<Instant>,
-    cut_until: Option<(Instant, Kind)>,
-    /// Connections made before a partition are over after it.
-    epoch: u64,
-    is_disconnected_until: Option<Instant>,
-    latest_arrival: u64,
 }
 
 impl World {
@@ -126,9 +108,7 @@ impl World {
             coverage: Coverage::default(),
             oracle: Oracle::default(),
             nodes: (0..nodes).map(node).collect(),
-            links: vec![LinkState::default(); nodes * nodes],
-            batches: BTreeMap::new(),
-            messages: BTreeMap::new(),
+            links: Links::new(nodes),
             next: 0,
             violation: None,
         };
@@ -304,57 +284,9 @@ impl State {
         self.nodes.iter().position(|node| !node.is_alive && node.serving.is_some())
     }
 
-    fn link(&mut self, from: usize, to: usize) -> &mut LinkState {
-        let nodes = self.nodes.len();
-        &mut self.links[from * nodes + to]
-    }
-
-    /// Changes the number of batches that are under way by a connection, and returns it.
-    pub(crate) fn batches(&mut self, link: Link, by: isize) -> usize {
-        let under_way = self.batches.entry(link).or_default();
-        *under_way = under_way.saturating_add_signed(by);
-        *under_way
-    }
-
-    /// Changes the number of messages of a life of a node that are on their way.
-    pub(crate) fn messages(&mut self, of: Life, by: isize) {
-        let on_their_way = self.messages.entry(of).or_default();
-        *on_their_way = on_their_way.saturating_add_signed(by);
-        if *on_their_way == 0 {
-            self.messages.remove(&of);
-        }
-    }
-
     /// Returns true while messages are on their way whose senders have ended.
     pub(crate) fn has_late_messages(&self) -> bool {
-        self.messages.keys().any(|life| !self.lives(*life))
-    }
-
-    /// Returns the weather from one node to another now.
-    pub(crate) fn weather(&mut self, from: usize, to: usize) -> Weather {
-        let link = self.link(from, to);
-        let is_over = link.weather_until.is_none_or(|until| until <= Instant::now());
-        if is_over { Weather::default() } else { link.weather }
-    }
-
-    /// Returns the kind of partition that keeps messages from getting from one node to another now.
-    pub(crate) fn cut(&mut self, from: usize, to: usize) -> Option<Kind> {
-        self.link(from, to).cut_until.filter(|(until, _)| *until > Instant::now()).map(|(_, kind)| kind)
-    }
-
-    /// Returns what distinguishes connections between two nodes, or `None` while they know that there is none.
-    pub(crate) fn epoch(&mut self, from: usize, to: usize) -> Option<u64> {
-        let link = self.link(from, to);
-        let is_disconnected = link.is_disconnected_until.is_some_and(|until| until > Instant::now());
-        (!is_disconnected).then_some(link.epoch)
-    }
-
-    /// Notes the arrival of a message, and returns true if it has overtaken another one.
-    pub(crate) fn arrives(&mut self, from: usize, to: usize, number: u64) -> bool {
-        let latest = &mut self.link(from, to).latest_arrival;
-        let has_overtaken = number < *latest;
-        *latest = number.max(*latest);
-        has_overtaken
+        self.links.senders().any(|life| !self.lives(life))
     }
 
     /// Carries out a fault, except those for which actors have to be killed. Returns the time after which connections
@@ -363,13 +295,14 @@ impl State {
         let now = Instant::now();
         match *fault {
             Fault::Weather { from, to, weather, for_ms } => {
-                let link = self.link(from, to);
-                link.weather = weather;
-                link.weather_until = Some(now + Duration::from_millis(for_ms));
+                self.links.change_weather(from, to, weather, now + Duration::from_millis(for_ms));
                 None
             }
             Fault::Partition { side, is_one_way, disconnects, for_ms } => {
-                self.cut_off(side, is_one_way, disconnects, now + Duration::from_millis(for_ms));
+                let kind = if is_one_way { Kind::OneWayPartition } else { Kind::Partition };
+                let until = now + Duration::from_millis(for_ms);
+                let disconnected = self.links.cut_off(side, kind, disconnects, until);
+                (0..disconnected).for_each(|_| self.coverage.fired(Kind::Disconnected));
                 disconnects.then(|| Duration::from_millis(for_ms))
             }
             Fault::Freeze { node, for_ms } => {
@@ -415,71 +348,10 @@ impl State {
         }
     }
 
-    fn cut_off(&mut self, side: u32, is_one_way: bool, disconnects: bool, until: Instant) {
-        let nodes = self.nodes.len();
-        let kind = if is_one_way { Kind::OneWayPartition } else { Kind::Partition };
-        let pairs = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
-        for (from, to) in pairs {
-            let (leaves, enters) = (side >> from & 1 == 1, side >> to & 1 == 1);
-            if leaves == enters {
-                continue;
-            }
-            let link = self.link(from, to);
-            if leaves || !is_one_way {
-                link.cut_until = Some((until, kind));
-            }
-            if disconnects {
-                link.epoch += 1;
-                link.is_disconnected_until = Some(until);
-                self.coverage.fired(Kind::Disconnected);
-            }
-        }
-    }
-
-    /// Lets a disk be written again that was full for long enough.
-    fn add_space(&mut self, node: usize) {
-        let node = &mut self.nodes[node];
-        if node.disk_is_full_until.is_some_and(|until| until <= Instant::now()) {
-            node.disk.add_space();
-        }
-    }
-
-    /// Flips a bit of a file on a node's disk, if there is any.
-    pub(crate) fn rot(&mut self, node: usize, place: u64) {
-        let this = &mut self.nodes[node];
-        let mut files = this.disk.list().unwrap_or_default();
-        files.sort_unstable();
-        let mut rng = Rng::with_seed(place);
-        let Some(name) = rng.choice(&files) else { return };
-        let Some(mut bytes) = this.disk.read(name).filter(|bytes| !bytes.is_empty()) else { return };
-        // Most of a file is space that is reserved.
-        let used: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
-        let Some(&at) = rng.choice(&used) else { return };
-        bytes[at] ^= 1 << rng.u8(..8);
-        this.disk.put(name, bytes);
-        this.has_rotted = true;
-        self.coverage.fired(Kind::Rot);
-        self.note(format_args!("n{node} byte {at} of {name} rots"));
-    }
-
-    /// Gives a node an empty disk.
-    pub(crate) fn replace_disk(&mut self, node: usize) {
-        let seed = mix(self.seed, self.number());
-        let this = &mut self.nodes[node];
-        (this.disk, this.has_rotted, this.disk_is_full_until) = (MemoryDisk::new(seed), false, None);
-        let name = this.name.clone();
-        self.oracle.lost_disk(&name);
-        self.note(format_args!("n{node} gets a new disk"));
-    }
-
     /// Ends all faults.
     pub(crate) fn heal(&mut self) {
         let now = Instant::now();
-        for link in &mut self.links {
-            link.weather_until = None;
-            link.cut_until = None;
-            link.is_disconnected_until = None;
-        }
+        self.links.heal();
         for node in &mut self.nodes {
             node.frozen_until = node.frozen_until.map(|until| until.min(now));
             (node.crash_in, node.panics_after, node.copy, node.disk_is_slow) = (None, None, None, None);

@@ -23,7 +23,7 @@ impl UnderWay {
         world.check(kept);
         let key = request.is_batch().then_some((connection.from, connection.endpoint, connection.epoch));
         if let Some(key) = key {
-            let under_way = world.lock().batches(key, 1);
+            let under_way = world.lock().links.batches(key, 1);
             let kept = (under_way <= WINDOW).then_some(());
             world.check(kept.ok_or_else(|| format!("{under_way} batches are under way to one node")));
         }
@@ -34,7 +34,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.world.lock().batches(key, -1);
+            self.world.lock().links.batches(key, -1);
         }
     }
 }
@@ -47,13 +47,13 @@ pub(super) struct OnItsWay {
 
 impl OnItsWay {
     pub(super) fn begin(world: &World, of: Life) -> Self {
-        world.lock().messages(of, 1);
+        world.lock().links.messages(of, 1);
         Self { world: world.clone(), of }
     }
 }
 
 impl Drop for OnItsWay {
     fn drop(&mut self) {
-        self.world.lock().messages(self.of, -1);
+        self.world.lock().links.messages(self.of, -1);
     }
 }
