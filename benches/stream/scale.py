@@ -63,7 +63,8 @@ def rate(broker, topic, number, records, work):
 
 
 def recovery(broker, topic, records, work):
-    """Returns the seconds from a start after kill -9 until a member holds what it had, and its bytes on disk."""
+    """Returns seconds and processor seconds from a start after kill -9 until a member holds what it had, and its bytes on
+    disk."""
     directory = new(work, "recovery")
     member = Member(broker, topic, directory, group=f"recovery-{topic}")
     member.until(lambda report: committed(report) == records)
@@ -71,8 +72,9 @@ def recovery(broker, topic, records, work):
     size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     member = Member(broker, topic, directory, group=f"recovery-{topic}")
     at, _ = member.until(lambda report: committed(report) == records)
+    cpu = member.cpu()
     member.kill()
-    return at - member.started, size
+    return at - member.started, cpu, size
 
 
 class Trickle:
@@ -148,10 +150,10 @@ def main():
                     print(f"| {names:,} | {number} | {per_second:,.0f} | {cpu:,.0f} | {broker_cpu:,.0f} "
                           f"| {memory / 1e6:,.0f} |", flush=True)
         if "recovery" in options.only:
-            print("\n| names | s from kill -9 until a new process holds all | MB on disk |\n|---|---|---|")
+            print("\n| names | s from kill -9 until a new process holds all | CPU s | MB on disk |\n|---|---|---|---|")
             for names in options.names:
-                seconds, size = recovery(broker, f"t{names}", options.records, work)
-                print(f"| {names:,} | {seconds:.2f} | {size / 1e6:,.0f} |", flush=True)
+                seconds, cpu, size = recovery(broker, f"t{names}", options.records, work)
+                print(f"| {names:,} | {seconds:.2f} | {cpu:.2f} | {size / 1e6:,.0f} |", flush=True)
         if "handoff" in options.only:
             print(f"\n| a member of two ends, sessions of {SESSION_SECONDS} s "
                   "| s until its partitions are counted by the other |\n|---|---|")
