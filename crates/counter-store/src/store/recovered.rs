@@ -204,7 +204,7 @@ async fn launch(
     record: Option<OpenedRecord>,
     columns: impl Columns,
 ) -> Result<(Store, Keyspace), OpenError> {
-    let Opened { disk, lock, writers, shards, ends, replicas, needs_complete, damage, random: _ } = opened;
+    let Opened { disk, lock, writers, shards, ends, replicas, needs_complete, damage, mut random } = opened;
     if let Some(damage) = &damage {
         tracing::warn!(%damage, "store is open without what is missing");
     }
@@ -212,6 +212,8 @@ async fn launch(
         Some(record) => record.own.first_session(),
         None => ends.iter().map(|end| end.session_floor).max().unwrap_or_default(),
     };
+    let first_session =
+        random.bytes().map(u32::from_le_bytes).map_err(OpenError::disk("get random numbers"))?;
     let shards = shards.into_iter().map(ShardBuilder::build).collect();
     let resumed = Keyspace::resume_from(options.keyspace.clone(), shards).await;
     let (keyspace, feed) = resumed.map_err(|error| OpenError::Keyspace(error.into()))?;
@@ -235,7 +237,7 @@ async fn launch(
         }
     };
     drive(options.driver, run).map_err(OpenError::disk("start a thread"))?;
-    let issuer = SessionIssuer::new(incarnation, floor, options.max_sessions);
+    let issuer = SessionIssuer::new(incarnation, first_session, floor, options.max_sessions);
     let store = Store {
         sessions: Sessions::new(issuer, inbox.clone(), keyspace.handle()),
         inbox,

@@ -172,6 +172,17 @@ async fn snapshots_replace_the_log_while_counting_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_on_an_empty_disk_does_not_issue_sessions_of_the_one_before() {
+    let mut issued = Vec::new();
+    for disk in 0..2 {
+        let (store, keyspace) = open(&MemoryDisk::new(disk), options()).await.unwrap();
+        assert!(issued.iter().all(|session| !store.sessions().may_have_opened(*session)));
+        issued.push(store.open_session("client").unwrap());
+        close(store, keyspace).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retry_after_a_power_failure_takes_effect_once() {
     let names = ["a", "b", "c", "d", "e"];
     let request = || names.map(|name| (name, Operation::Add(1)));
