@@ -66,10 +66,10 @@ pub enum ReadError {
 
 /// Reason why a record did not go in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
+pub enum SendError<'a> {
     /// The partition's actor is behind. Pause, and send the record again.
     #[error("too many records wait to be counted: pause, and send this one again")]
-    Full(Record),
+    Full(Record<'a>),
     /// The partition has stopped.
     #[error("partition has stopped")]
     Forked(#[source] Fork),

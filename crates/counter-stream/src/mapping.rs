@@ -7,6 +7,7 @@
 mod headers;
 mod json;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -113,7 +114,11 @@ impl Mapping {
     ///
     /// # Errors
     /// [`Uncountable`].
-    pub fn content(&self, raw: RawRecord<'_>, annotations: Annotations) -> Result<Content, Uncountable> {
+    pub fn content<'a>(
+        &self,
+        raw: RawRecord<'a>,
+        annotations: Annotations,
+    ) -> Result<Content<'a>, Uncountable> {
         let value = || raw.value.ok_or(Uncountable::NoValue);
         let (name, amount) = match (&self.name, &self.amount) {
             (NameSource::Field(_), _) | (_, AmountSource::Field(_)) => {
@@ -128,15 +133,15 @@ impl Mapping {
         Ok(Content::Count { name, amount, operations, stamp })
     }
 
-    fn name(
+    fn name<'a>(
         &self,
-        raw: RawRecord<'_>,
+        raw: RawRecord<'a>,
         document: Option<&serde_json::Value>,
-    ) -> Result<Box<[u8]>, Uncountable> {
-        let name: Box<[u8]> = match &self.name {
+    ) -> Result<Cow<'a, [u8]>, Uncountable> {
+        let name: Cow<'a, [u8]> = match &self.name {
             NameSource::Key => raw.key.ok_or(Uncountable::NoKey)?.into(),
             NameSource::Value => raw.value.ok_or(Uncountable::NoValue)?.into(),
-            NameSource::Field(pointer) => json::name(document, pointer)?,
+            NameSource::Field(pointer) => json::name(document, pointer)?.into(),
         };
         match CounterName::check_len(name.len()) {
             Ok(()) => Ok(name),

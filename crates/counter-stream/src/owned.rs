@@ -51,7 +51,7 @@ impl OwnedPartition {
     ///
     /// # Errors
     /// [`SendError`]; [`SendError::Full`] if [`RECORDS_WAITING`](crate::RECORDS_WAITING) records wait already.
-    pub fn try_send(&self, record: Record) -> Result<(), SendError> {
+    pub fn try_send<'a>(&self, record: Record<'a>) -> Result<(), SendError<'a>> {
         self.check()?;
         self.partition.outbox.try_send(record).map_err(|error| match error {
             OutboxError::Full(record) => SendError::Full(record),
@@ -63,7 +63,7 @@ impl OwnedPartition {
     ///
     /// # Errors
     /// [`SendError`], never [`SendError::Full`].
-    pub async fn send(&self, record: Record) -> Result<(), SendError> {
+    pub async fn send<'a>(&self, record: Record<'a>) -> Result<(), SendError<'a>> {
         self.check()?;
         self.partition.outbox.send(record).await.map_err(|_| SendError::Stopped)
     }
@@ -73,7 +73,7 @@ impl OwnedPartition {
         &self.partition
     }
 
-    fn check(&self) -> Result<(), SendError> {
+    fn check(&self) -> Result<(), SendError<'static>> {
         self.fork().map_or(Ok(()), |fork| Err(SendError::Forked(fork)))
     }
 

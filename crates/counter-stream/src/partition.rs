@@ -2,6 +2,7 @@
 
 mod actor;
 mod message;
+mod records;
 mod state;
 
 use std::num::NonZeroUsize;
@@ -9,16 +10,17 @@ use std::sync::Arc;
 
 use counter_keyspace::EntryPage;
 use ractor::RpcReplyPort;
-use ractor_outbox::{CallError, Fifo, Outbox};
+use ractor_outbox::{CallError, Outbox};
 use ractor_supervision::{ChildSpec, SupervisedActor};
 use tokio::sync::watch;
 
 use crate::cut::Cut;
-use crate::record::{PartitionId, Position, Record};
+use crate::record::{PartitionId, Position};
 use crate::table::{OwnCut, PartitionTable, Total};
 
 use actor::PartitionActor;
 use message::{CountersPage, Names, PartitionMessage, Question};
+use records::Records;
 use state::PartitionState;
 
 pub(crate) use message::Standing;
@@ -28,7 +30,7 @@ pub use state::PartitionStatus;
 pub const RECORDS_WAITING: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
 
 /// Outbox of a partition's actor.
-pub(crate) type PartitionOutbox = Outbox<Fifo<Record>, PartitionMessage>;
+pub(crate) type PartitionOutbox = Outbox<Records, PartitionMessage>;
 
 /// Handle on the actor of a partition. A clone has an outbox of its own.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ impl Partition {
             status: status.clone(),
             committed: committed.clone(),
         };
-        let records = Fifo::bounded(RECORDS_WAITING);
+        let records = Records::bounded(RECORDS_WAITING);
         let supervised = SupervisedActor::new(id.to_string(), move || actor.clone(), state, records);
         let outbox = supervised.outbox();
         (Self { id: Arc::new(id), outbox, status, committed }, supervised.into())

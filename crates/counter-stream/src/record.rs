@@ -1,5 +1,6 @@
 //! Partitions, their records, and positions in them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -21,22 +22,22 @@ pub struct PartitionId {
 
 /// Record of a partition, as it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct Record<'a> {
     /// Offset in the partition.
     pub offset: u64,
     /// Epoch of the leader that wrote it, where the broker says so.
     pub leader_epoch: Option<u32>,
     /// What it counts.
-    pub content: Content,
+    pub content: Content<'a>,
 }
 
 /// What a record counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum Content<'a> {
     /// Adds to a counter.
     Count {
         /// Name of the counter.
-        name: Box<[u8]>,
+        name: Cow<'a, [u8]>,
         /// What is added.
         amount: i64,
         /// Number of operations that the amount consists of.
@@ -66,6 +67,21 @@ pub struct Position {
     pub offset: u64,
     /// Epoch of the leader that wrote the record before it, where the broker says so.
     pub leader_epoch: Option<u32>,
+}
+
+impl Record<'_> {
+    /// Returns the same record with a name of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Record<'static> {
+        let Self { offset, leader_epoch, content } = self;
+        let content = match content {
+            Content::Skipped => Content::Skipped,
+            Content::Count { name, amount, operations, stamp } => {
+                Content::Count { name: name.into_owned().into(), amount, operations, stamp }
+            }
+        };
+        Record { offset, leader_epoch, content }
+    }
 }
 
 impl fmt::Display for PartitionId {

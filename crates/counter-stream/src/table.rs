@@ -120,7 +120,7 @@ impl PartitionTable {
     ///
     /// # Errors
     /// [`Fork`] if it cannot come after those that are known. Then nothing has changed.
-    pub fn count(&mut self, record: Record) -> Result<bool, Fork> {
+    pub fn count(&mut self, record: Record<'_>) -> Result<bool, Fork> {
         let Record { offset, leader_epoch, content } = record;
         if offset < self.position.offset {
             return Ok(false);

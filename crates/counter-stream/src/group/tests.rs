@@ -16,7 +16,7 @@ fn id() -> PartitionId {
     PartitionId { cluster: "c".into(), topic: [1; 16], partition: 0, mapping: 1 }
 }
 
-fn record(offset: u64, name: &str) -> Record {
+fn record(offset: u64, name: &str) -> Record<'_> {
     let content = Content::Count { name: name.as_bytes().into(), amount: 1, operations: 1, stamp: None };
     Record { offset, leader_epoch: Some(0), content }
 }

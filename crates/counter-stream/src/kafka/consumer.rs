@@ -48,6 +48,9 @@ const START: Duration = Duration::from_secs(60);
 /// Interval between attempts to ask a broker.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Maximum size of what librdkafka fetches ahead of a partition, in kilobytes; a fetch may exceed it.
+const FETCHED_AHEAD_KB: &str = "8192";
+
 /// Settings of a member.
 #[derive(Clone, Debug)]
 pub struct ConsumerOptions {
@@ -268,7 +271,12 @@ impl ConsumerOptions {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (session_timeout_ms / 10).max(1).to_string())
-            .set("topic.metadata.refresh.interval.ms", "10000");
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            // A partition whose queue has enough is asked for again as soon as it has not: by default, librdkafka would
+            // let it run dry, since it waits for a second. What it fetches ahead is bounded by bytes.
+            .set("fetch.queue.backoff.ms", "10")
+            .set("queued.min.messages", "1000000")
+            .set("queued.max.messages.kbytes", FETCHED_AHEAD_KB);
         for (name, value) in &self.settings {
             config.set(name, value);
         }

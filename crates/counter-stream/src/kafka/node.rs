@@ -37,7 +37,7 @@ impl Destination for OwnedPartition {
         Self::position(self)
     }
 
-    fn try_send(&self, record: Record) -> Result<(), Refused> {
+    fn try_send<'a>(&self, record: Record<'a>) -> Result<(), Refused<'a>> {
         Self::try_send(self, record).map_err(|error| match error {
             SendError::Full(record) => Refused::Full(record),
             SendError::Forked(_) | SendError::Stopped => Refused::Closed(error.to_string()),

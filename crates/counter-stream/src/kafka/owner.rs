@@ -28,7 +28,7 @@ pub trait Destination: Send + 'static {
     ///
     /// # Errors
     /// Returns the record if there is no room, or nobody to count it.
-    fn try_send(&self, record: Record) -> Result<(), Refused>;
+    fn try_send<'a>(&self, record: Record<'a>) -> Result<(), Refused<'a>>;
 
     /// Learns where the log ends now.
     fn note_end(&self, offset: u64);
@@ -42,9 +42,9 @@ pub trait Destination: Send + 'static {
 
 /// Record that was not taken.
 #[derive(Debug)]
-pub enum Refused {
+pub enum Refused<'a> {
     /// There is no room at the moment.
-    Full(Record),
+    Full(Record<'a>),
     /// The partition counts no more, for a reason.
     Closed(String),
 }

@@ -11,7 +11,7 @@ pub(super) fn parse(value: &[u8]) -> Result<Value, Uncountable> {
 
 /// Returns a name: a string as it is, an integer in decimal, or a boolean as `true` or `false`. A fraction is none,
 /// because the same number can be written in several ways.
-pub(super) fn name(document: Option<&Value>, pointer: &Pointer) -> Result<Box<[u8]>, Uncountable> {
+pub(super) fn name(document: Option<&Value>, pointer: &Pointer) -> Result<Vec<u8>, Uncountable> {
     let text = match field(document, pointer)? {
         Value::String(text) => text.clone(),
         Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
@@ -20,7 +20,7 @@ pub(super) fn name(document: Option<&Value>, pointer: &Pointer) -> Result<Box<[u
             return Err(Uncountable::NotAName(pointer.clone()));
         }
     };
-    Ok(text.into_bytes().into())
+    Ok(text.into_bytes())
 }
 
 /// Returns an amount: an integer, not a string that looks like one.

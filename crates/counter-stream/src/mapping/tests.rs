@@ -9,7 +9,7 @@ fn mapping(name: &str, amount: &str) -> Mapping {
 
 fn count(mapping: &Mapping, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(Vec<u8>, i64), Uncountable> {
     match mapping.content(RawRecord { key, value }, Annotations::default())? {
-        Content::Count { name, amount, operations: 1, stamp: None } => Ok((name.into_vec(), amount)),
+        Content::Count { name, amount, operations: 1, stamp: None } => Ok((name.into_owned(), amount)),
         content => panic!("{content:?}"),
     }
 }

@@ -2,17 +2,19 @@ use std::sync::Arc;
 
 use counter_keyspace::EntryPage;
 use ractor::{Message, RpcReplyPort};
-use ractor_outbox::{Fifo, Parcel};
+use ractor_outbox::Parcel;
 use serde::{Deserialize, Serialize};
 
 use crate::cut::Cut;
-use crate::record::{Position, Record};
+use crate::record::Position;
 use crate::table::{Digest, Fork, OwnCut, Total};
+
+use super::records::Records;
 
 /// Messages of a partition's actor.
 pub(crate) enum PartitionMessage {
     /// Records of its source.
-    Records(Parcel<Fifo<Record>>),
+    Records(Parcel<Records>),
     /// A cut that was taken is durable.
     Confirm(Arc<OwnCut>),
     /// A question, which does no harm twice.
@@ -54,8 +56,8 @@ pub(crate) struct Standing {
 
 impl Message for PartitionMessage {}
 
-impl From<Parcel<Fifo<Record>>> for PartitionMessage {
-    fn from(parcel: Parcel<Fifo<Record>>) -> Self {
+impl From<Parcel<Records>> for PartitionMessage {
+    fn from(parcel: Parcel<Records>) -> Self {
         Self::Records(parcel)
     }
 }

@@ -61,7 +61,7 @@ impl PartitionState {
     }
 
     /// Counts a record, unless the partition has stopped.
-    pub(super) fn count(&mut self, record: Record) {
+    pub(super) fn count(&mut self, record: Record<'_>) {
         if self.fork.is_none() {
             self.fork = self.table.count(record).err();
         }

@@ -8,7 +8,7 @@ fn id(partition: u32) -> PartitionId {
     PartitionId { cluster: "c".into(), topic: [1; 16], partition, mapping: 1 }
 }
 
-fn record(offset: u64, name: &str) -> Record {
+fn record(offset: u64, name: &str) -> Record<'_> {
     let content = Content::Count { name: name.as_bytes().into(), amount: 2, operations: 1, stamp: None };
     Record { offset, leader_epoch: None, content }
 }

@@ -40,7 +40,7 @@ struct Naive {
 }
 
 impl Naive {
-    fn count(&mut self, record: &Record) {
+    fn count(&mut self, record: &Record<'_>) {
         self.contents.offset = record.offset + 1;
         let tallies = &mut self.contents.tallies;
         let Content::Count { name, amount, operations, stamp } = &record.content else {
@@ -67,7 +67,7 @@ impl Naive {
 }
 
 /// Records whose offsets have gaps, of producers that repeat some of them, sooner or later.
-fn log() -> impl Strategy<Value = Vec<Record>> {
+fn log() -> impl Strategy<Value = Vec<Record<'static>>> {
     let gap = prop_oneof![8 => 0..3_u64, 1 => 0..PRODUCER_WINDOW, 1 => Just(PRODUCER_RETENTION)];
     let amount = prop_oneof![4 => -3..4_i64, 1 => Just(i64::MAX), 1 => Just(i64::MIN)];
     let back = prop_oneof![8 => 0..4_u64, 1 => 0..2 * PRODUCER_WINDOW];
@@ -160,7 +160,7 @@ impl Member {
         Self { table: PartitionTable::new(SEEDS), reads: 0, store, taken: None }
     }
 
-    fn assign(&mut self, log: &[Record]) {
+    fn assign(&mut self, log: &[Record<'_>]) {
         self.reads = log.partition_point(|record| record.offset < self.table.position().offset);
     }
 
@@ -252,7 +252,7 @@ proptest! {
     }
 }
 
-fn record(offset: u64, name: &str) -> Record {
+fn record(offset: u64, name: &str) -> Record<'_> {
     let content = Content::Count { name: name.as_bytes().into(), amount: 1, operations: 1, stamp: None };
     Record { offset, leader_epoch: Some(1), content }
 }

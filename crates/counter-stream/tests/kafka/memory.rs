@@ -91,7 +91,7 @@ impl Destination for MemoryPartition {
         self.position
     }
 
-    fn try_send(&self, record: Record) -> Result<(), Refused> {
+    fn try_send<'a>(&self, record: Record<'a>) -> Result<(), Refused<'a>> {
         let mut state = self.memory.state();
         if state.full.contains(&self.number) {
             return Err(Refused::Full(record));
@@ -110,7 +110,7 @@ impl Destination for MemoryPartition {
                     stamp.sequence > std::mem::replace(last, stamp.sequence.max(*last))
                 });
                 if is_new {
-                    *column.sums.entry(name).or_default() += i128::from(amount);
+                    *column.sums.entry(name.into_owned().into()).or_default() += i128::from(amount);
                     column.operations += operations;
                 }
             }

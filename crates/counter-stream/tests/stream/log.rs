@@ -10,7 +10,7 @@ pub(crate) fn partition(number: u32) -> PartitionId {
 }
 
 /// Returns a record. Some repeat earlier ones, some count nothing, and some sums need 128 bits.
-pub(crate) fn record(partition: u32, offset: u64) -> Record {
+pub(crate) fn record(partition: u32, offset: u64) -> Record<'static> {
     let number = offset * 7919 + u64::from(partition);
     let sequence = if number.is_multiple_of(5) { offset.saturating_sub(3) } else { offset };
     let stamp = Stamp { producer: [1; 16], sequence, base: 0 };

@@ -40,7 +40,7 @@ pub(super) struct Partition<P> {
     queue: PartitionQueue<Context>,
     pub(super) destination: P,
     /// Records that were read and not handed over, in order.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Waiting<'static>>,
     pub(super) reader: Reader,
     /// End of the log, if a broker has said so.
     pub(super) end: Option<u64>,
@@ -56,8 +56,8 @@ pub(super) struct Reader {
     skipped: u64,
 }
 
-struct Waiting {
-    record: Record,
+struct Waiting<'a> {
+    record: Record<'a>,
     /// Its dead letter, until that is acknowledged.
     letter: Option<oneshot::Receiver<Result<(), LetterError>>>,
 }
@@ -101,7 +101,19 @@ impl<P: Destination> Partition<P> {
             match self.queue.poll(Duration::ZERO) {
                 None => return Turn::Idle,
                 Some(Ok(message)) => {
-                    self.waiting.extend(self.reader.read(&message, shared));
+                    let Some(Waiting { record, letter }) = self.reader.read(&message, shared) else {
+                        continue;
+                    };
+                    let record = match letter {
+                        // Most records go from librdkafka's memory straight into the outbox.
+                        None if self.waiting.is_empty() => match self.destination.try_send(record) {
+                            Ok(()) => continue,
+                            Err(Refused::Full(record)) => record,
+                            Err(Refused::Closed(reason)) => return Turn::Failed(reason),
+                        },
+                        None | Some(_) => record,
+                    };
+                    self.waiting.push_back(Waiting { record: record.into_owned(), letter });
                 }
                 Some(Err(error)) => match diverged(&error) {
                     true => return Turn::Diverged,
@@ -152,7 +164,7 @@ impl<P: Destination> Partition<P> {
 }
 
 impl Reader {
-    fn read(&mut self, message: &BorrowedMessage<'_>, shared: &Shared) -> Option<Waiting> {
+    fn read<'a>(&mut self, message: &'a BorrowedMessage<'_>, shared: &Shared) -> Option<Waiting<'a>> {
         let offset = u64::try_from(message.offset()).ok().filter(|offset| *offset >= self.next)?;
         self.next = offset + 1;
         self.records += 1;
@@ -195,7 +207,7 @@ impl Reader {
     }
 }
 
-fn content(message: &BorrowedMessage<'_>, mapping: &Mapping) -> Result<Content, Uncountable> {
+fn content<'a>(message: &'a BorrowedMessage<'_>, mapping: &Mapping) -> Result<Content<'a>, Uncountable> {
     let annotations = match message.headers() {
         None => Annotations::default(),
         Some(headers) => Annotations::read(headers.iter().map(|header| (header.key, header.value)))?,
