@@ -15,7 +15,7 @@ use crate::oracle::Violation;
 use crate::random::mix;
 use crate::simulation::starting::{SHARDS, store_options};
 
-/// How a disk is copied.
+/// A way to copy a disk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Copy {
     pub(crate) seed: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Copy {
     pub(crate) recovery_ends_after: u64,
 }
 
-/// What a disk holds: the counters of the node itself, and the columns of all replicas.
+/// Contents of a disk: the counters of the node itself, and the columns of all replicas.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Image {
     entries: BTreeMap<(Option<ReplicaKey>, CounterName), (Count, Option<u64>)>,

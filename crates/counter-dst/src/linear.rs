@@ -18,7 +18,7 @@ const MAX_STATES: usize = 4_096;
 /// A counter, or that there is none.
 pub(crate) type State = Option<Counter>;
 
-/// What a counter is.
+/// State of a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Counter {
     pub(crate) value: i64,

@@ -23,16 +23,16 @@ pub(crate) struct Tally {
 struct Counted {
     /// Everything that a client has begun and that was not refused.
     begun: Tally,
-    /// What a shard has certainly applied.
+    /// Operations that a shard has certainly applied.
     applied: Tally,
-    /// What has been acknowledged at each level, from that of the node's disk on.
+    /// Operations acknowledged at each level, from that of the node's disk on.
     durable: Tally,
     replicated: Tally,
     /// Most operations that others were told of.
     told: u128,
-    /// What was accepted from each client, but is applied only before that client's next question.
+    /// Operations accepted from each client, but applied only before that client's next question.
     accepted: BTreeMap<usize, Tally>,
-    /// What was accepted from clients that have hung up since.
+    /// Operations accepted from clients that have hung up since.
     left: Tally,
 }
 

@@ -13,9 +13,9 @@ pub struct Schedule {
     pub seed: u64,
     /// Number of nodes.
     pub nodes: usize,
-    /// Whether the nodes have disks.
+    /// True if the nodes have disks.
     pub is_durable: bool,
-    /// Whether there is one node, which has never had a peer: its counters live once, and take any operation.
+    /// True if there is one node, which has never had a peer: its counters live once, and take any operation.
     pub is_alone: bool,
     /// Number of clients.
     pub clients: usize,
@@ -25,7 +25,7 @@ pub struct Schedule {
     pub min_snapshot_bytes: u64,
     /// Time at which all faults are over, in milliseconds.
     pub end_ms: u64,
-    /// What happens, in order.
+    /// Faults and operations, in order.
     pub events: Vec<Event>,
 }
 
@@ -36,7 +36,7 @@ pub struct Event {
     pub number: usize,
     /// Time, in milliseconds.
     pub at_ms: u64,
-    /// What happens.
+    /// Fault or operation.
     pub action: Action,
 }
 
@@ -121,7 +121,7 @@ pub struct Operation {
     pub client: usize,
     /// Number of the node.
     pub node: usize,
-    /// What it does.
+    /// Kind of the operation.
     pub kind: OperationKind,
     /// Guarantee that it waits for.
     pub level: Level,

@@ -30,7 +30,7 @@ const NODES_START_WITHIN: Duration = Duration::from_secs(10);
 pub struct Outcome {
     /// First promise that was broken, if any.
     pub violation: Option<String>,
-    /// What has happened.
+    /// Trace of all events.
     pub trace: Trace,
     /// Faults that have had an effect.
     pub coverage: Coverage,

@@ -73,14 +73,14 @@ enum Kind {
     Topic,
 }
 
-/// What has become of operations.
+/// Outcome of operations.
 #[derive(Clone, Debug, Default)]
 pub struct Applied {
     /// Outcomes, in order.
     pub outcomes: Vec<Outcome>,
     /// Positions in the log behind what was written, if counters follow a topic.
     pub positions: Positions,
-    /// How far values are behind the log, if counters follow a topic and it is known.
+    /// Lag of the values behind the log, if counters follow a topic and it is known.
     pub lag: Option<Lag>,
 }
 

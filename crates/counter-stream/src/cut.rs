@@ -22,9 +22,9 @@ pub struct Cut {
     pub to: Position,
     /// Digest at `to`.
     pub digest: Digest,
-    /// What became of all records before `to`.
+    /// Numbers of records before `to`, by outcome.
     pub tallies: Tallies,
-    /// What has changed.
+    /// Changes from `from` to `to`.
     pub changes: Changes,
 }
 

@@ -14,7 +14,7 @@ pub enum StreamError {
     /// The member's directory cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// What was counted may not be on disk.
+    /// The store has failed: counts may not be on disk.
     #[error(transparent)]
     Durability(#[from] DurabilityError),
     /// The member's actors have not started.

@@ -33,7 +33,7 @@ pub struct Totals {
     pub names: u64,
     /// Sum over all names.
     pub total: Total,
-    /// What became of the records.
+    /// Numbers of records, by outcome.
     pub tallies: Tallies,
 }
 

@@ -1,6 +1,6 @@
-//! How records become counts: where the name of a counter is, and where the amount. Pure.
+//! Mapping of records to counts: where the name of a counter is, and where the amount. Pure.
 //!
-//! What a record counts depends on nothing but the record and the mapping, so that everybody who counts a partition
+//! The outcome depends on nothing but the record and the mapping, so that everybody who counts a partition
 //! comes to the same sums. Whatever changes the outcome for any record is part of the
 //! [fingerprint](Mapping::fingerprint).
 

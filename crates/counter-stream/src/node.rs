@@ -42,7 +42,7 @@ pub struct StreamOptions {
     /// Options of its store. [`StoreOptions::round_interval`] is the interval between cuts. Those of the keyspace do
     /// not matter, since its counters are not used.
     pub store: StoreOptions,
-    /// How it reaches the other members; `None` if it is alone.
+    /// Settings for the connections to other members; `None` if it is alone.
     pub group: Option<GroupOptions>,
 }
 

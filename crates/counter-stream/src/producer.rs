@@ -68,7 +68,7 @@ pub enum ProducerError {
     Ended,
 }
 
-/// What a producer has done.
+/// Totals of a producer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Produced {
     /// Number of increments in records that brokers have acknowledged.

@@ -27,18 +27,18 @@ pub struct Record<'a> {
     pub offset: u64,
     /// Epoch of the leader that wrote it, where the broker says so.
     pub leader_epoch: Option<u32>,
-    /// What it counts.
+    /// Content that is counted.
     pub content: Content<'a>,
 }
 
-/// What a record counts.
+/// Content of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content<'a> {
     /// Adds to a counter.
     Count {
         /// Name of the counter.
         name: Cow<'a, [u8]>,
-        /// What is added.
+        /// Amount to add.
         amount: i64,
         /// Number of operations that the amount consists of.
         operations: u64,

@@ -1,4 +1,4 @@
-//! How a store holds partitions: as columns of its own format, so that its checks, snapshots and recovery serve.
+//! Partitions in a store: columns of its own format, so that its checks, snapshots and recovery serve.
 //!
 //! An entry of a column is a name with two numbers. The first byte of the name says what the numbers are.
 //!

@@ -264,7 +264,7 @@ impl PartitionTable {
     }
 }
 
-/// What becomes of a producer's record.
+/// Verdict on a producer's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Admission {
     Admitted,
@@ -272,7 +272,7 @@ enum Admission {
     TooLate,
 }
 
-/// What becomes of a cut.
+/// Verdict on a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// The table stands where the cut ends.

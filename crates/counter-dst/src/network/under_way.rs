@@ -1,4 +1,4 @@
-//! What is under way between nodes.
+//! Messages under way between nodes.
 
 use counter_cluster::{MAX_FRAME_BYTES, WINDOW};
 

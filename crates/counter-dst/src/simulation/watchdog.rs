@@ -22,7 +22,7 @@ pub(super) struct Watchdog {
     _is_over: SyncSender<()>,
 }
 
-/// What was seen. Pure.
+/// Earlier looks. Pure.
 struct Looks {
     at: Instant,
     number: u32,

@@ -1,4 +1,4 @@
-//! What becomes of disks.
+//! The disks of simulated nodes: faults, crashes and replacement.
 
 use counter_store::disk::{Disk, MemoryDisk};
 use fastrand::Rng;

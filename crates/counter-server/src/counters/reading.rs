@@ -1,4 +1,4 @@
-//! What counters come to, and who knows it.
+//! Reads of counters, from whoever knows their values.
 
 use counter_keyspace::{KeyspaceHandle, Page, PageToken};
 use counter_protocol::{AggregatedStats, Count, CounterName};

@@ -29,7 +29,7 @@ pub(crate) struct TopicCounters {
     written: Mutex<Positions>,
 }
 
-/// What all clones share.
+/// State that all clones share.
 #[derive(Debug)]
 pub(crate) struct Topic {
     handle: StreamHandle,

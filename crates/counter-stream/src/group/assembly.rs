@@ -23,7 +23,7 @@ struct Part {
     changes: Changes,
 }
 
-/// What has come of a chunk.
+/// Outcome of a chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Assembled {
     /// The cut is whole.

@@ -1,4 +1,4 @@
-//! What a member answers to others.
+//! Answers of a member to others.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

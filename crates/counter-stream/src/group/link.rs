@@ -1,4 +1,4 @@
-//! What a member gives to another one, of one partition.
+//! Link to another member, for the cuts of one partition.
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ use super::wire::MAX_FRAME_BYTES;
 /// Process group in which the gateways of all members find each other.
 const GROUP: &str = "counter-stream gateways";
 
-/// How a member reaches the others of its group.
+/// Settings of a member's connections to the others of its group.
 #[derive(Clone, Debug)]
 pub struct GroupOptions {
     /// Address to listen on; port 0 is any free one.

@@ -1,8 +1,8 @@
-//! Whether a log still is the one whose records were counted. Pure.
+//! Checks that a log still is the one whose records were counted. Pure.
 
 use crate::record::Position;
 
-/// What a broker says of a partition's log.
+/// State of a partition's log, according to a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogBounds {
     /// Offset of its first record.
@@ -14,7 +14,7 @@ pub struct LogBounds {
     pub epoch_end: Option<u64>,
 }
 
-/// What to do if the log begins behind the position, because it keeps records for a limited time or size.
+/// Policy if the log begins behind the position, because it keeps records for a limited time or size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutOfRange {
     /// Stop the partition.

@@ -60,13 +60,13 @@ pub struct ConsumerOptions {
     pub topic: String,
     /// Consumer group, which distributes the partitions of the topic.
     pub group: String,
-    /// What records count.
+    /// Names and amounts of records.
     pub mapping: Mapping,
     /// Number that is raised to count the topic anew, in empty directories.
     pub generation: u32,
-    /// What to do with records that cannot be counted.
+    /// Policy for records that cannot be counted.
     pub uncountable: UncountablePolicy,
-    /// What to do about records that are gone before they were counted.
+    /// Policy for records that are gone before they were counted.
     pub missing: OutOfRange,
     /// Time without a sign of life after which the group expels the member.
     pub session_timeout: Duration,
@@ -76,7 +76,7 @@ pub struct ConsumerOptions {
     pub settings: Vec<(String, String)>,
 }
 
-/// What to do with records that cannot be counted. They are counted as skipped in either case.
+/// Policy for records that cannot be counted. They are counted as skipped in either case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UncountablePolicy {
     /// Report them in the log and in the status.
@@ -132,7 +132,7 @@ struct PollingThread {
     thread: thread::Thread,
 }
 
-/// What the polling thread is asked to do.
+/// Requests to the polling thread.
 #[derive(Debug, Default)]
 struct Requests {
     leave: AtomicBool,

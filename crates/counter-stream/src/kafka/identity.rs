@@ -12,7 +12,7 @@ use crate::record::PartitionId;
 /// Name of the file in a node's directory.
 const FILE: &str = "topic.json";
 
-/// What the columns of a topic's partitions have in common.
+/// The common part of the identities of a topic's columns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicIdentity {
     /// Id of the cluster.
@@ -40,9 +40,9 @@ pub enum IdentityError {
         recorded.generation + 1
     )]
     Changed {
-        /// What the directory counts.
+        /// Topic and mapping that the directory counts.
         recorded: Box<TopicIdentity>,
-        /// What it was asked to count.
+        /// Topic and mapping that it was asked to count.
         found: Box<TopicIdentity>,
     },
     /// The record cannot be read or written.

@@ -1,4 +1,4 @@
-//! How far counts are behind the log. Pure.
+//! The lag of counts behind the log. Pure.
 
 use std::time::Duration;
 

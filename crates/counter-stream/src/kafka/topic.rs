@@ -1,4 +1,4 @@
-//! What brokers say of a topic: its id, its leaders, where its logs begin and end, whether it is compacted.
+//! Queries about a topic: its id, its leaders, where its logs begin and end, whether it is compacted.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -13,7 +13,7 @@ const BASE: &str = "counter-base";
 /// Number of operations that the record stands for, in decimal.
 const OPERATIONS: &str = "counter-operations";
 
-/// What the headers of a record say.
+/// Contents of a record's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Annotations {
     /// Number of operations: 1 unless the record says otherwise.

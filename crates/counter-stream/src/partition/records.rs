@@ -25,7 +25,7 @@ struct Waiting {
     counts: Option<Counts>,
 }
 
-/// What a record counts, without the name.
+/// Content of a record, without the name.
 #[derive(Debug)]
 struct Counts {
     name_bytes: usize,

@@ -14,7 +14,7 @@ const RECENT_CUTS: usize = 16;
 /// Maximum number of entries in these cuts. The latest is kept however many it has.
 const RECENT_ENTRIES: usize = 256 * 1024;
 
-/// What is known of a partition from outside of its actor.
+/// Status of a partition, as seen from outside of its actor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionStatus {
@@ -22,7 +22,7 @@ pub struct PartitionStatus {
     pub position: Position,
     /// Position up to which that is durable here.
     pub committed: Position,
-    /// What became of the records.
+    /// Numbers of records, by outcome.
     pub tallies: Tallies,
     /// Number of names.
     pub names: u64,
@@ -30,7 +30,7 @@ pub struct PartitionStatus {
     pub total: Total,
     /// Offset of the next record that the log will have, as the owner has last heard. `None` where nobody has.
     pub end: Option<u64>,
-    /// Whether this member reads the partition.
+    /// True if this member reads the partition.
     pub is_owned: bool,
     /// Why the partition has stopped, if it has.
     pub fork: Option<Fork>,

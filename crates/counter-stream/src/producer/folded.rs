@@ -10,7 +10,7 @@ use ractor_outbox::Batch;
 pub struct Increment<'a> {
     /// Name of the counter.
     pub name: &'a [u8],
-    /// What is added.
+    /// Amount to add.
     pub amount: i64,
 }
 

@@ -15,7 +15,7 @@ pub struct Counted {
     pub(crate) is_wide: bool,
 }
 
-/// What a counter adds up to.
+/// Sum of a counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Total {
     /// Sum of the amounts.

@@ -1,4 +1,4 @@
-//! How a table makes cuts, and applies those of others.
+//! Cuts of a table: taking them, and applying those of others.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::cut::{Changes, Cut};
 
 use super::{Applied, Counted, Digest, Fork, PartitionTable, ProducerId};
 
-/// What has changed since whoever stores the table has last confirmed a cut.
+/// Changes since whoever stores the table has last confirmed a cut.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unconfirmed {
     /// Offset up to which all is confirmed, and the digest there.

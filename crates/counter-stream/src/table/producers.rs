@@ -17,7 +17,7 @@ pub const PRODUCER_RETENTION: u64 = 2 * PRODUCER_WINDOW;
 /// Id of a producer, chosen at random by itself.
 pub type ProducerId = [u8; 16];
 
-/// What a producer has sent to a partition.
+/// Progress of a producer in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Producer {
     /// Sequence of its last record that was counted.

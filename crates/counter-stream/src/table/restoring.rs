@@ -1,4 +1,4 @@
-//! How a table is built of what a store holds.
+//! Restores a table from a store.
 
 use crate::record::Position;
 

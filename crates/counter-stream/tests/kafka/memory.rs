@@ -19,7 +19,7 @@ struct State {
     full: BTreeSet<u32>,
 }
 
-/// What a partition has counted.
+/// Counts of a partition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Column {
     pub(crate) position: Position,

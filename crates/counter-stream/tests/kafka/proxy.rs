@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 
 use crate::log::TOPIC;
 
-/// What differs from what the broker says.
+/// Changes to the broker's answers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
     /// Number of partitions that the topic has.

@@ -1,4 +1,4 @@
-//! What members do when the topic is not what it was.
+//! Members whose topic has changed.
 
 use counter_stream::Position;
 use counter_stream::kafka::{Consumer, ConsumerError, IdentityError, OutOfRange};

@@ -1,4 +1,4 @@
-//! What is known of a topic, for operators.
+//! Status of a topic, for operators.
 
 use counter_stream::kafka::{Lag, Stage};
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub struct PartitionStatus {
     pub end: Option<u64>,
     /// Number of offsets between what is counted and the end; `None` if that is not known, or no longer.
     pub lag: Option<u64>,
-    /// Whether this server reads the partition, and not another one of the group.
+    /// True if this server reads the partition, and not another one of the group.
     pub is_owned: bool,
     /// Records that were counted.
     pub counted: u64,

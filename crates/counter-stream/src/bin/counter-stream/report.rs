@@ -1,4 +1,4 @@
-//! What a member writes to standard output, a line each.
+//! Lines that a member writes to standard output.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Line {
-    /// What it does, now and then.
+    /// Its state, now and then.
     Report(Report),
-    /// What was asked for by name.
+    /// A count that was asked for by name.
     Count {
         name: String,
         /// `None` if it is beyond 64 bits.
@@ -21,18 +21,18 @@ pub(crate) enum Line {
     },
 }
 
-/// What a member does, and what it knows.
+/// State of a member and of its partitions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// Address for other members, unless it is alone.
     pub(crate) address: Option<SocketAddr>,
-    /// What it does with the partitions that the group has assigned to it.
+    /// Progress of the partitions that the group has assigned to it.
     pub(crate) status: Status,
-    /// What it knows of all partitions, its own or not.
+    /// State of all partitions, its own or not, as far as it knows.
     pub(crate) partitions: BTreeMap<u32, Known>,
 }
 
-/// What a member knows of a partition.
+/// State of a partition, as far as a member knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Known {
     /// Offset behind the last record that is counted.
@@ -43,6 +43,6 @@ pub(crate) struct Known {
     pub(crate) operations: u64,
     /// Number of records that were counted already when they came again.
     pub(crate) duplicates: u64,
-    /// Whether the member reads the partition.
+    /// True if the member reads the partition.
     pub(crate) owned: bool,
 }

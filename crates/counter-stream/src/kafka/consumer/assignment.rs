@@ -1,4 +1,4 @@
-//! What librdkafka has been told to read, and what the group waits for.
+//! The assignment that librdkafka has been given, and the one that the group waits for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

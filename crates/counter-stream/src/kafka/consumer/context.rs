@@ -1,4 +1,4 @@
-//! What librdkafka calls back.
+//! Callbacks of librdkafka.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 
-/// What the group has decided, to be carried out by the polling thread.
+/// Decision of the group, to be carried out by the polling thread.
 #[derive(Debug)]
 pub(super) enum Rebalance {
     Assigned(BTreeSet<i32>),

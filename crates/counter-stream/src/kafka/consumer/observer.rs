@@ -14,7 +14,7 @@ use crate::kafka::topic::TopicClient;
 /// Interval between looks. For as long, a record may be taken for one of the previous leader.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What was seen of a topic.
+/// State of a topic when it was last observed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observation {
     /// Id of the topic, if anything was seen.

@@ -25,7 +25,7 @@ const TURN: usize = 1_024;
 /// Maximum number of records that wait for room or for the acknowledgement of a dead letter.
 const WAITING: usize = 1_024;
 
-/// What all partitions of a topic share.
+/// State that all partitions of a topic share.
 pub(super) struct Shared {
     pub(super) identity: TopicIdentity,
     pub(super) mapping: Mapping,
@@ -62,7 +62,7 @@ struct Waiting<'a> {
     letter: Option<oneshot::Receiver<Result<(), LetterError>>>,
 }
 
-/// What came of a turn.
+/// Outcome of a turn.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// There is nothing to read.

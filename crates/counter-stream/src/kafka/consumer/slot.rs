@@ -1,4 +1,4 @@
-//! What becomes of a partition that the group has assigned.
+//! A partition that the group has assigned, from its start to its end.
 
 use tokio::task::AbortHandle;
 

@@ -1,4 +1,4 @@
-//! What a member reports of itself.
+//! Status of a member.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kafka::identity::TopicIdentity;
 
-/// What a member does.
+/// Status of a member.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
     /// Topic and mapping, in words.
@@ -21,10 +21,10 @@ pub struct Status {
     pub lost: u64,
 }
 
-/// What a member does with a partition.
+/// Status of an assigned partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionStatus {
-    /// What happens with it.
+    /// Stage of its life.
     pub stage: Stage,
     /// Offset of the next record to hand over.
     pub offset: u64,

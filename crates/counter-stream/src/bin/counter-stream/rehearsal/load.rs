@@ -25,7 +25,7 @@ pub(crate) struct Load {
     acknowledged: watch::Receiver<Produced>,
 }
 
-/// What the producer is to do.
+/// Command to the producer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Demand {
     Produce,
@@ -33,7 +33,7 @@ enum Demand {
     Stop,
 }
 
-/// What was produced.
+/// Increments that were produced.
 pub(crate) struct Sent {
     pub(crate) sums: BTreeMap<String, i64>,
     pub(crate) produced: Produced,

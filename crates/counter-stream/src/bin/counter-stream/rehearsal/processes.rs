@@ -40,7 +40,7 @@ pub(crate) struct Members {
     sender: mpsc::Sender<(&'static str, u32, Line)>,
 }
 
-/// What members last said.
+/// Latest reports of the members.
 #[derive(Default)]
 pub(crate) struct Known(BTreeMap<&'static str, Report>);
 
