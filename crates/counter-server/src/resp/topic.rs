@@ -56,19 +56,8 @@ mod tests {
     use super::*;
 
     fn status(lag: Option<u64>) -> TopicStatus {
-        let partition = PartitionStatus {
-            partition: 0,
-            offset: 3,
-            committed: 2,
-            end: lag.map(|lag| lag + 3),
-            lag,
-            is_owned: true,
-            counted: 3,
-            skipped: 0,
-            duplicates: 0,
-            refused: 0,
-            stopped: None,
-        };
+        let partition =
+            PartitionStatus { offset: 3, end: lag.map(|lag| lag + 3), lag, ..PartitionStatus::default() };
         let all = lag.map(|records| LagStatus { records, age_ms: 250 });
         TopicStatus { counts: "visits".into(), lag: all, partitions: vec![partition] }
     }

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 /// Age from which on nobody knows any more where a log ends. Brokers are asked once per second.
 const KNOWN_FOR: Duration = Duration::from_secs(5);
 
-/// Where the logs of a topic's partitions end.
+/// Ends of the logs of a topic's partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEnds {
-    /// When brokers were asked.
+    /// Time at which brokers were asked.
     pub at: Instant,
     /// Offset behind the last record of each partition that can be read; `None` where no broker has said it.
     pub ends: Vec<Option<u64>>,
@@ -26,12 +26,18 @@ pub struct Lag {
 }
 
 impl LogEnds {
+    /// Returns the offset behind the last record of a partition that can be read; `None` if no broker has said it.
+    #[must_use]
+    pub fn end_of(&self, partition: u32) -> Option<u64> {
+        *usize::try_from(partition).ok().and_then(|partition| self.ends.get(partition))?
+    }
+
     /// Returns the lag of a partition that is counted up to an offset; `None` if that is not known, or no longer.
     #[must_use]
     pub fn lag_of(&self, partition: u32, offset: u64, now: Instant) -> Option<Lag> {
         let age = now.saturating_duration_since(self.at);
-        let end = *usize::try_from(partition).ok().and_then(|partition| self.ends.get(partition))?;
-        (age <= KNOWN_FOR).then_some(Lag { records: end?.saturating_sub(offset), age })
+        let end = self.end_of(partition)?;
+        (age <= KNOWN_FOR).then_some(Lag { records: end.saturating_sub(offset), age })
     }
 
     /// Returns the lag of all partitions together, given where each is; `None` if that of one is not known.

@@ -27,7 +27,7 @@ pub struct LagStatus {
 }
 
 /// Partition of a topic.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PartitionStatus {
     /// Its number.
     pub partition: u32,
@@ -69,7 +69,6 @@ impl TopicCounters {
         let partition = |partition: u32| {
             let status = known.get(&self.topic.identity.partition(partition)).copied().unwrap_or_default();
             let ends = ends.as_ref();
-            let index = usize::try_from(partition).unwrap_or(usize::MAX);
             let stage = i32::try_from(partition).ok().and_then(|partition| stages.get(&partition));
             let reason = stage.and_then(|status| match &status.stage {
                 Stage::Stopped(reason) => Some(reason.clone()),
@@ -79,7 +78,7 @@ impl TopicCounters {
                 partition,
                 offset: status.position.offset,
                 committed: status.committed.offset,
-                end: ends.and_then(|ends| *ends.ends.get(index)?),
+                end: ends.and_then(|ends| ends.end_of(partition)),
                 lag: ends
                     .and_then(|ends| ends.lag_of(partition, status.position.offset, now))
                     .map(|lag| lag.records),

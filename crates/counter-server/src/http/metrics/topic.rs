@@ -67,15 +67,9 @@ mod tests {
         let partition = |partition, lag| PartitionStatus {
             partition,
             offset: 3,
-            committed: 3,
-            end: None,
             lag,
-            is_owned: true,
-            counted: 2,
             skipped: 1,
-            duplicates: 0,
-            refused: 0,
-            stopped: None,
+            ..PartitionStatus::default()
         };
         let partitions = vec![partition(0, Some(7)), partition(1, None)];
         let topic = TopicStatus { counts: "visits".into(), lag: None, partitions };

@@ -21,9 +21,7 @@ pub(super) struct Observation {
     pub(super) topic_id: Option<[u8; 16]>,
     /// Epoch of each partition's leader, where brokers say so.
     pub(super) epochs: BTreeMap<i32, u32>,
-    /// End of each partition's log.
-    pub(super) ends: BTreeMap<i32, u64>,
-    /// The same of all partitions, and of when.
+    /// Ends of the partitions' logs.
     pub(super) log: Option<LogEnds>,
 }
 
@@ -51,5 +49,5 @@ async fn look(client: &mut TopicClient) -> Result<Observation, BrokerError> {
     let log =
         LogEnds { at, ends: (0..view.partitions).map(|partition| ends.get(&partition).copied()).collect() };
     let epochs = view.leaders.iter().filter_map(|(partition, leader)| Some((*partition, leader.epoch?)));
-    Ok(Observation { topic_id: Some(view.id), epochs: epochs.collect(), ends, log: Some(log) })
+    Ok(Observation { topic_id: Some(view.id), epochs: epochs.collect(), log: Some(log) })
 }

@@ -318,7 +318,8 @@ impl<O: Owner> Poll<O> {
         for (number, slot) in &mut self.partitions {
             if let Slot::Running(partition) = slot {
                 partition.reader.epoch = seen.epochs.get(number).copied().max(partition.reader.epoch);
-                if let Some(&end) = seen.ends.get(number) {
+                let log = seen.log.as_ref().zip(u32::try_from(*number).ok());
+                if let Some(end) = log.and_then(|(log, number)| log.end_of(number)) {
                     partition.end = Some(end);
                     partition.destination.note_end(end);
                 }
