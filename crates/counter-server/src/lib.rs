@@ -13,6 +13,7 @@
 pub mod auth;
 pub mod counters;
 mod dashboard;
+mod digits;
 mod engine;
 pub mod http;
 mod limits;

@@ -102,7 +102,7 @@ pub enum CountersError {
     NotReached {
         /// The positions.
         positions: Positions,
-        /// Where the partitions are that are behind.
+        /// Offsets of the partitions that are behind.
         behind: Positions,
     },
     /// A partition of the topic has stopped, so no sum can be relied on.

@@ -242,7 +242,8 @@ fn nearest(Total { value, operations }: Total) -> Count {
     Count { value: clamp(value), operations: u64::try_from(operations).unwrap_or(u64::MAX) }
 }
 
-fn clamp(value: i128) -> i64 {
+/// Returns the nearest value in the range of 64 bits.
+pub(super) fn clamp(value: i128) -> i64 {
     i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
 }
 

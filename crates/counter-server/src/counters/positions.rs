@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::digits;
+
 /// Offsets behind records, by partition: as a text, such as `3:18,5:7`. Whoever has counted the partitions up to there
 /// has counted the records.
 ///
@@ -70,12 +72,8 @@ impl FromStr for Positions {
     fn from_str(text: &str) -> Result<Self, InvalidPositions> {
         let position = |text: &str| {
             let (partition, offset) = text.split_once(':').ok_or(InvalidPositions)?;
-            let is_number = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit());
-            if !is_number(partition) || !is_number(offset) {
-                return Err(InvalidPositions);
-            }
-            let partition = partition.parse().map_err(|_| InvalidPositions)?;
-            Ok((partition, offset.parse().map_err(|_| InvalidPositions)?))
+            let partition = digits::number(partition.as_bytes()).ok_or(InvalidPositions)?;
+            Ok((partition, digits::number(offset.as_bytes()).ok_or(InvalidPositions)?))
         };
         text.split(',').map(position).collect()
     }

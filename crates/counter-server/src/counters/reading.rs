@@ -7,7 +7,7 @@ use super::error::CountersError;
 use super::node::NodeCounters;
 use super::{Counters, Handle, TopicCounters};
 
-/// Who knows what counters come to.
+/// Source of the counters' values.
 pub(super) enum Counted<'a> {
     Here(&'a KeyspaceHandle),
     Cluster(&'a NodeCounters),

@@ -8,6 +8,7 @@ use counter_keyspace::{KeyspaceHandle, Operation, Outcome, SessionId};
 use counter_store::SessionIssuer;
 
 use super::{Counters, CountersError, Durability, Handle, Kind, on_disk};
+use crate::digits;
 
 /// Error of whoever wants a session where increments go through a log.
 const NO_SESSIONS: CountersError = CountersError::NotOnTopic { command: "a session" };
@@ -41,10 +42,7 @@ impl FromStr for SessionToken {
 
     fn from_str(text: &str) -> Result<Self, InvalidSession> {
         let (incarnation, number) = text.split_once('.').ok_or(InvalidSession)?;
-        let parse = |digits: &str| {
-            let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
-            if is_number { digits.parse().map_err(|_| InvalidSession) } else { Err(InvalidSession) }
-        };
+        let parse = |digits: &str| digits::number(digits.as_bytes()).ok_or(InvalidSession);
         Ok(Self(SessionId { incarnation: parse(incarnation)?, number: parse(number)? }))
     }
 }

@@ -16,11 +16,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::CountersError;
+use super::node::clamp;
 use super::positions::Positions;
 use super::{Applied, Durability};
 use runs::run_len;
 
 pub use status::{LagStatus, PartitionStatus, TopicStatus};
+
+/// Error of increments that the log may have.
+const UNACKNOWLEDGED: CountersError =
+    CountersError::UnknownOutcome("the log has not acknowledged it in time");
 
 /// Counters of a topic. A clone knows what was written through it, and nothing of what was written through others.
 #[derive(Debug)]
@@ -123,8 +128,7 @@ impl TopicCounters {
         let producer = producer.as_ref().ok_or(CountersError::ReadOnlyTopic)?;
         let began = Instant::now();
         producer.try_increment(increments)?;
-        let unknown = |_| CountersError::UnknownOutcome("the log has not acknowledged it in time");
-        self.flush().await.map_err(unknown)?;
+        self.flush().await.map_err(|_| UNACKNOWLEDGED)?;
         let positions: Positions =
             increments.iter().map(|increment| producer.position(increment.name)).collect();
         self.lock_written().merge(&positions);
@@ -147,7 +151,7 @@ impl TopicCounters {
         let Some(producer) = producer else { return Ok(()) };
         match timeout(*deadline, producer.flush()).await {
             Ok(flushed) => Ok(flushed.map(drop)?),
-            Err(_) => Err(CountersError::UnknownOutcome("the log has not acknowledged it in time")),
+            Err(_) => Err(UNACKNOWLEDGED),
         }
     }
 
@@ -252,7 +256,7 @@ fn outcome(operation: Operation, total: Option<Total>) -> Outcome {
         (Operation::Persist, Ok(Some(_)) | Err(_)) => Outcome::Deadline(None),
         (Operation::GetCount, Ok(_)) => Outcome::Count(total.map(nearest)),
         (_, Ok(value)) => Outcome::Value(value),
-        (_, Err(_)) => Outcome::OutOfRange(total.map_or(0, |total| nearest(total).value)),
+        (_, Err(_)) => Outcome::OutOfRange(total.map_or(0, |total| clamp(total.value))),
     }
 }
 
@@ -262,11 +266,7 @@ fn named(counters: Vec<(Box<[u8]>, Total)>) -> Result<Page, CountersError> {
 
 /// Returns a sum as a count, with the nearest value in the range of 64 bits.
 fn nearest(Total { value, operations }: Total) -> Count {
-    let clamped = if value < 0 { i64::MIN } else { i64::MAX };
-    Count {
-        value: i64::try_from(value).unwrap_or(clamped),
-        operations: u64::try_from(operations).unwrap_or(u64::MAX),
-    }
+    Count { value: clamp(value), operations: u64::try_from(operations).unwrap_or(u64::MAX) }
 }
 
 #[cfg(test)]

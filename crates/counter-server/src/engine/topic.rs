@@ -94,6 +94,10 @@ fn records_increments(mapping: &Mapping) -> bool {
 }
 
 fn producer_options(options: &ConsumerOptions) -> ProducerOptions {
-    let ConsumerOptions { brokers, topic, settings, .. } = options.clone();
-    ProducerOptions { brokers, topic, max_names: DEFAULT_NAMES, settings }
+    ProducerOptions {
+        brokers: options.brokers.clone(),
+        topic: options.topic.clone(),
+        max_names: DEFAULT_NAMES,
+        settings: options.settings.clone(),
+    }
 }

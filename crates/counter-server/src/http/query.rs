@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::problem::Problem;
 use crate::counters::{InvalidPositions, Positions};
+use crate::digits;
 
 /// Maximum time in milliseconds for which other nodes or the log are waited for.
 const MAX_WAIT_MS: u64 = 60_000;
@@ -78,8 +79,7 @@ impl Query {
     /// Returns the number of a parameter, which is within these bounds.
     pub(crate) fn number(&self, name: &str, bounds: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
         let Some(value) = self.bytes(name) else { return Ok(None) };
-        let is_number = value.iter().all(u8::is_ascii_digit);
-        let number = str::from_utf8(value).ok().filter(|_| is_number).and_then(|value| value.parse().ok());
+        let number = digits::number(value);
         let (min, max) = (bounds.start(), bounds.end());
         let invalid = || Problem::invalid(format!("{name} is no number from {min} to {max}"));
         number.filter(|number| bounds.contains(number)).ok_or_else(invalid).map(Some)

@@ -8,14 +8,14 @@ use counter_keyspace::Operation;
 /// and reading all values then: a question does not see an increment that comes behind it.
 pub(super) fn run_len<N: AsRef<[u8]>>(operations: &[(N, Operation)]) -> usize {
     let mut asked = HashSet::new();
-    let is_behind_a_question = |(name, operation): &(N, Operation)| match operation {
+    let behind_a_question = operations.iter().position(|(name, operation)| match operation {
         Operation::Add(_) => asked.contains(name.as_ref()),
         _ => {
-            asked.insert(name.as_ref().to_vec());
+            asked.insert(name.as_ref());
             false
         }
-    };
-    operations.iter().position(is_behind_a_question).unwrap_or(operations.len())
+    });
+    behind_a_question.unwrap_or(operations.len())
 }
 
 #[cfg(test)]
