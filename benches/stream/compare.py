@@ -20,7 +20,6 @@ import pathlib
 import shutil
 import signal
 import subprocess
-
 import tempfile
 import threading
 import time

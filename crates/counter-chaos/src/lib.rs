@@ -1,9 +1,9 @@
 //! Clusters of `counter-server` processes on this machine, which can be partitioned, paused and killed.
 //!
 //! [`Cluster`] starts the processes of any `counter-server` executable, with a TCP proxy for each direction between two
-//! of them. [`Client`] talks to one as its users do, by RESP and HTTP. [`Loads`] and [`Driver`] send them operations and
-//! remember what was acknowledged; [`compare`], [`Seen`] and [`History`] check what the nodes hold and answer. [`run`]
-//! puts these together: it is the command `counter-chaos`.
+//! of them. [`Client`] talks to one as its users do, by RESP and HTTP. [`Loads`] and [`Driver`] send them operations
+//! and remember what was acknowledged; [`compare`], [`Seen`] and [`History`] check what the nodes hold and answer.
+//! [`run`] puts these together: it is the command `counter-chaos`.
 //! Tests of `counter-server` use the parts.
 //!
 //! Nothing here waits for a fixed time to be sure: a caller who needs a state of the cluster asks the nodes until they

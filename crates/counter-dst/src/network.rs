@@ -112,8 +112,8 @@ impl Network for SimulatedNetwork {
     fn connections(&self) -> Vec<Arc<dyn Connection>> {
         let state = self.world.lock();
         let me = self.life.node;
-        // What a node has recovered is looked at before it is connected. Its own endpoint is the way in, not the way
-        // out, and may be away.
+        // A node is connected only once its recovered state has been checked. Its own endpoint is the way in, not the
+        // way out, and may be away.
         if !state.lives(self.life) || state.nodes[me].serving.is_none() {
             return Vec::new();
         }

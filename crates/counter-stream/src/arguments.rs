@@ -34,10 +34,10 @@ pub struct ConsumerArguments {
     /// Consumer group, which distributes the partitions of the topic.
     #[arg(long, global = true)]
     pub group: Option<String>,
-    /// Where a record has the name of its counter: key, value, or a field such as /user/id.
+    /// Source of the name of a record's counter: key, value, or a field such as /user/id.
     #[arg(long, global = true, value_name = "SOURCE", default_value = "key")]
     pub name_from: NameSource,
-    /// Where a record has its amount: 1 (nowhere), value, or a field such as /bytes.
+    /// Source of a record's amount: the constant 1, value, or a field such as /bytes.
     #[arg(long, global = true, value_name = "SOURCE", default_value = "1")]
     pub amount_from: AmountSource,
     /// Topic for records that cannot be counted. Without it, they are skipped and counted as such.

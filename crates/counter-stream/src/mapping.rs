@@ -33,7 +33,7 @@ pub struct Mapping {
     pub amount: AmountSource,
 }
 
-/// Where a record has the name of its counter.
+/// Source of the name of a record's counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameSource {
     /// Its key, as bytes.
@@ -44,7 +44,7 @@ pub enum NameSource {
     Field(Pointer),
 }
 
-/// Where a record has its amount.
+/// Source of a record's amount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AmountSource {
     /// Nowhere: every record counts 1.

@@ -15,7 +15,7 @@ const FAULTS: usize = 13;
 /// Time that a burst takes, in milliseconds: more than a few steps of a snapshot, and less than a round.
 const BURST_MS: u64 = 12;
 
-/// When things happen: at any time, or most of them in bursts.
+/// Timing of events: at any time, or most of them in bursts.
 struct Times {
     end_ms: u64,
     /// Beginnings of bursts, if there are any.

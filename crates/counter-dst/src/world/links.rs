@@ -69,8 +69,8 @@ impl Links {
         (link.weather, link.weather_until) = (weather, Some(until));
     }
 
-    /// Lets nothing from the nodes of one side, as bits, to the others, nor back unless it is one-way. Returns the number
-    /// of directions in which nodes learn that they are disconnected.
+    /// Lets nothing from the nodes of one side, as bits, to the others, nor back unless it is one-way. Returns the
+    /// number of directions in which nodes learn that they are disconnected.
     pub(super) fn cut_off(&mut self, side: u32, kind: Kind, disconnects: bool, until: Instant) -> usize {
         let (nodes, mut disconnected) = (self.nodes, 0);
         let pairs = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));

@@ -114,8 +114,8 @@ async fn two_servers_answer_for_one_topic_and_a_killed_one_goes_on_exactly() {
 
     // What was written over HTTP is read at the other server behind its position.
     let mut http_b = http(&b).await;
-    let add = "POST /v1/counters/n1 HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n\
-        {\"by\": 6}";
+    let add = "POST /v1/counters/n1 HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+        content-length: 9\r\n\r\n{\"by\": 6}";
     let answer = http_b.ask_http(add, 1).await.unwrap().remove(0);
     assert_eq!((&answer["value"], &answer["durability"]), (&20.into(), &Value::Null));
     let position = answer["position"].as_str().unwrap();

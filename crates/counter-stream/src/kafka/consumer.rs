@@ -189,8 +189,8 @@ impl Consumer {
         self.log.clone()
     }
 
-    /// Takes stopped partitions over again, after what has stopped them is remedied. Those that it still would stop remain
-    /// so.
+    /// Takes stopped partitions over again, after what has stopped them is remedied. Those that it still would stop
+    /// remain so.
     pub fn retry_stopped(&self) {
         self.thread.requests.retry.store(true, Ordering::Release);
         self.thread.thread.unpark();

@@ -34,8 +34,8 @@ const EXIT_CODES: &str = "Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Counts a topic as a member of a consumer group, until SIGTERM or SIGINT. After SIGHUP, it takes partitions that have
-    /// stopped over again.
+    /// Counts a topic as a member of a consumer group, until SIGTERM or SIGINT. After SIGHUP, it takes partitions that
+    /// have stopped over again.
     Member(Box<MemberArguments>),
     /// Sends increments from standard input: a line is a name, or a name, a tab and an amount.
     Produce(ProduceArguments),
@@ -134,8 +134,8 @@ pub(crate) struct ChaosArguments {
     /// Number of records that are produced at least.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) records: u64,
-    /// Lets members leave only while their group is at rest: where the leader of a group leaves during a rebalance, tansu
-    /// never elects another one.
+    /// Lets members leave only while their group is at rest: where the leader of a group leaves during a rebalance,
+    /// tansu never elects another one.
     #[arg(long)]
     pub(crate) leave_at_rest: bool,
     /// Seed of their order [default: a random one].

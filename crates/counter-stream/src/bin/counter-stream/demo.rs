@@ -1,5 +1,5 @@
-//! The run without arguments: brokers and three members as processes of their own, one of which is killed and another one
-//! frozen beyond its session, while increments are produced.
+//! The run without arguments: brokers and three members as processes of their own, one of which is killed and another
+//! one frozen beyond its session, while increments are produced.
 
 use std::time::Duration;
 
